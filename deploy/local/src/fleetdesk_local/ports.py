@@ -1,0 +1,56 @@
+"""Free TCP ports, chosen once and kept, so that addresses survive restarts."""
+
+import json
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+_HOST = "127.0.0.1"
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on the port of 127.0.0.1 now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on, all different."""
+    probes = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((_HOST, 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def assign(path: Path, names: Iterable[str]) -> dict[str, int]:
+    """A port for each name: the one stored in `path` where it is still free, else a new one.
+
+    The result is stored in `path` (JSON object, name → port).
+    """
+    wanted = list(names)
+    stored = _read(path)
+    kept = {name: stored[name] for name in wanted if name in stored and is_free(stored[name])}
+    missing = [name for name in wanted if name not in kept]
+    kept.update(zip(missing, free_ports(len(missing)), strict=True))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(kept, indent=2, sort_keys=True))
+    return kept
+
+
+def _read(path: Path) -> dict[str, int]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return {str(name): port for name, port in content.items() if isinstance(port, int)}
