@@ -110,9 +110,7 @@ class PostgresServer:
                 "port out to take a free one."
             )
 
-    def _launch(
-        self, executable: Path, cluster: Path, account: Account
-    ) -> subprocess.Popen[bytes]:
+    def _launch(self, executable: Path, cluster: Path, account: Account) -> subprocess.Popen[bytes]:
         options = [f"-c{name}={value}" for name, value in self._settings.items()]
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
