@@ -1,0 +1,182 @@
+"""Transactions: each belongs to one tenant, or to none."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Protocol, Self
+from uuid import UUID
+
+import psycopg
+from psycopg import errors as pg_errors
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from pydantic import SecretStr
+
+from fleetkit.errors import DeadlineExceeded, FleetError, Unavailable
+from fleetkit.postgres.connection import FleetConnection
+
+_POOL_TIMEOUT_S = 5.0
+_MAX_WAITING = 256
+_OPTIONS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "timezone": "UTC",
+        "statement_timeout": "15s",
+        "lock_timeout": "5s",
+        "idle_in_transaction_session_timeout": "60s",
+    }.items()
+)
+# Classes of SQLSTATE after which the same transaction may well succeed: connection failures,
+# conflicts between transactions, resources short, shutdown.
+_TRANSIENT = ("08", "40", "53", "57P", "55P03")
+
+
+class PostgresSettings(Protocol):
+    """What `Database.open` reads of the settings."""
+
+    @property
+    def service(self) -> str: ...
+    @property
+    def postgres_url(self) -> SecretStr: ...
+    @property
+    def postgres_pool_max(self) -> int: ...
+
+
+class Database:
+    """A service's own schema, through a pool of connections with the service's own role.
+
+    Transactions are for statements only: never keep one open across a call to another service.
+    Errors of the connection are raised as Unavailable, a statement over its time limit as
+    DeadlineExceeded; other psycopg errors (a violated constraint) pass as they are.
+    """
+
+    def __init__(
+        self, pool: AsyncConnectionPool[FleetConnection], now: Callable[[], datetime] | None
+    ) -> None:
+        self._pool = pool
+        self._now = now
+        self._listeners: dict[str, set[Callable[[], None]]] = {}
+
+    @classmethod
+    async def open(
+        cls, settings: PostgresSettings, *, now: Callable[[], datetime] | None = None
+    ) -> Self:
+        """Opens the pool without waiting for the server, which may come up later (see `ping`).
+
+        `now` is the fleet clock's, for the times that events carry; real time without it.
+        """
+        pool = AsyncConnectionPool(
+            settings.postgres_url.get_secret_value(),
+            connection_class=FleetConnection,
+            kwargs={
+                "options": _OPTIONS,
+                "application_name": settings.service,
+                "connect_timeout": 5,
+            },
+            min_size=1,
+            max_size=settings.postgres_pool_max,
+            timeout=_POOL_TIMEOUT_S,
+            max_waiting=_MAX_WAITING,
+            open=False,
+            name=settings.service,
+        )
+        await pool.open(wait=False)
+        return cls(pool, now)
+
+    async def close(self) -> None:
+        """Closes all connections; transactions that still run get a few seconds."""
+        await self._pool.close(timeout=5.0)
+
+    async def ping(self) -> None:
+        """One round trip; Unavailable when the server does not answer."""
+        async with self.fleet() as conn:
+            await conn.execute("select 1")
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: UUID) -> AsyncIterator[FleetConnection]:
+        """A transaction that sees and writes rows of `tenant_id` only; commits at the end."""
+        async with self._transaction(tenant_id) as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def fleet(self) -> AsyncIterator[FleetConnection]:
+        """A transaction without a tenant: tenant tables look empty, exempt ones don't."""
+        async with self._transaction(None) as conn:
+            yield conn
+
+    def listen(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """Calls `wake` after each commit of this process that signalled `topic`.
+
+        Returns the function that ends it.
+        """
+        listeners = self._listeners.setdefault(topic, set())
+        listeners.add(wake)
+        return lambda: listeners.discard(wake)
+
+    @asynccontextmanager
+    async def _transaction(self, tenant_id: UUID | None) -> AsyncIterator[FleetConnection]:
+        conn = await self._begin(tenant_id)
+        try:
+            yield conn
+            signals = conn.signals
+            await conn.commit()
+        except psycopg.OperationalError as error:
+            raise _translated(error) from error
+        finally:
+            # Ends what an exception (or a cancelled task) left open; the pool replaces the
+            # connection when it is broken.
+            await asyncio.shield(self._give_back(conn))
+        for topic in signals:
+            for wake in tuple(self._listeners.get(topic, ())):
+                wake()
+
+    async def _begin(self, tenant_id: UUID | None) -> FleetConnection:
+        """A connection in a fresh transaction; passes over those that died in the pool."""
+        for _ in range(self._pool.max_size + 1):
+            conn = await self._connection()
+            try:
+                async with conn.pipeline():
+                    await conn.execute(
+                        "select set_config('fleetdesk.tenant_id', %s, true)",
+                        [str(tenant_id) if tenant_id else ""],
+                    )
+            except psycopg.OperationalError as error:
+                await self._give_back(conn)
+                if not _is_lost(error, conn):
+                    raise _translated(error) from error
+            except BaseException:
+                await asyncio.shield(self._give_back(conn))
+                raise
+            else:
+                conn.tenant_id, conn.signals = tenant_id, frozenset()
+                if self._now is not None:
+                    conn.now = self._now
+                return conn
+        raise Unavailable("the database does not answer", retry_after_s=1.0)
+
+    async def _connection(self) -> FleetConnection:
+        try:
+            return await self._pool.getconn()
+        except (PoolTimeout, TooManyRequests) as error:
+            raise Unavailable("no database connection is free", retry_after_s=1.0) from error
+        except PoolClosed as error:
+            raise Unavailable("the database connections are closed") from error
+
+    async def _give_back(self, conn: FleetConnection) -> None:
+        try:
+            await conn.rollback()
+        except psycopg.OperationalError:
+            await conn.close()
+        await self._pool.putconn(conn)
+
+
+def _is_lost(error: psycopg.OperationalError, conn: psycopg.AsyncConnection) -> bool:
+    return conn.broken or conn.closed or isinstance(error, pg_errors.AdminShutdown)
+
+
+def _translated(error: psycopg.OperationalError) -> FleetError | psycopg.OperationalError:
+    if isinstance(error, pg_errors.QueryCanceled):
+        return DeadlineExceeded("a statement took longer than it may", reason="STATEMENT_TIMEOUT")
+    if error.sqlstate is None or error.sqlstate.startswith(_TRANSIENT):
+        return Unavailable("the database did not answer", retry_after_s=1.0)
+    return error
