@@ -49,6 +49,11 @@ class FleetSettings(BaseSettings):
             raise ValueError("clock_file moves the fleet's clock and is refused in production")
         return self
 
+    @property
+    def package(self) -> str:
+        """The service's name where a dash may not stand: package, schema, role, proto, subject."""
+        return self.service.replace("-", "_")
+
     def address_of(self, service: str) -> str:
         """The gRPC target of `service`; ValueError when this process has none configured."""
         name = f"{service.replace('-', '_')}_address"
@@ -56,3 +61,11 @@ class FleetSettings(BaseSettings):
         if not address:
             raise ValueError(f"FLEETDESK_{name.upper()} is not set: {self.service} calls {service}")
         return address
+
+
+def split_bind(bind: str) -> tuple[str, int]:
+    """Host and port of "host:port" or "[v6]:port"; ValueError when it is neither."""
+    host, separator, port = bind.rpartition(":")
+    if not separator or not port.isdigit():
+        raise ValueError(f"{bind!r} is not of the form host:port")
+    return host.strip("[]"), int(port)

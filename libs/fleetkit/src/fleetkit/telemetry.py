@@ -11,16 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from fleetkit.config import FleetSettings
+if TYPE_CHECKING:
+    from opentelemetry import trace as otel
 
-_TRACEPARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})")
-_RPC_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+_TRACEPARENT = re.compile(
+    r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
+)
+_RPC_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-SpanKind = Literal["server", "client", "internal"]
+SpanKind = Literal["server", "client", "internal", "consumer", "producer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,96 @@ def new_span(parent: Span | None = None) -> Span:
     return Span(parent.trace_id, secrets.token_hex(8), parent.sampled)
 
 
-class Tracer(Protocol):
-    """Opens spans; `IdTracer` only makes ids, `OtelTracer` also exports them."""
+class Tracer:
+    """Opens spans around work; exports them only where an OTLP endpoint is configured."""
 
-    def span(
-        self, name: str, kind: SpanKind, parent: Span | None
-    ) -> "contextmanager_of_span":  # noqa: D102
-        ...
+    def __init__(self, service: str, otlp_endpoint: str | None) -> None:
+        self._otel = _otel_tracer(service, otlp_endpoint) if otlp_endpoint else None
+
+    @contextmanager
+    def span(self, name: str, parent: Span | None, kind: SpanKind = "internal") -> Iterator[Span]:
+        """A span around the block; `name` is static (a method or subject), never text."""
+        if self._otel is None:
+            yield new_span(parent)
+            return
+        with _otel_span(self._otel, name, parent, kind) as span:
+            yield span
+
+
+@cache
+def tracer(service: str, otlp_endpoint: str | None) -> Tracer:
+    """The process's tracer for `service`, made once."""
+    return Tracer(service, otlp_endpoint)
+
+
+@cache
+def rpc_seconds() -> Histogram:
+    """Duration of served RPCs by service, method and gRPC code."""
+    return Histogram(
+        "fleetdesk_rpc_seconds",
+        "Duration of served RPCs in seconds.",
+        ("service", "method", "code"),
+        buckets=_RPC_BUCKETS_S,
+    )
+
+
+@cache
+def counter(name: str, documentation: str, labels: tuple[str, ...] = ()) -> Counter:
+    """The process's counter `name`, registered on first use; labels never name a tenant."""
+    return Counter(name, documentation, labels)
+
+
+@cache
+def gauge(name: str, documentation: str, labels: tuple[str, ...] = ()) -> Gauge:
+    """The process's gauge `name`, registered on first use; labels never name a tenant."""
+    return Gauge(name, documentation, labels)
+
+
+@cache
+def histogram(
+    name: str,
+    documentation: str,
+    labels: tuple[str, ...] = (),
+    buckets: tuple[float, ...] = _RPC_BUCKETS_S,
+) -> Histogram:
+    """The process's histogram `name`, registered on first use; labels never name a tenant."""
+    return Histogram(name, documentation, labels, buckets=buckets)
+
+
+def _otel_tracer(service: str, endpoint: str) -> "otel.Tracer":
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider.get_tracer("fleetkit")
+
+
+@contextmanager
+def _otel_span(
+    otel_tracer: "otel.Tracer", name: str, parent: Span | None, kind: SpanKind
+) -> Iterator[Span]:
+    from opentelemetry import trace
+
+    context = None
+    if parent is not None:
+        remote = trace.SpanContext(
+            int(parent.trace_id, 16),
+            int(parent.span_id, 16),
+            is_remote=True,
+            trace_flags=trace.TraceFlags(int(parent.sampled)),
+        )
+        context = trace.set_span_in_context(trace.NonRecordingSpan(remote))
+    # Exceptions are not recorded: their messages may hold text of a visitor.
+    with otel_tracer.start_as_current_span(
+        name,
+        context=context,
+        kind=trace.SpanKind[kind.upper()],
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        made = span.get_span_context()
+        yield Span(f"{made.trace_id:032x}", f"{made.span_id:016x}", bool(made.trace_flags & 1))

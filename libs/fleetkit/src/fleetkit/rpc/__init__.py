@@ -1,0 +1,1 @@
+"""gRPC inside the fleet: keys and tokens, the server, the clients, retries."""
