@@ -1,0 +1,69 @@
+"""Texts to token vectors: tokenising and inference, a window at a time, in a worker process."""
+
+from collections import OrderedDict
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from llm_gateway.minilm.artifact import Artifact
+from llm_gateway.minilm.windows import Window, window_bounds
+
+_REMEMBERED_TEXTS = 64
+
+
+class Encoder:
+    """The model of `artifact`, loaded; one thread, one text at a time.
+
+    Texts are not batched: on one CPU thread a batch is no faster than its texts one by one, and
+    alone each text needs no padding and gets the same vector whatever its neighbours are.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            str(artifact.model), options, providers=["CPUExecutionProvider"]
+        )
+        self._tokenizer = Tokenizer.from_file(str(artifact.tokenizer))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._cls = self._special("[CLS]")
+        self._sep = self._special("[SEP]")
+        self._remembered: OrderedDict[str, list[int]] = OrderedDict()
+
+    def window(self, text: str, index: int) -> Window:
+        """Window `index` (from 0) of `text`; an empty text has one window without content."""
+        ids = self._token_ids(text)
+        bounds = window_bounds(len(ids))
+        start, end = bounds[index]
+        row = [self._cls, *ids[start:end], self._sep]
+        vectors = self._token_vectors(row)
+        return Window(vectors.sum(axis=0), len(row), len(bounds), len(ids))
+
+    def _token_vectors(self, row: list[int]) -> NDArray[np.float32]:
+        inputs = {
+            "ids": np.array([row], np.int64),
+            "lengths": np.array([len(row)], np.int32),
+        }
+        (tokens,) = self._session.run(["tokens"], inputs)
+        return np.asarray(tokens)[0]
+
+    def _token_ids(self, text: str) -> list[int]:
+        # The windows of one text come as separate pieces of work; it is tokenised once.
+        ids = self._remembered.get(text)
+        if ids is None:
+            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+            self._remembered[text] = ids
+            if len(self._remembered) > _REMEMBERED_TEXTS:
+                self._remembered.popitem(last=False)
+        return ids
+
+    def _special(self, token: str) -> int:
+        token_id = self._tokenizer.token_to_id(token)
+        if token_id is None:
+            raise ValueError(f"the tokenizer has no {token}")
+        return token_id
