@@ -11,6 +11,8 @@ from typing import Any
 
 import nkeys
 
+from fleetdesk_local.errors import LocalError
+
 ADMIN = "admin"
 _USER_PREFIX = nkeys.PREFIX_BYTE_USER
 
@@ -26,7 +28,9 @@ def ensure_seed(folder: Path, user: str) -> str:
     if not path.exists() or not path.stat().st_size:
         path.touch(mode=0o600)
         path.write_bytes(nkeys.encode_seed(secrets.token_bytes(32), _USER_PREFIX))
-    public = nkeys.from_seed(path.read_bytes().strip()).public_key
+    public: object = nkeys.from_seed(path.read_bytes().strip()).public_key
+    if not isinstance(public, bytes):
+        raise LocalError(f"{path} is no NKey seed: remove it, and a new one is made.")
     return public.decode()
 
 

