@@ -29,8 +29,8 @@ class HttpServer:
         self._grace_s = grace_s
         self._options = options
         self._server: Any = None
+        self._started = asyncio.Event()
         self._ended = asyncio.Event()
-        self.started = asyncio.Event()
 
     def listen(self) -> int:
         """Takes the address and returns the port; OSError when it is taken."""
@@ -40,10 +40,10 @@ class HttpServer:
         return self._socket.getsockname()[1]
 
     async def run(self) -> None:
-        """Serves until `stop`; sets `started` once the app has started up."""
+        """Serves until `stop`."""
         import uvicorn
 
-        started = self.started
+        started = self._started
 
         class Server(uvicorn.Server):
             @contextmanager
@@ -52,7 +52,8 @@ class HttpServer:
 
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
-                started.set()
+                if not self.should_exit:
+                    started.set()
 
         config = uvicorn.Config(
             self._app,
@@ -67,6 +68,13 @@ class HttpServer:
             await self._server.serve(sockets=[self._socket])
         finally:
             self._ended.set()
+            started.set()
+
+    async def wait_started(self) -> None:
+        """Waits until the app has started up; RuntimeError when it could not."""
+        await self._started.wait()
+        if self._ended.is_set():
+            raise RuntimeError("the HTTP application did not start")
 
     async def stop(self) -> None:
         """Refuses new connections, waits for requests in flight, at most the grace period."""

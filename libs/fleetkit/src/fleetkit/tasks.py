@@ -6,70 +6,73 @@ from typing import Any
 
 from fleetkit.logging import get_logger
 
+Work = Coroutine[Any, Any, None]
+
 
 class Tasks:
     """Runs coroutines beside the RPC server until `drain`.
 
-    `on_failure` is called once a task that the process cannot do without has failed; the process
-    then ends non-zero and its supervisor starts it anew.
+    `on_failure` is called when a task has failed that the process cannot do without; the process
+    then drains and ends non-zero, and its supervisor starts it anew.
     """
 
     def __init__(self, on_failure: Callable[[], None]) -> None:
         self._on_failure = on_failure
-        self._loops: set[asyncio.Task[None]] = set()
-        self._short: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
+        self._spawned: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self.failed = False
 
-    def run_forever(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Runs a loop that must not end before `drain`; ending, even quietly, is a failure."""
-        self._start(self._loops, work, name, self._forever_ended)
+    def run_forever(self, work: Work, name: str) -> None:
+        """Runs a loop that has no end of its own; ending, even quietly, is a failure."""
+        self._start(self._running, work, name).add_done_callback(self._forever_ended)
 
-    def run_once(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Runs work that may end; raising is a failure of the process."""
-        self._start(self._loops, work, name, self._once_ended)
+    def run_once(self, work: Work, name: str) -> None:
+        """Runs work that may end; raising is a failure."""
+        self._start(self._running, work, name).add_done_callback(self._once_ended)
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Runs a piece of work of its own; raising is logged, `drain` waits for it to finish."""
-        return self._start(self._short, work, name, self._spawned_ended)
+    def spawn(self, work: Work, name: str) -> asyncio.Task[None]:
+        """Runs a piece of work of its own; raising is logged, `drain` waits for it."""
+        task = self._start(self._spawned, work, name)
+        task.add_done_callback(_spawned_ended)
+        return task
+
+    def expect_ends(self) -> None:
+        """Says that the process stops: from now on no end of a task is a failure."""
+        self._stopping = True
 
     async def drain(self, grace_s: float) -> None:
-        """Waits up to `grace_s` for spawned work, then cancels everything and waits for it."""
-        if self._short:
-            await asyncio.wait(self._short, timeout=grace_s)
-        everything = [*self._short, *self._loops]
+        """Waits up to `grace_s` for spawned work, then cancels all tasks and waits for them."""
+        self.expect_ends()
+        if self._spawned:
+            await asyncio.wait(self._spawned, timeout=grace_s)
+        everything = [*self._spawned, *self._running]
         for task in everything:
-            task.remove_done_callback(self._forever_ended)
             task.cancel()
         await asyncio.gather(*everything, return_exceptions=True)
 
-    def _start(
-        self,
-        group: set[asyncio.Task[None]],
-        work: Coroutine[Any, Any, None],
-        name: str,
-        ended: Callable[[asyncio.Task[None]], None],
-    ) -> asyncio.Task[None]:
+    def _start(self, group: set[asyncio.Task[None]], work: Work, name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         group.add(task)
         task.add_done_callback(group.discard)
-        task.add_done_callback(ended)
         return task
 
     def _forever_ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
-            self._fail(task, None)
-        else:
-            self._fail(task, task.exception())
+        self._report(task, None if task.cancelled() else task.exception())
 
     def _once_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(task, error)
+            self._report(task, error)
 
-    def _spawned_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            get_logger().error("spawned_task_failed", task=task.get_name(), exc_info=error)
-
-    def _fail(self, task: asyncio.Task[None], error: BaseException | None) -> None:
+    def _report(self, task: asyncio.Task[None], error: BaseException | None) -> None:
+        if self._stopping and error is None:
+            return
         get_logger().critical("background_task_ended", task=task.get_name(), exc_info=error)
-        self.failed = True
-        self._on_failure()
+        if not self._stopping:
+            self.failed = True
+            self._on_failure()
+
+
+def _spawned_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        get_logger().error("spawned_task_failed", task=task.get_name(), exc_info=error)

@@ -27,7 +27,7 @@ def encode_attribution(attribution: Attribution) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode() if fields else b""
 
 
-def decode_attribution(value: bytes | None) -> Attribution:
+def decode_attribution(value: str | bytes | None) -> Attribution:
     """The attribution of a call; InvalidArgument when malformed. Unknown fields are ignored."""
     if not value:
         return Attribution()

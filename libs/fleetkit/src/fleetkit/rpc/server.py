@@ -1,8 +1,7 @@
 """The gRPC server of a service; `fleetkit.rpc.serving` has the rules around each RPC."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from inspect import isasyncgen
 from typing import Any
 
 import grpc
@@ -26,7 +25,7 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),
 )
 
-_Handlers = Mapping[str, Any]
+_Handlers = dict[str, Any]
 _AddServicer = Callable[[Any, Any], None]
 
 
@@ -54,7 +53,8 @@ class RpcServer:
         )
         self._clock = clock
         self._services: dict[str, _Handlers] = {}
-        self._health: health.aio.HealthServicer | None = None
+        # typeshed does not know grpc_health's aio servicer.
+        self._health: Any = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -81,8 +81,6 @@ class RpcServer:
         server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS)
         for name, handlers in self._services.items():
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
-            server.add_registered_method_handlers(name, handlers)
-        self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
             [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME], server
@@ -99,7 +97,7 @@ class RpcServer:
 
     async def stop(self, grace: float | None) -> None:
         """Refuses new RPCs, waits up to `grace` seconds for those in flight, cancels the rest."""
-        if self._server is None or self._health is None:
+        if self._server is None:
             return
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
@@ -139,12 +137,11 @@ class _Recorder:
 
 async def _write_all(responses: Any, call: grpc.aio.ServicerContext) -> None:
     """Sends what a handler yields; closes the handler at once when the call is cancelled."""
-    if not isasyncgen(responses):
+    if not isinstance(responses, AsyncGenerator):
         await responses
         return
-    generator: AsyncGenerator[Any, None] = responses
-    async with aclosing(generator):
-        async for response in generator:
+    async with aclosing(responses):
+        async for response in responses:
             await call.write(response)
 
 

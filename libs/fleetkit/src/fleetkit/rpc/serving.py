@@ -139,8 +139,9 @@ async def _errors_as_status(
 @asynccontextmanager
 async def _time_limit(limit_s: float) -> AsyncIterator[None]:
     """Ends the handler at the server's own limit where the client allowed more time."""
+    scope = asyncio.timeout(limit_s)
     try:
-        async with asyncio.timeout(limit_s) as scope:
+        async with scope:
             yield
     except TimeoutError as error:
         if not scope.expired():

@@ -1,0 +1,160 @@
+"""What a service is composed of."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from nats.aio.client import Client
+
+from fleetkit.blobs import Blobs
+from fleetkit.bus import Bus
+from fleetkit.clock import Clock
+from fleetkit.config import FleetSettings
+from fleetkit.events import Consumer, Handler, Relay
+from fleetkit.health import Health
+from fleetkit.http import HttpServer
+from fleetkit.jobs import JobHandler, JobRunner, OnDead
+from fleetkit.postgres import Database
+from fleetkit.rpc.client import RpcClients
+from fleetkit.rpc.keys import KeyRing
+from fleetkit.rpc.server import RpcServer
+from fleetkit.tasks import Tasks, Work
+
+Command = Callable[[], Awaitable[None]]
+
+
+class Runtime:
+    """The parts of one process; `build(rt)` adds the service's own to them.
+
+    Loops, consumers, jobs and servers that `build` adds start once it has returned.
+    """
+
+    def __init__(
+        self,
+        settings: FleetSettings,
+        *,
+        keyring: KeyRing,
+        clock: Clock,
+        db: Database,
+        bus: Bus,
+        health: Health,
+        on_failure: Callable[[], None],
+    ) -> None:
+        self.settings: Any = settings
+        self.clock = clock
+        self.keyring = keyring
+        self.db = db
+        self.nats: Client = bus.client
+        self.clients = RpcClients(settings, keyring, clock)
+        self.server = RpcServer(settings, keyring, clock)
+        self.health = health
+        self.tasks = Tasks(on_failure)
+        self.ports: dict[str, int] = {}
+        self.commands: dict[str, Command] = {}
+        self._blobs = Blobs(settings.blob_url) if settings.blob_url else None
+        self._bus = bus
+        self._http: list[HttpServer] = []
+        self._waiting: list[tuple[Callable[[Work, str], None], Work, str]] = []
+        self._started = False
+        self._closing = AsyncExitStack()
+
+    @property
+    def blobs(self) -> Blobs:
+        """The blob store; ValueError when `blob_url` is not set."""
+        if self._blobs is None:
+            raise ValueError("FLEETDESK_BLOB_URL is not set")
+        return self._blobs
+
+    def consume(self, handlers: Mapping[str, Handler]) -> None:
+        """Consumes events with `handlers`, an events.py's HANDLERS."""
+        consumer = Consumer(self.settings, self.db, self.nats, dict(handlers))
+        self._run(self.tasks.run_forever, self._once_connected(consumer.run), "consumer")
+
+    def run_jobs(
+        self,
+        handlers: Mapping[str, JobHandler],
+        *,
+        concurrency: int = 4,
+        max_attempts: int = 8,
+        on_dead: OnDead | None = None,
+    ) -> JobRunner:
+        """Runs durable jobs with `handlers` by kind; see `JobRunner`."""
+        runner = JobRunner(
+            self.db,
+            self.clock,
+            handlers,
+            concurrency=concurrency,
+            max_attempts=max_attempts,
+            on_dead=on_dead,
+        )
+        self._run(self.tasks.run_forever, runner.run(), "jobs")
+        return runner
+
+    def background(self, work: Work, name: str) -> None:
+        """Runs `work` beside the servers; when it raises, the process drains and ends non-zero."""
+        self._run(self.tasks.run_once, work, name)
+
+    def spawn(self, work: Work, name: str) -> asyncio.Task[None]:
+        """Runs a piece of work that may outlive the request that began it; a drain waits for it.
+
+        It inherits the call context of its starter. When it raises, that is logged, no more.
+        """
+        return self.tasks.spawn(work, name)
+
+    def serve_http(self, app: Callable[..., Any], bind: str, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        """Serves an ASGI app with uvicorn, on `ports["http"]`; `options` are uvicorn's."""
+        self._http.append(HttpServer(app, bind, self.settings.shutdown_grace_s, **options))
+
+    def command(self, name: str, run: Command) -> None:
+        """Adds what `python -m <package> run NAME` runs by hand."""
+        self.commands[name] = run
+
+    def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Calls `close` after the drain and before the pools close; last added, first called."""
+        self._closing.push_async_callback(close)
+
+    async def start(self) -> None:
+        """Starts the relay, what `build` added, and the servers; fills `ports`."""
+        self.health.add_check("postgres", self._database_answers)
+        self.health.add_check("nats", self._bus.is_connected, required=False)
+        self._started = True
+        self.tasks.run_once(self._bus.connect(), "nats_connect")
+        relay = Relay(self.settings, self.db, self.nats)
+        self.tasks.run_forever(self._once_connected(relay.run), "relay")
+        waiting, self._waiting = self._waiting, []
+        for start, work, name in waiting:
+            start(work, name)
+        if self.server.has_services:
+            self.ports["grpc"] = await self.server.start()
+        for http in self._http:
+            self.ports["http"] = http.listen()
+            self.tasks.run_forever(http.run(), "http")
+            await http.wait_started()
+        self.health.set_serving(True)
+
+    async def drain(self) -> None:
+        """Stops taking work, gives what is in flight the grace period, ends all tasks."""
+        self.health.set_serving(False)
+        self.tasks.expect_ends()
+        grace_s = self.settings.shutdown_grace_s
+        await asyncio.gather(self.server.stop(grace_s), *(http.stop() for http in self._http))
+        for _, work, _ in self._waiting:
+            work.close()
+        await self.tasks.drain(grace_s)
+        await self._closing.aclose()
+        await self.clients.close()
+
+    def _run(self, start: Callable[[Work, str], None], work: Work, name: str) -> None:
+        if self._started:
+            start(work, name)
+        else:
+            self._waiting.append((start, work, name))
+
+    async def _once_connected(self, run: Callable[[], Awaitable[None]]) -> None:
+        await self._bus.wait_connected()
+        await run()
+
+    async def _database_answers(self) -> bool:
+        await self.db.ping()
+        return True
