@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Protocol, Self
+from typing import Self
 from uuid import UUID
 
 import psycopg
 from psycopg import errors as pg_errors
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
-from pydantic import SecretStr
 
+from fleetkit.clock import Clock
+from fleetkit.config import FleetSettings
 from fleetkit.errors import DeadlineExceeded, FleetError, Unavailable
 from fleetkit.postgres.connection import FleetConnection
 
@@ -31,17 +32,6 @@ _OPTIONS = " ".join(
 _TRANSIENT = ("08", "40", "53", "57P", "55P03")
 
 
-class PostgresSettings(Protocol):
-    """What `Database.open` reads of the settings."""
-
-    @property
-    def service(self) -> str: ...
-    @property
-    def postgres_url(self) -> SecretStr: ...
-    @property
-    def postgres_pool_max(self) -> int: ...
-
-
 class Database:
     """A service's own schema, through a pool of connections with the service's own role.
 
@@ -51,20 +41,15 @@ class Database:
     """
 
     def __init__(
-        self, pool: AsyncConnectionPool[FleetConnection], now: Callable[[], datetime] | None
+        self, pool: AsyncConnectionPool[FleetConnection], now: Callable[[], datetime]
     ) -> None:
         self._pool = pool
         self._now = now
         self._listeners: dict[str, set[Callable[[], None]]] = {}
 
     @classmethod
-    async def open(
-        cls, settings: PostgresSettings, *, now: Callable[[], datetime] | None = None
-    ) -> Self:
-        """Opens the pool without waiting for the server, which may come up later (see `ping`).
-
-        `now` is the fleet clock's, for the times that events carry; real time without it.
-        """
+    async def open(cls, settings: FleetSettings) -> Self:
+        """Opens the pool without waiting for the server, which may come up later (see `ping`)."""
         pool = AsyncConnectionPool(
             settings.postgres_url.get_secret_value(),
             connection_class=FleetConnection,
@@ -81,7 +66,7 @@ class Database:
             name=settings.service,
         )
         await pool.open(wait=False)
-        return cls(pool, now)
+        return cls(pool, Clock.from_settings(settings).now)
 
     async def close(self) -> None:
         """Closes all connections; transactions that still run get a few seconds."""
@@ -148,9 +133,7 @@ class Database:
                 await asyncio.shield(self._give_back(conn))
                 raise
             else:
-                conn.tenant_id, conn.signals = tenant_id, frozenset()
-                if self._now is not None:
-                    conn.now = self._now
+                conn.tenant_id, conn.signals, conn.now = tenant_id, frozenset(), self._now
                 return conn
         raise Unavailable("the database does not answer", retry_after_s=1.0)
 

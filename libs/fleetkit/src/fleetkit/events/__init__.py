@@ -1,0 +1,13 @@
+"""Events: written with the change they tell of, published in order, handled once.
+
+`publish` in the transaction of the change → `Relay` → JetStream → `Consumer` → `inbox` and the
+handler in one transaction.
+"""
+
+from fleetkit.events.consumer import Consumer
+from fleetkit.events.envelope import EventMeta, event_subject
+from fleetkit.events.handling import Handler
+from fleetkit.events.outbox import publish, replay
+from fleetkit.events.relay import Relay
+
+__all__ = ["Consumer", "EventMeta", "Handler", "Relay", "event_subject", "publish", "replay"]

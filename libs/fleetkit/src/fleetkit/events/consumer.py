@@ -1,0 +1,298 @@
+"""The consumer: takes other services' events from JetStream and hands each to its handler once."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Mapping
+from uuid import UUID
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from prometheus_client import Counter
+from psycopg.rows import dict_row
+
+from fleetkit.config import FleetSettings
+from fleetkit.errors import FleetError, InvalidArgument, Unavailable
+from fleetkit.events import streams
+from fleetkit.events.envelope import (
+    event_subject,
+    message_type,
+    parse,
+    stream_of,
+    tenant_of_subject,
+)
+from fleetkit.events.handling import Handler, handle_once, keep_dead_letter
+from fleetkit.logging import get_logger
+from fleetkit.postgres.database import Database
+from fleetkit.postgres.tenants import known_tenants
+from fleetkit.telemetry import counter
+
+_FETCH_TIMEOUT_S = 5.0
+_API_TIMEOUT_S = 5.0
+_REDECLARE_S = 30.0
+_IN_PROGRESS_S = streams.ACK_WAIT_S / 3
+_FIRST_BACKOFF_S = 0.2
+_LONGEST_BACKOFF_S = 5.0
+_FIRST_REDELIVERY_S = 1.0
+_LONGEST_REDELIVERY_S = 60.0
+# A dependency that is down is no fault of the event: about three hours of redeliveries.
+_MAX_DELIVER_UNAVAILABLE = 200
+
+
+class Consumer:
+    """Consumes events of other services; `run` ends by cancellation only.
+
+    `handlers` maps the full name of an event's message to `async on_x(conn, event, meta)`, which
+    runs inside the tenant's transaction; it must not call out. One durable per producer, named
+    after the service, with exactly these subjects. At most `concurrency` events of a producer
+    are handled at once, in any order. A handler that raises is tried again after a growing delay,
+    `max_deliver` times in all; then the event becomes a row in `dead_letter`.
+    """
+
+    def __init__(
+        self,
+        settings: FleetSettings,
+        db: Database,
+        client: Client,
+        handlers: Mapping[str, Handler],
+        *,
+        concurrency: int = 8,
+        max_deliver: int = 8,
+        redelivery_s: float = _FIRST_REDELIVERY_S,
+    ) -> None:
+        self._service = settings.service
+        self._db = db
+        self._js: JetStreamContext = client.jetstream(timeout=_API_TIMEOUT_S)
+        self._handlers = dict(handlers)
+        self._concurrency = concurrency
+        self._max_deliver = max_deliver
+        self._redelivery_s = redelivery_s
+        for name in self._handlers:
+            message_type(name)  # KeyError now rather than at the first event
+
+    async def run(self) -> None:
+        """Consumes over restarts of PostgreSQL and NATS, and before the producer's first start."""
+        by_stream: dict[str, list[str]] = {}
+        for name in self._handlers:
+            by_stream.setdefault(stream_of(name), []).append(event_subject(name, "*"))
+        async with asyncio.TaskGroup() as group:
+            for stream, subjects in by_stream.items():
+                group.create_task(self._consume_forever(stream, sorted(subjects)))
+
+    async def redrive(self) -> tuple[int, int]:
+        """Handles the dead letters of every known tenant; returns (handled, still dead)."""
+        handled = failed = 0
+        after: UUID | None = None
+        while tenants := await known_tenants(self._db, after):
+            for tenant_id in tenants:
+                for letter in await self._dead_letters(tenant_id):
+                    if await self._redrive_one(letter):
+                        handled += 1
+                    else:
+                        failed += 1
+            after = tenants[-1]
+        return handled, failed
+
+    async def _consume_forever(self, stream: str, subjects: list[str]) -> None:
+        backoff_s = _FIRST_BACKOFF_S
+        while True:
+            try:
+                durable = await streams.declare_durable(self._js, stream, self._service, subjects)
+                backoff_s = _FIRST_BACKOFF_S
+                await self._consume(stream, durable)
+            except Exception as error:  # noqa: BLE001 - the loop outlives whatever fails
+                get_logger().info("consumer_waits", stream=stream, error=type(error).__name__)
+                await asyncio.sleep(backoff_s * random.uniform(0.8, 1.2))  # noqa: S311
+                backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)
+
+    async def _consume(self, stream: str, durable: str) -> None:
+        """Takes messages while a slot is free, until half a minute passed without one.
+
+        Then the durable is declared again: a server that lost its data has forgotten it.
+        """
+        subscription = await self._js.pull_subscribe_bind(stream=stream, durable=durable)
+        running: set[asyncio.Task[None]] = set()
+        idle_since = asyncio.get_running_loop().time()
+        try:
+            while asyncio.get_running_loop().time() - idle_since < _REDECLARE_S:
+                if len(running) >= self._concurrency:
+                    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    continue
+                message = await _next(subscription)
+                if message is None:
+                    continue
+                idle_since = asyncio.get_running_loop().time()
+                task = asyncio.create_task(self._take(message))
+                running.add(task)
+                task.add_done_callback(running.discard)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await _unsubscribe(subscription)
+
+    async def _take(self, message: Msg) -> None:
+        """Handles one delivery and answers it; never raises but when cancelled."""
+        heartbeat = asyncio.create_task(_keep_in_progress(message))
+        try:
+            await self._handle(message)
+        except asyncio.CancelledError:
+            await asyncio.shield(_answer(message.nak(delay=0.1)))
+            raise
+        except Exception as error:  # noqa: BLE001 - the consumer loop, see the class
+            await self._refuse(message, error)
+        else:
+            await _answer(message.ack())
+        finally:
+            heartbeat.cancel()
+
+    async def _handle(self, message: Msg) -> None:
+        deliveries = message.metadata.num_delivered or 1
+        if deliveries > _MAX_DELIVER_UNAVAILABLE:
+            # It never came to an answer: handling it ends the process.
+            raise InvalidArgument("handled too often without an end", reason="EVENT_POISONOUS")
+        event, meta = parse(
+            subject=message.subject,
+            headers=message.headers or {},
+            body=message.data,
+            deliveries=deliveries,
+        )
+        ran = await handle_once(self._db, self._handlers[meta.type], event, meta)
+        _consumed().labels(self._service, "handled" if ran else "duplicate").inc()
+
+    async def _refuse(self, message: Msg, error: Exception) -> None:
+        """Asks for another delivery later, or keeps the event as a dead letter."""
+        deliveries = message.metadata.num_delivered or 1
+        limit = _MAX_DELIVER_UNAVAILABLE if isinstance(error, Unavailable) else self._max_deliver
+        get_logger().warning(
+            "event_handler_failed",
+            subject_type=_type_of(message),
+            deliveries=deliveries,
+            exc_info=error,
+        )
+        _consumed().labels(self._service, "failed").inc()
+        if deliveries < limit and not _is_hopeless(error):
+            await _answer(message.nak(delay=self._delay_s(deliveries)))
+            return
+        try:
+            await self._bury(message, error, deliveries)
+        except Unavailable:
+            await _answer(message.nak(delay=self._delay_s(deliveries)))
+        else:
+            await _answer(message.term())
+
+    async def _bury(self, message: Msg, error: Exception, deliveries: int) -> None:
+        tenant_id = tenant_of_subject(message.subject)
+        event_id = _event_id(message)
+        if tenant_id is not None and event_id is not None:
+            await keep_dead_letter(
+                self._db,
+                tenant_id=tenant_id,
+                event_id=event_id,
+                subject=message.subject,
+                headers=message.headers or {},
+                body=message.data.decode("utf-8", "replace").replace("\0", "\ufffd"),
+                deliveries=deliveries,
+                error=describe(error),
+            )
+        _dead_letters().labels(self._service).inc()
+        get_logger().error(
+            "event_dead_lettered",
+            subject_type=_type_of(message),
+            event_id=str(event_id),
+            deliveries=deliveries,
+            error=describe(error),
+        )
+
+    def _delay_s(self, deliveries: int) -> float:
+        delay_s = min(self._redelivery_s * 2 ** (deliveries - 1), _LONGEST_REDELIVERY_S)
+        return delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, no secret
+
+    async def _dead_letters(self, tenant_id: UUID) -> list[dict]:
+        async with self._db.tenant(tenant_id) as conn, conn.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(
+                "select subject, headers, body, deliveries from dead_letter"
+                " where tenant_id = %s order by create_time limit 1000",
+                [tenant_id],
+            )
+            return await cursor.fetchall()
+
+    async def _redrive_one(self, letter: dict) -> bool:
+        try:
+            event, meta = parse(
+                subject=letter["subject"],
+                headers=letter["headers"],
+                body=letter["body"].encode(),
+                deliveries=letter["deliveries"] + 1,
+            )
+            await handle_once(self._db, self._handlers[meta.type], event, meta)
+        except Exception as error:  # noqa: BLE001 - the rest may still be handled
+            get_logger().warning("dead_letter_failed_again", exc_info=error)
+            return False
+        return True
+
+
+def describe(error: BaseException) -> str:
+    """The class and, of our own errors, the reason code; messages may quote a row."""
+    name = type(error).__name__
+    return f"{name}: {error.reason}" if isinstance(error, FleetError) else name
+
+
+async def _next(subscription: JetStreamContext.PullSubscription) -> Msg | None:
+    """The next message; None when there was none for a while.
+
+    One at a time: a larger fetch waits for all of its messages before it returns the first.
+    """
+    try:
+        return (await subscription.fetch(1, timeout=_FETCH_TIMEOUT_S))[0]
+    except nats.errors.TimeoutError:
+        return None
+
+
+async def _keep_in_progress(message: Msg) -> None:
+    while True:
+        await asyncio.sleep(_IN_PROGRESS_S)
+        await _answer(message.in_progress())
+
+
+async def _answer(reply: Awaitable[None]) -> None:
+    """Sends an answer; one that is lost means another delivery, which the inbox drops."""
+    try:
+        await reply
+    except nats.errors.Error as error:
+        get_logger().info("event_answer_lost", error=type(error).__name__)
+
+
+async def _unsubscribe(subscription: JetStreamContext.PullSubscription) -> None:
+    try:
+        await subscription.unsubscribe()
+    except nats.errors.Error:
+        # The connection is closed or being restored: the server forgets it by itself.
+        return
+
+
+def _is_hopeless(error: Exception) -> bool:
+    return isinstance(error, InvalidArgument) and error.reason in {
+        "EVENT_MALFORMED",
+        "EVENT_POISONOUS",
+    }
+
+
+def _type_of(message: Msg) -> str:
+    return message.subject.rpartition(".")[0]
+
+
+def _event_id(message: Msg) -> UUID | None:
+    try:
+        return UUID((message.headers or {}).get("ce-id", ""))
+    except ValueError:
+        return None
+
+
+def _consumed() -> Counter:
+    return counter("fleetdesk_events_consumed_total", "Events delivered.", ("service", "outcome"))
+
+
+def _dead_letters() -> Counter:
+    return counter("fleetdesk_dead_letters_total", "Events given up.", ("service",))

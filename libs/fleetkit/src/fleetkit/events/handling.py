@@ -1,0 +1,81 @@
+"""Handling one event: once, in one transaction with the inbox row that says so."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.message import Message
+from psycopg.types.json import Jsonb
+
+from fleetkit.context import background
+from fleetkit.events.envelope import EventMeta
+from fleetkit.postgres.connection import FleetConnection
+from fleetkit.postgres.database import Database
+
+Handler = Callable[[FleetConnection, Any, EventMeta], Awaitable[None]]
+
+
+async def handle_once(db: Database, handler: Handler, event: Message, meta: EventMeta) -> bool:
+    """Runs `handler` in a transaction of the event's tenant unless the inbox has the event.
+
+    Everything the handler writes, the inbox row and the removal of a dead letter are committed
+    together. Returns whether it ran.
+    """
+    with background(meta.tenant_id, traceparent=meta.traceparent):
+        async with db.tenant(meta.tenant_id) as conn:
+            if not await _receive(conn, meta):
+                return False
+            await handler(conn, event, meta)
+            await conn.execute(
+                "delete from dead_letter where tenant_id = %s and event_id = %s",
+                [meta.tenant_id, meta.event_id],
+            )
+    return True
+
+
+async def keep_dead_letter(
+    db: Database,
+    *,
+    tenant_id: UUID,
+    event_id: UUID,
+    subject: str,
+    headers: dict[str, str],
+    body: str,
+    deliveries: int,
+    error: str,
+) -> None:
+    """Keeps an event that could not be handled; `error` is a class and a reason, never text."""
+    async with db.tenant(tenant_id) as conn:
+        await conn.execute(
+            "insert into dead_letter"
+            " (event_id, tenant_id, subject, headers, body, deliveries, error)"
+            " values (%s, %s, %s, %s, %s, %s, %s)"
+            " on conflict (event_id) do update"
+            " set deliveries = excluded.deliveries, error = excluded.error",
+            [event_id, tenant_id, subject, Jsonb(headers), body, deliveries, error],
+        )
+
+
+async def forget_old_receipts(db: Database, keep_days: int) -> int:
+    """Deletes inbox rows of events that no outbox can replay any more; returns how many."""
+    async with db.fleet() as conn:
+        deleted = await conn.execute(
+            "delete from inbox where receive_time < now() - make_interval(days => %s)",
+            [keep_days],
+        )
+        return deleted.rowcount
+
+
+async def _receive(conn: FleetConnection, meta: EventMeta) -> bool:
+    """Records the event and its tenant; False when it was recorded before.
+
+    A second delivery at the same time waits here for the first one's transaction.
+    """
+    inserted = await conn.execute(
+        "with tenant as ("
+        " insert into known_tenants (tenant_id) values (%(tenant_id)s) on conflict do nothing)"
+        " insert into inbox (event_id, tenant_id, subject)"
+        " values (%(event_id)s, %(tenant_id)s, %(subject)s) on conflict do nothing",
+        {"event_id": meta.event_id, "tenant_id": meta.tenant_id, "subject": meta.subject},
+    )
+    return inserted.rowcount == 1

@@ -1,0 +1,112 @@
+"""The outbox: events are written in the transaction that makes them true."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from google.protobuf.message import Message
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from fleetkit import context
+from fleetkit.events.envelope import cloud_event_headers, event_subject, to_body
+from fleetkit.ids import new_id
+from fleetkit.postgres.connection import FleetConnection
+from fleetkit.postgres.database import Database
+
+TOPIC = "outbox"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An event that waits to be published."""
+
+    id: int
+    create_time: datetime
+    event_id: UUID
+    subject: str
+    headers: dict[str, str]
+    body: str
+
+
+async def publish(conn: FleetConnection, event: Message, *, revision: int) -> UUID:
+    """Writes `event` to the outbox in the transaction of `conn`; returns its id.
+
+    `event` is a message of the service's own `events.proto`; `event_id`, `occur_time` (fleet
+    clock) and `tenant_id` are filled in where they are empty, `revision` is set. It is published
+    once the transaction is committed. ValueError when the event names another tenant than the
+    transaction's.
+    """
+    event_id, tenant_id, occur_time = _complete(conn, event, revision)
+    event_type = event.DESCRIPTOR.full_name
+    headers = cloud_event_headers(
+        event_id=event_id, event_type=event_type, tenant_id=tenant_id, occur_time=occur_time
+    )
+    if (span := context.current().span) is not None:
+        headers["traceparent"] = span.traceparent
+    await conn.execute(
+        "insert into outbox (event_id, tenant_id, subject, type, headers, body, revision)"
+        " values (%s, %s, %s, %s, %s, %s, %s)",
+        [
+            event_id,
+            tenant_id,
+            event_subject(event_type, str(tenant_id)),
+            event_type,
+            Jsonb(headers),
+            to_body(event),
+            revision,
+        ],
+    )
+    conn.signal(TOPIC)
+    return event_id
+
+
+async def replay(db: Database, since: datetime) -> int:
+    """Marks the events since then (real time) to be published again by the relay.
+
+    Consumers that have handled them drop them. Returns how many; at most 30 days are kept.
+    """
+    async with db.fleet() as conn:
+        marked = await conn.execute(
+            "update outbox set publish_time = null"
+            " where create_time >= %s and publish_time is not null",
+            [since],
+        )
+        conn.signal(TOPIC)
+        return marked.rowcount
+
+
+async def unpublished(conn: FleetConnection, limit: int) -> list[OutboxRow]:
+    """The next events to publish, in the order in which they were written."""
+    async with conn.cursor(row_factory=class_row(OutboxRow)) as cursor:
+        await cursor.execute(
+            "select id, create_time, event_id, subject, headers, body from outbox"
+            " where publish_time is null order by id limit %s",
+            [limit],
+        )
+        return await cursor.fetchall()
+
+
+async def mark_published(conn: FleetConnection, rows: list[OutboxRow]) -> None:
+    """Records that the stream has these events."""
+    await conn.execute(
+        "update outbox set publish_time = now() where id = any(%s) and create_time >= %s",
+        [[row.id for row in rows], min(row.create_time for row in rows)],
+    )
+
+
+def _complete(conn: FleetConnection, event: Message, revision: int) -> tuple[UUID, UUID, datetime]:
+    """Fills in the fields that every event has, through its descriptor."""
+    given = {field.name: value for field, value in event.ListFields()}
+    event_id = UUID(given["event_id"]) if "event_id" in given else new_id()
+    tenant_id = UUID(given["tenant_id"]) if "tenant_id" in given else conn.tenant_id
+    if tenant_id is None or tenant_id != conn.tenant_id:
+        raise ValueError("an event is of the tenant of its transaction")
+    if "occur_time" not in given:
+        getattr(event, "occur_time").FromDatetime(conn.now())  # noqa: B009 - any event has it
+    setattr(event, "event_id", str(event_id))  # noqa: B010
+    setattr(event, "tenant_id", str(tenant_id))  # noqa: B010
+    if "revision" in event.DESCRIPTOR.fields_by_name:
+        setattr(event, "revision", revision)  # noqa: B010
+    occur_time: datetime = getattr(event, "occur_time").ToDatetime(tzinfo=UTC)  # noqa: B009
+    return event_id, tenant_id, occur_time

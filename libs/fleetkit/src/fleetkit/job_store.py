@@ -1,0 +1,125 @@
+"""The rows of durable jobs: every statement on table `job` but the enqueueing one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from fleetkit.postgres.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed job; `attempts` counts from 1, `payload` holds ids only."""
+
+    job_id: UUID
+    tenant_id: UUID
+    kind: str
+    subject_id: UUID
+    payload: dict[str, Any]
+    attempts: int
+    lease_id: UUID
+
+
+async def claim(
+    db: Database, kinds: list[str], now: datetime, lease_s: float, limit: int
+) -> list[Job]:
+    """Claims due jobs, and those whose lease has ended, oldest first."""
+    async with db.fleet() as conn, conn.cursor(row_factory=class_row(Job)) as cursor:
+        await cursor.execute(
+            "with due as ("
+            "  select job_id from job candidate"
+            "  where kind = any(%(kinds)s)"
+            "   and (state = 'queued' and run_at <= %(now)s"
+            "     or state = 'running' and lease_until < now())"
+            "   and not exists (select from job other"
+            "     where other.tenant_id = candidate.tenant_id and other.kind = candidate.kind"
+            "      and other.subject_id = candidate.subject_id"
+            "      and other.state = 'running' and other.job_id <> candidate.job_id)"
+            "  order by run_at limit %(limit)s for update skip locked)"
+            " update job set state = 'running', attempts = attempts + 1,"
+            "  lease_id = gen_random_uuid(),"
+            "  lease_until = now() + make_interval(secs => %(lease_s)s)"
+            " from due where job.job_id = due.job_id"
+            " returning job.job_id, tenant_id, kind, subject_id, payload, attempts, lease_id",
+            {"kinds": kinds, "now": now, "lease_s": lease_s, "limit": limit},
+        )
+        return await cursor.fetchall()
+
+
+async def extend(db: Database, job: Job, lease_s: float) -> bool:
+    """Extends the lease by `lease_s` from now; False when it is no longer this one's."""
+    async with db.fleet() as conn:
+        result = await conn.execute(
+            "update job set lease_until = now() + make_interval(secs => %s)"
+            " where tenant_id = %s and job_id = %s and lease_id = %s",
+            [lease_s, job.tenant_id, job.job_id, job.lease_id],
+        )
+        return result.rowcount == 1
+
+
+async def finish(db: Database, job: Job) -> None:
+    """Removes a job that was done, unless its lease went to another."""
+    async with db.fleet() as conn:
+        await conn.execute(
+            "delete from job where tenant_id = %s and job_id = %s and lease_id = %s",
+            [job.tenant_id, job.job_id, job.lease_id],
+        )
+
+
+async def retry(db: Database, job: Job, error: str, run_at: datetime) -> None:
+    """Queues the job again, unless one like it was queued meanwhile: that one will do."""
+    async with db.fleet() as conn:
+        await conn.execute(
+            "with twin as (select from job where tenant_id = %(tenant_id)s and kind = %(kind)s"
+            "   and subject_id = %(subject_id)s and state = 'queued'),"
+            " dropped as (delete from job where tenant_id = %(tenant_id)s"
+            "   and job_id = %(job_id)s and lease_id = %(lease_id)s and exists (select from twin))"
+            " update job set state = 'queued', run_at = %(run_at)s, last_error = %(error)s,"
+            "  lease_id = null, lease_until = null"
+            " where tenant_id = %(tenant_id)s and job_id = %(job_id)s"
+            "  and lease_id = %(lease_id)s and not exists (select from twin)",
+            {
+                "tenant_id": job.tenant_id,
+                "kind": job.kind,
+                "subject_id": job.subject_id,
+                "job_id": job.job_id,
+                "lease_id": job.lease_id,
+                "run_at": run_at,
+                "error": error,
+            },
+        )
+
+
+async def give_up(db: Database, job: Job, error: str) -> None:
+    """Marks the job as dead; it stays as a row, for people."""
+    async with db.fleet() as conn:
+        await conn.execute(
+            "update job set state = 'dead', last_error = %s, lease_id = null, lease_until = null"
+            " where tenant_id = %s and job_id = %s and lease_id = %s",
+            [error, job.tenant_id, job.job_id, job.lease_id],
+        )
+
+
+async def release(db: Database, job: Job) -> None:
+    """Hands a job back as it was claimed; one that ended meanwhile is not there any more."""
+    async with db.fleet() as conn:
+        await conn.execute(
+            "with twin as (select from job where tenant_id = %(tenant_id)s and kind = %(kind)s"
+            "   and subject_id = %(subject_id)s and state = 'queued'),"
+            " dropped as (delete from job where tenant_id = %(tenant_id)s"
+            "   and job_id = %(job_id)s and lease_id = %(lease_id)s and exists (select from twin))"
+            " update job set state = 'queued', attempts = attempts - 1,"
+            "  lease_id = null, lease_until = null"
+            " where tenant_id = %(tenant_id)s and job_id = %(job_id)s"
+            "  and lease_id = %(lease_id)s and not exists (select from twin)",
+            {
+                "tenant_id": job.tenant_id,
+                "kind": job.kind,
+                "subject_id": job.subject_id,
+                "job_id": job.job_id,
+                "lease_id": job.lease_id,
+            },
+        )
