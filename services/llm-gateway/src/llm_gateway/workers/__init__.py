@@ -1,0 +1,1 @@
+"""Worker processes for local models, and the queue in front of them."""
