@@ -15,6 +15,7 @@ from fleetkit.events import Consumer, Handler, Relay
 from fleetkit.health import Health
 from fleetkit.http import HttpServer
 from fleetkit.jobs import JobHandler, JobRunner, OnDead
+from fleetkit.logging import get_logger
 from fleetkit.postgres import Database
 from fleetkit.rpc.client import RpcClients
 from fleetkit.rpc.keys import KeyRing
@@ -67,9 +68,18 @@ class Runtime:
         return self._blobs
 
     def consume(self, handlers: Mapping[str, Handler]) -> None:
-        """Consumes events with `handlers`, an events.py's HANDLERS."""
+        """Consumes events with `handlers`, an events.py's HANDLERS.
+
+        Also adds the command `redrive`, which handles dead letters again.
+        """
         consumer = Consumer(self.settings, self.db, self.nats, dict(handlers))
         self._run(self.tasks.run_forever, self._once_connected(consumer.run), "consumer")
+
+        async def redrive() -> None:
+            handled, dead = await consumer.redrive()
+            get_logger().info("dead_letters_redriven", handled=handled, still_dead=dead)
+
+        self.command("redrive", redrive)
 
     def run_jobs(
         self,

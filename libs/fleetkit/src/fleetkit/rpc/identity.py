@@ -5,10 +5,10 @@ are real time, not the fleet clock's: a token must not live longer because a clo
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 from uuid import UUID
 
 import jwt
@@ -26,6 +26,7 @@ _RENEW_BEFORE_S = 20
 _LEEWAY_S = 5
 _MAX_CACHED = 2048
 
+T = TypeVar("T")
 _TokenType = Literal["fd-identity", "fd-caller"]
 
 
@@ -61,19 +62,7 @@ def mint_identity(keyring: KeyRing, identity: Identity, deadline_s: float) -> st
 
 def verify_identity(keyring: KeyRing, token: str) -> Identity:
     """The identity that `token` proves; Unauthenticated when it does not verify."""
-    claims = _verify(keyring, token, "fd-identity", issuer=IDENTITY_ISSUER, audience=None)
-    kind = claims.get("kind")
-    roles = claims.get("roles")
-    if kind not in get_args(Kind) or not isinstance(roles, list):
-        raise _refused("fd-identity", "MALFORMED_TOKEN")
-    conversation = claims.get("conversation_id")
-    return Identity(
-        tenant_id=_uuid(claims.get("tenant")),
-        subject=str(claims["sub"]),
-        kind=cast(Kind, kind),
-        roles=frozenset(str(role) for role in roles),
-        conversation_id=None if conversation is None else _uuid(conversation),
-    )
+    return _verify_identity(keyring, token)[0]
 
 
 def mint_caller(keyring: KeyRing, callee: str, tenant_id: UUID | None = None) -> str:
@@ -87,12 +76,24 @@ def mint_caller(keyring: KeyRing, callee: str, tenant_id: UUID | None = None) ->
 
 def verify_caller(keyring: KeyRing, token: str) -> Caller:
     """The service that calls this one; Unauthenticated when the token does not verify."""
-    issuer = _claimed_issuer(token)
-    claims = _verify(keyring, token, "fd-caller", issuer=issuer, audience=keyring.service)
-    if claims["exp"] - claims["iat"] > CALLER_LIFETIME_S:
-        raise _refused("fd-caller", "TOKEN_LIVES_TOO_LONG")
-    tenant = claims.get("tenant")
-    return Caller(issuer, None if tenant is None else _uuid(tenant))
+    return _verify_caller(keyring, token)[0]
+
+
+class VerifiedTokens:
+    """Verifies tokens once: the same one comes with many calls, and a signature costs 0.3 ms."""
+
+    def __init__(self, keyring: KeyRing) -> None:
+        self._keyring = keyring
+        self._callers: dict[str, tuple[Caller, float]] = {}
+        self._identities: dict[str, tuple[Identity, float]] = {}
+
+    def caller(self, token: str) -> Caller:
+        """As `verify_caller`."""
+        return _once(self._callers, token, lambda: _verify_caller(self._keyring, token))
+
+    def identity(self, token: str) -> Identity:
+        """As `verify_identity`."""
+        return _once(self._identities, token, lambda: _verify_identity(self._keyring, token))
 
 
 class CallerTokens:
@@ -180,6 +181,48 @@ def _verify(
     if complete["header"].get("typ") != kind:
         raise _refused(kind, "WRONG_TOKEN_TYPE")
     return complete["payload"]
+
+
+def _verify_identity(keyring: KeyRing, token: str) -> tuple[Identity, float]:
+    """The identity, and when the token expires."""
+    claims = _verify(keyring, token, "fd-identity", issuer=IDENTITY_ISSUER, audience=None)
+    kind = claims.get("kind")
+    roles = claims.get("roles")
+    if kind not in get_args(Kind) or not isinstance(roles, list):
+        raise _refused("fd-identity", "MALFORMED_TOKEN")
+    conversation = claims.get("conversation_id")
+    identity = Identity(
+        tenant_id=_uuid(claims.get("tenant")),
+        subject=str(claims["sub"]),
+        kind=cast(Kind, kind),
+        roles=frozenset(str(role) for role in roles),
+        conversation_id=None if conversation is None else _uuid(conversation),
+    )
+    return identity, claims["exp"]
+
+
+def _verify_caller(keyring: KeyRing, token: str) -> tuple[Caller, float]:
+    """The caller, and when the token expires."""
+    issuer = _claimed_issuer(token)
+    claims = _verify(keyring, token, "fd-caller", issuer=issuer, audience=keyring.service)
+    if claims["exp"] - claims["iat"] > CALLER_LIFETIME_S:
+        raise _refused("fd-caller", "TOKEN_LIVES_TOO_LONG")
+    tenant = claims.get("tenant")
+    return Caller(issuer, None if tenant is None else _uuid(tenant)), claims["exp"]
+
+
+def _once(
+    known: dict[str, tuple[T, float]], token: str, verify: Callable[[], tuple[T, float]]
+) -> T:
+    """What `verify` returned for this token before, until it expires; bounded."""
+    found = known.get(token)
+    if found is not None and time.time() < found[1]:
+        return found[0]
+    verified = verify()
+    if len(known) >= _MAX_CACHED:
+        known.clear()
+    known[token] = verified
+    return verified[0]
 
 
 def _refused(kind: _TokenType, reason: str) -> Unauthenticated:

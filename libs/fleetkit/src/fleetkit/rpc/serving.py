@@ -18,7 +18,7 @@ from fleetkit.errors import DeadlineExceeded, FleetError, InvalidArgument, Unaut
 from fleetkit.logging import get_logger
 from fleetkit.rpc import metadata as md
 from fleetkit.rpc.access import Access
-from fleetkit.rpc.identity import verify_caller, verify_identity
+from fleetkit.rpc.identity import VerifiedTokens
 from fleetkit.rpc.keys import KeyRing
 from fleetkit.rpc.status import to_status
 from fleetkit.telemetry import Tracer, parse_traceparent, rpc_seconds
@@ -47,7 +47,7 @@ class Serving:
         self, service: str, keyring: KeyRing, tracer: Tracer, max_deadline_s: float
     ) -> None:
         self._service = service
-        self._keyring = keyring
+        self._tokens = VerifiedTokens(keyring)
         self._tracer = tracer
         self._max_deadline_s = max_deadline_s
 
@@ -84,9 +84,9 @@ class Serving:
         token = _text(metadata, md.CALLER)
         if token is None:
             raise Unauthenticated("fd-caller is missing", field=md.CALLER, reason="CALLER_REQUIRED")
-        caller = verify_caller(self._keyring, token)
+        caller = self._tokens.caller(token)
         identity_token = _text(metadata, md.IDENTITY)
-        identity = verify_identity(self._keyring, identity_token) if identity_token else None
+        identity = self._tokens.identity(identity_token) if identity_token else None
         bound = replace(
             context.current(),
             caller=caller.service,
