@@ -149,7 +149,10 @@ def parse(text: str) -> PriceBook:
 
 def _period(entry: "_PeriodEntry") -> Period:
     start = datetime.combine(entry.start, time.min, UTC) if entry.start else None
-    tiers = [Tier(tier.above_prompt_tokens, tier.__pydantic_extra__ or {}) for tier in entry.tiers]
+    tiers = [
+        Tier(tier.get(_ABOVE, 0), {kind: tier[kind] for kind in tier if kind != _ABOVE})
+        for tier in entry.tiers
+    ]
     return Period(
         start,
         entry.source,
