@@ -5,9 +5,11 @@ given to another process since is never signalled.
 """
 
 import json
+import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -63,3 +65,23 @@ def _gone(process: psutil.Process, patience_s: float) -> bool:
             return True
         return True
     return False
+
+
+def pid_file(run_dir: Path, name: str) -> Path:
+    """Where the pid of a program is kept."""
+    return run_dir / f"{name}.pid"
+
+
+def end_orphans(run_dir: Path) -> list[str]:
+    """End what an earlier, killed run left running; returns their names."""
+    left = [(path, read_pid_file(path)) for path in sorted(run_dir.glob("*.pid"))]
+    running = [(path, process) for path, process in left if process is not None]
+    for _, process in running:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for path, process in running:
+        end(process, ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)))
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        path.unlink(missing_ok=True)
+    return [path.stem for path, _ in running]

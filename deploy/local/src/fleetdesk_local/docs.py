@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from google.protobuf.descriptor import Descriptor, FileDescriptor, MethodDescriptor
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 SERVICES = ("billing", "conversation", "gateway", "llm_gateway", "memory", "retrieval")
 README = Path("services/README.md")
@@ -75,7 +75,7 @@ def snake_case(name: str) -> str:
 def _call_row(method: MethodDescriptor) -> str:
     from fleetdesk.options.v1 import access_pb2
 
-    service: Descriptor = method.containing_service
+    service = method.containing_service
     access = method.GetOptions().Extensions[access_pb2.access]
     role = access_pb2.Role.Name(access.min_role).removeprefix("ROLE_").lower()
     people = "–" if role == "unspecified" else f"{role} and above"

@@ -25,7 +25,8 @@ class NatsServer:
 
     `start` blocks until it answers, `stop` until it has ended; under a supervisor, `prepare` gives
     the program instead. Each service has an NKey (see `seed_file`) that lets it publish under its
-    own package only; the user `admin` may do all. `port` 0 takes a free one, the same again while it stays free.
+    own package only; the user `admin` may do all. `port` 0 takes a free one, the same again while
+    it stays free.
     """
 
     def __init__(

@@ -44,8 +44,8 @@ def assign(path: Path, names: Iterable[str]) -> dict[str, int]:
     The result is stored in `path` (JSON object, name → port).
     """
     wanted = list(names)
-    stored = _read(path)
-    kept = {name: stored[name] for name in wanted if name in stored and is_free(stored[name])}
+    known = stored(path)
+    kept = {name: known[name] for name in wanted if name in known and is_free(known[name])}
     missing = [name for name in wanted if name not in kept]
     kept.update(zip(missing, free_ports(len(missing)), strict=True))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,8 @@ def assign(path: Path, names: Iterable[str]) -> dict[str, int]:
     return kept
 
 
-def _read(path: Path) -> dict[str, int]:
+def stored(path: Path) -> dict[str, int]:
+    """The ports that `assign` stored last; none when it never did."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):

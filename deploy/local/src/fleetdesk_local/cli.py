@@ -1,0 +1,112 @@
+"""`python -m fleetdesk_local <command>`: the commands behind `make up` and its kin."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from fleetdesk_local import assets, children, clock, commands
+from fleetdesk_local.config import LocalSettings
+from fleetdesk_local.data_dir import DataDir, RunState
+from fleetdesk_local.errors import LocalError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code. What a person must put right is one sentence."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = _settings()
+        return _run(options, settings, DataDir.at(settings.data_dir))
+    except LocalError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: argparse.Namespace, settings: LocalSettings, data: DataDir) -> int:
+    match options.command:
+        case "up":
+            _up(settings, data, detach=options.detach, reload=options.reload)
+        case "down":
+            commands.down(data, _say)
+        case "reset":
+            commands.reset(data, _say)
+        case "status":
+            return 0 if commands.status(data, _say) else 1
+        case "logs":
+            commands.follow_logs(data, options.process)
+        case "clock":
+            offset = clock.advance(data, clock.parse_duration(options.advance))
+            _say(f"the fleet clock is {offset} ahead")
+        case "psql":
+            commands.open_psql(settings, data)
+        case "migrate":
+            commands.migrate(settings, data, _say)
+        case "assets":
+            assets.ensure_assets()
+    return 0
+
+
+def _up(settings: LocalSettings, data: DataDir, *, detach: bool, reload: bool) -> None:
+    with data.exclusive() as ours:
+        if not ours:
+            _say(data.read_state().message or "the fleet is starting already")
+            return
+        if not detach:
+            asyncio.run(_stay_up(settings, data, reload=reload))
+    if detach:
+        commands.up_detached(data, _say)
+
+
+async def _stay_up(settings: LocalSettings, data: DataDir, *, reload: bool) -> None:
+    # Here and not above: the other commands need none of the libraries that a fleet needs.
+    from fleetdesk_local.fleet import Fleet
+
+    runner = children.pid_file(data.run, "runner")
+    data.write_state(RunState("starting"))
+    children.write_pid_file(runner, os.getpid())
+    try:
+        await Fleet(settings, data, _say, reload=reload).run()
+    except LocalError as error:
+        data.write_state(RunState("failed", str(error)))
+        raise
+    else:
+        data.write_state(RunState("stopped"))
+    finally:
+        runner.unlink(missing_ok=True)
+
+
+def _settings() -> LocalSettings:
+    try:
+        return LocalSettings()
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = "_".join(str(part) for part in wrong["loc"]).upper()
+        raise LocalError(f"FLEETDESK_{name} is not right: {wrong['msg']}.") from None
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fleetdesk_local", description=__doc__)
+    named = parser.add_subparsers(dest="command", required=True)
+    up = named.add_parser("up", help="bring the fleet up and stay until Ctrl-C")
+    up.add_argument("--detach", action="store_true", help="return when it is ready")
+    up.add_argument("--reload", action="store_true", help="restart a service when its code changes")
+    named.add_parser("down", help="stop the fleet")
+    named.add_parser("reset", help="stop the fleet and delete its data")
+    named.add_parser("status", help="say what runs")
+    logs = named.add_parser("logs", help="show and follow logs")
+    logs.add_argument("process", nargs="*", help="of these only, such as gateway or postgres")
+    moved = named.add_parser("clock", help="move the fleet clock forward")
+    moved.add_argument("--advance", required=True, metavar="24h", help="by how much")
+    named.add_parser("psql", help="open the database as its administrator")
+    named.add_parser("migrate", help="bring the tables of a running fleet up to date")
+    named.add_parser("assets", help="build the pages' scripts and styles")
+    return parser
