@@ -1,0 +1,1 @@
+"""A service's package without a service: a schema for the tests of fleetkit."""
