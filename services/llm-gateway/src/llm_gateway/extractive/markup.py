@@ -1,0 +1,37 @@
+"""Markdown and HTML markup: what a reader sees of a piece of text."""
+
+import html
+import re
+
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_IMAGE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)|!\[([^\]\n]*)\]\[[^\]\n]*\]")
+_LINK = re.compile(r"\[([^\]\n]+)\]\((?:[^()\n]|\([^()\n]*\))*\)|\[([^\]\n]+)\]\[[^\]\n]*\]")
+_AUTOLINK = re.compile(r"<((?:https?|mailto):[^\s>]+)>")
+_TAG = re.compile(r"</?[a-zA-Z][^<>\n]{0,300}>")
+_ADMONITION = re.compile(r"\[!(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION|INFO)\]", re.IGNORECASE)
+_CODE = re.compile(r"(`+)\s?(.+?)\s?\1", re.DOTALL)
+_EMPHASIS = (
+    re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])(.+?)(?<=[^\s*])\1(?![\w*])", re.DOTALL),
+    re.compile(r"(?<![\w_])(_{1,3})(?=[^\s_])(.+?)(?<=[^\s_])\1(?![\w_])", re.DOTALL),
+    re.compile(r"(~~)(?=\S)(.+?)(?<=\S)\1", re.DOTALL),
+)
+_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|<>~])")
+_QUOTE_MARK = re.compile(r"^[ \t]{0,3}>[ \t]?", re.MULTILINE)
+_SPACES = re.compile(r"\s+")
+
+
+def plain(text: str) -> str:
+    """What a reader sees of `text`: without markup, on one line."""
+    text = _COMMENT.sub(" ", text)
+    text = _QUOTE_MARK.sub("", text)
+    text = _ADMONITION.sub(" ", text)
+    # The alternative text of a picture describes what an answer cannot show.
+    text = _IMAGE.sub(" ", text)
+    text = _LINK.sub(lambda match: match[1] or match[2], text)
+    text = _AUTOLINK.sub(r"\1", text)
+    text = _TAG.sub(" ", text)
+    text = _CODE.sub(r"\2", text)
+    for emphasis in _EMPHASIS:
+        text = emphasis.sub(r"\2", text)
+    text = _ESCAPE.sub(r"\1", text)
+    return _SPACES.sub(" ", html.unescape(text)).strip()

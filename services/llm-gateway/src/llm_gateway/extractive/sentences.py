@@ -1,0 +1,61 @@
+"""Where sentences end, in running text of any script."""
+
+import re
+
+# Words that end in a full stop without ending a sentence.
+_ABBREVIATIONS = frozenset(
+    "e.g i.e etc vs cf approx no nr fig figs eq sec ch vol pp p ed eds al dr mr mrs ms prof st jr sr"
+    " inc ltd co corp dept est min max temp tel ext ver u.s u.k a.m p.m z.b bzw ca usw d.h inkl"
+    " jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun".split()
+)
+# A stop of a script that needs no space after it, or a stop with closing marks before a space.
+_STOP = re.compile(r"[。！？](?:[」』”’）)]*)|[.!?…]+[\"'”’»)\]*_`]*(?=\s)")
+_LAST_WORD = re.compile(r"([^\s(\[\"'“‘]+)\Z")
+_OPENING = " \t\r\n\"'“‘«([*_`¿¡"
+_LONGEST = 600
+
+
+def split(text: str) -> list[tuple[int, int]]:
+    """Start and end of each sentence of one paragraph, without the space between them."""
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for stop in _STOP.finditer(text):
+        if _ends_sentence(text, stop):
+            bounds += _cut(text, start, stop.end())
+            start = stop.end()
+    return bounds + _cut(text, start, len(text))
+
+
+def _ends_sentence(text: str, stop: re.Match[str]) -> bool:
+    if stop[0][0] in "。！？":
+        return True
+    following = text[stop.end() : stop.end() + 20].lstrip(_OPENING)
+    if following and following[0].islower():
+        return False
+    if stop[0][0] != "." or stop[0].startswith(".."):
+        return True
+    word = _LAST_WORD.search(text, 0, stop.start())
+    if word is None:
+        return True
+    last = word[1].lower().lstrip("*_`")
+    if last in _ABBREVIATIONS:
+        return False
+    # "J. Smith", and the "1." of a numbered line.
+    return not (len(last) == 1 and last.isalpha()) and not last.isdigit()
+
+
+def _cut(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Trims the space around [start, end), and cuts what is endless at a space."""
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    bounds: list[tuple[int, int]] = []
+    while end - start > _LONGEST:
+        middle = text.rfind(" ", start + _LONGEST // 2, start + _LONGEST)
+        middle = middle if middle > 0 else start + _LONGEST
+        bounds.append((start, middle))
+        start = middle
+        while start < end and text[start].isspace():
+            start += 1
+    return [*bounds, (start, end)] if end > start else bounds
