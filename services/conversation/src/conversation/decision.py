@@ -1,0 +1,155 @@
+"""What to do with a question: pure, outside of any model.
+
+Order: what the visitor asks for comes before what the tenant's rules say, then what the plan
+allows, then what the knowledge holds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from conversation import intents
+
+HandoffReason = Literal[
+    "missing_knowledge",
+    "low_confidence",
+    "visitor_request",
+    "policy",
+    "tool_failure",
+    "usage_limit",
+]
+# A second topic is a candidate when its best passage scores at least half of the first's: below
+# that, naming it would confuse more than ask.
+_CANDIDATE_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Have a model answer from the passages."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskBack:
+    """Ask which of two topics is meant."""
+
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Ask a person to take over."""
+
+    reason: HandoffReason
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """Reply politely to small talk of this kind."""
+
+    kind: str
+
+
+Decision = Answer | AskBack | HandOver | Chat
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an agent's version says: thresholds on relevance, 0–1, and phrases for persons only."""
+
+    answer_threshold: float
+    handoff_threshold: float
+    handoff_phrases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A document that was found: its id, title, and its best passage's score."""
+
+    document_id: str
+    title: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the neighbours said.
+
+    `relevance`: calibrated probability that the passages answer; `topics` best first;
+    `entitled`: whether the plan allows an answer; `asked_back`: the last turn asked back already.
+    """
+
+    relevance: float
+    topics: tuple[Topic, ...]
+    entitled: bool
+    asked_back: bool = False
+
+
+def decide_from_text(text: str, rules: Rules, earlier: Sequence[str] = ()) -> Decision | None:
+    """The decision that the visitor's words alone allow; None when the knowledge must be asked.
+
+    `earlier`: the visitor's texts before, newest first.
+    """
+    if intents.wants_person(text):
+        return HandOver("visitor_request")
+    if intents.contains_phrase(text, rules.handoff_phrases):
+        return HandOver("policy")
+    talk = intents.small_talk(text, earlier)
+    return Chat(talk.kind) if talk else None
+
+
+def decide_from_evidence(evidence: Evidence, rules: Rules) -> Decision:
+    """The decision for a question that the words alone did not settle."""
+    if not evidence.entitled:
+        return HandOver("usage_limit")
+    if not evidence.topics or evidence.relevance < rules.handoff_threshold:
+        return HandOver("missing_knowledge")
+    if evidence.relevance >= rules.answer_threshold:
+        return Answer()
+    candidates = candidate_topics(evidence.topics)
+    if len(candidates) < 2 or evidence.asked_back:
+        # One topic leaves nothing to choose between, and nobody likes to be asked back twice.
+        return HandOver("missing_knowledge")
+    return AskBack(candidates[0].title, candidates[1].title)
+
+
+def decide(
+    text: str, evidence: Evidence, rules: Rules, earlier: Sequence[str] = ()
+) -> Decision:
+    """Both together: what the words settle, else what the evidence does."""
+    return decide_from_text(text, rules, earlier) or decide_from_evidence(evidence, rules)
+
+
+def candidate_topics(topics: Sequence[Topic]) -> list[Topic]:
+    """The topics worth naming, best first: with a title, each title and document once."""
+    found: list[Topic] = []
+    for topic in sorted(topics, key=lambda topic: -topic.score):
+        title = topic.title.strip().casefold()
+        if not title or any(
+            topic.document_id == other.document_id or title == other.title.strip().casefold()
+            for other in found
+        ):
+            continue
+        if not found or topic.score >= _CANDIDATE_SHARE * found[0].score:
+            found.append(topic)
+    return found
+
+
+def confidence(relevance: float, support: float, cited: int, dropped: int) -> float:
+    """Confidence in an answer, 0–1: relevance × support × share of citations that held.
+
+    The answer is right only if the passages answer the question (`relevance`, calibrated by
+    retrieval) and the text says what they say (`support`, by the model's self-check); the
+    product is their joint probability if they are independent, and errs on the low side if not.
+    A model that cites passages that don't say so is trusted less in proportion. 0 without
+    citations.
+    """
+    if cited == 0:
+        return 0.0
+    share = cited / (cited + dropped)
+    return round(_unit(relevance) * _unit(support) * share, 4)
+
+
+def _unit(value: float) -> float:
+    # NaN compares false both ways and becomes 0.
+    return min(value, 1.0) if value > 0 else 0.0

@@ -1,0 +1,24 @@
+"""What the agent says when no model writes, from replies.toml."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+from conversation.intents import DEFAULT_LANGUAGE
+
+
+def reply(occasion: str, language: str, **values: str) -> str:
+    """The sentence for an occasion, in English when the language has none.
+
+    `values` fill its places; KeyError for an occasion that the file does not know.
+    """
+    sentences = _sentences()
+    sentence = sentences.get(language, {}).get(occasion) or sentences[DEFAULT_LANGUAGE][occasion]
+    for name, value in values.items():
+        sentence = sentence.replace(f"{{{name}}}", value)
+    return sentence
+
+
+@cache
+def _sentences() -> dict[str, dict[str, str]]:
+    return tomllib.loads((files("conversation") / "replies.toml").read_text("utf-8"))
