@@ -97,12 +97,14 @@ class EchoService:
         self.server.add(self.protos.echo.add_EchoServiceServicer_to_server, self.echo)
         self.port = await self.server.start()
 
-    def stub(self, caller: str, keyring: KeyRing | None = None) -> Any:
+    def stub(self, caller: str, *, port: int | None = None, path_prefix: str = "") -> Any:
         """The stub that the service `caller` would use."""
-        settings = settings_of(caller, self.keys_dir, retrieval_address=self.address)
-        clients = RpcClients(settings, keyring or self.keyring(caller), Clock())
+        address = f"127.0.0.1:{port or self.port}"
+        settings = settings_of(caller, self.keys_dir, retrieval_address=address)
+        clients = RpcClients(settings, self.keyring(caller), Clock())
         self._open.append(clients.close)
-        return self.protos.echo.EchoServiceStub(clients.channel("retrieval"))
+        channel = clients.channel("retrieval")
+        return self.protos.echo.EchoServiceStub(_Elsewhere(channel, path_prefix))
 
     def bare_stub(self) -> Any:
         """A stub over a plain gRPC channel, which adds and translates nothing."""
@@ -110,7 +112,7 @@ class EchoService:
         self._open.append(channel.close)
         return self.protos.echo.EchoServiceStub(channel)
 
-    def bare_channel(self) -> grpc.aio.Channel:
+    def bare_channel(self) -> Any:
         channel = grpc.aio.insecure_channel(self.address)
         self._open.append(channel.close)
         return channel
@@ -122,3 +124,14 @@ class EchoService:
         for close in self._open:
             await close()
         await self.server.stop(None)
+
+
+class _Elsewhere:
+    """A channel whose methods all stand under another path."""
+
+    def __init__(self, channel: grpc.aio.Channel, prefix: str) -> None:
+        self._channel = channel
+        self._prefix = prefix
+
+    def __getattr__(self, shape: str) -> Callable[..., Any]:
+        return lambda path, **options: getattr(self._channel, shape)(self._prefix + path, **options)

@@ -18,7 +18,7 @@ from fleetkit.rpc import metadata as md
 from fleetkit.rpc.identity import CallerTokens
 from fleetkit.rpc.keys import KeyRing
 from fleetkit.rpc.server import MAX_MESSAGE_BYTES
-from fleetkit.rpc.status import from_rpc_error
+from fleetkit.rpc.status import MAX_METADATA_BYTES, from_rpc_error
 from fleetkit.telemetry import new_span
 
 DEADLINE_MARGIN_S = 0.05
@@ -26,6 +26,7 @@ DEFAULT_TIMEOUT_S = 30.0
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.lb_policy_name", "round_robin"),
     # A restarted service is found again at once, not after gRPC's default of up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -163,6 +164,11 @@ class _FleetStream:
     def cancel(self) -> bool:
         """Ends the call now; the server's handler is cancelled."""
         return self._call.cancel()
+
+    def __del__(self) -> None:
+        """A loop that was left early ends the call now, not when gRPC's cycle is collected."""
+        if not self._call.done():
+            self._call.cancel()
 
 
 def _trimmed(timeout: float | None, service: str) -> float:

@@ -13,6 +13,7 @@ from fleetkit.config import FleetSettings
 from fleetkit.rpc.access import access_of_service
 from fleetkit.rpc.keys import KeyRing
 from fleetkit.rpc.serving import Method, Serving
+from fleetkit.rpc.status import MAX_METADATA_BYTES
 from fleetkit.telemetry import tracer
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
@@ -21,6 +22,7 @@ MAX_DEADLINE_S = 120.0
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     # Without this a second process on a taken port would silently share it.
     ("grpc.so_reuseport", 0),
 )

@@ -153,7 +153,7 @@ async def _abort(call: grpc.aio.ServicerContext, outcome: _Outcome, error: Fleet
     status = to_status(error)
     outcome.code = status.code.name
     outcome.reason = error.reason
-    await call.abort(status.code, status.message, trailing_metadata=status.trailing)
+    await call.abort(status.code, status.summary, trailing_metadata=status.trailing)
 
 
 def _text(metadata: _Metadata, key: str) -> str | None:

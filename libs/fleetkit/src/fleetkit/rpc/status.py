@@ -1,5 +1,6 @@
 """FleetError ↔ gRPC status with google.rpc details."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import grpc
@@ -12,8 +13,10 @@ from fleetkit.errors import FleetError
 
 DOMAIN = "fleetdesk"
 _DETAILS_KEY = "grpc-status-details-bin"
-# gRPC metadata has a soft limit of 8 KiB, and the message travels twice.
+# A status travels as metadata, which gRPC drops (with the error in it) when it is too large.
+MAX_METADATA_BYTES = 16 * 1024
 _MAX_MESSAGE_CHARS = 1000
+_MAX_DETAIL_CHARS = 200
 
 _CODES: dict[type[FleetError], grpc.StatusCode] = {
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
@@ -34,7 +37,7 @@ class Status:
     """What to abort an RPC with."""
 
     code: grpc.StatusCode
-    message: str
+    summary: str
     trailing: tuple[tuple[str, bytes], ...]
 
 
@@ -47,23 +50,25 @@ def to_status(error: FleetError) -> Status:
     """The status that carries an error: ErrorInfo, BadRequest for a field, RetryInfo for a wait."""
     code = code_of(error)
     message = error.message[:_MAX_MESSAGE_CHARS]
-    details = [
-        _pack(
-            error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.details)
-        )
-    ]
+    summary = message[:_MAX_DETAIL_CHARS]
+    number: int = code.value[0]
+    details = [_pack(detail) for detail in _google_details(error, summary)]
+    status = status_pb2.Status(code=number, message=message, details=details)
+    return Status(code, summary, ((_DETAILS_KEY, status.SerializeToString()),))
+
+
+def _google_details(error: FleetError, summary: str) -> Iterator[Message]:
+    metadata = {key: value[:_MAX_DETAIL_CHARS] for key, value in error.details.items()}
+    yield error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     if error.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=error.field, description=message
+            field=error.field, description=summary
         )
-        details.append(_pack(error_details_pb2.BadRequest(field_violations=[violation])))
+        yield error_details_pb2.BadRequest(field_violations=[violation])
     if error.retry_after_s is not None:
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(round(error.retry_after_s * 1e9))
-        details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
-    number: int = code.value[0]
-    status = status_pb2.Status(code=number, message=message, details=details)
-    return Status(code, message, ((_DETAILS_KEY, status.SerializeToString()),))
+        yield error_details_pb2.RetryInfo(retry_delay=delay)
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError, service: str) -> FleetError:
