@@ -1,14 +1,23 @@
-"""The echo service, for the tests of fleetkit."""
+"""The echo service, and databases with the schema `probe`, for the tests of fleetkit."""
 
 import importlib
 import importlib.resources
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fleetkit.bus import Bus
+from fleetkit.config import FleetSettings
+from fleetkit.postgres import Database
 from grpc_tools import protoc
+from harness.databases import Databases
 from harness.echo import EchoProtos, EchoService
+from harness.probe.settings import ProbeSettings
+from harness.services import FleetServices
+from nats.aio.client import Client
 
 PROTOS = Path(__file__).parent / "protos"
 
@@ -46,3 +55,40 @@ async def rpc(echo_protos: EchoProtos, keys_dir: Path) -> AsyncIterator[EchoServ
     await made.start()
     yield made
     await made.stop()
+
+
+@pytest.fixture
+def settings(fleet: FleetServices, databases: Databases) -> Callable[..., Any]:
+    """`await settings(ProducerSettings)`: settings over a private database with schema probe."""
+
+    async def make(kind: type[FleetSettings] = ProbeSettings, **more: Any) -> FleetSettings:
+        return fleet.settings_of(kind, await databases.copy("probe"), **more)
+
+    return make
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Callable[..., Any]]:
+    """`await opened(settings)`: a pool that is closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def open_database(settings: FleetSettings) -> Database:
+            database = await Database.open(settings)
+            stack.push_async_callback(database.close)
+            return database
+
+        yield open_database
+
+
+@pytest.fixture
+async def connected() -> AsyncIterator[Callable[..., Any]]:
+    """`await connected(settings)`: the service's own NATS client, closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def connect(settings: FleetSettings) -> Client:
+            bus = Bus(settings)
+            stack.push_async_callback(bus.close)
+            await bus.connect()
+            return bus.client
+
+        yield connect

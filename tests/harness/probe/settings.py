@@ -1,0 +1,21 @@
+"""Settings over the schema `probe`, in the name of various services."""
+
+from fleetkit.config import FleetSettings
+
+
+class ProbeSettings(FleetSettings):
+    """Of no service: tests of fleetkit only."""
+
+    service = "probe"
+
+
+class ProducerSettings(FleetSettings):
+    """Speaks as the gateway, whose events tests publish."""
+
+    service = "gateway"
+
+
+class ConsumerSettings(FleetSettings):
+    """Listens as billing does."""
+
+    service = "billing"
