@@ -104,7 +104,7 @@ class _Tokens:
 
     def bad_callers(self, service: str) -> Iterator[tuple[str, str]]:
         ring = self._rings[service]
-        other = next(name for name in SERVICES if name != self._callee)
+        other = next(name for name in SERVICES if name not in {self._callee, service})
         good = self.caller(service)
         yield "not a token", "x"
         yield "for another callee", mint_caller(ring, other)

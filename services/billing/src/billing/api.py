@@ -1,0 +1,110 @@
+"""BillingService: translate, call, translate."""
+
+from fleetdesk.billing.v1 import billing_service_pb2 as pb
+from fleetdesk.billing.v1 import plan_pb2
+from fleetdesk.billing.v1.billing_service_pb2_grpc import BillingServiceServicer
+from fleetkit.context import tenant_id
+from fleetkit.errors import InvalidArgument
+from fleetkit.postgres import Database
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc.aio import ServicerContext
+
+from billing import entitlements, subscriptions
+from billing.entitlements import Capability
+from billing.plans import Plan, PlanBook
+from billing.store import SubscriptionRow
+
+_CAPABILITIES: dict[int, Capability] = {
+    pb.CAPABILITY_TEXT: "text",
+    pb.CAPABILITY_VOICE: "voice",
+    pb.CAPABILITY_VIDEO: "video",
+    pb.CAPABILITY_KNOWLEDGE: "knowledge",
+}
+_STATUSES = {
+    "active": plan_pb2.SUBSCRIPTION_STATUS_ACTIVE,
+    "trial": plan_pb2.SUBSCRIPTION_STATUS_TRIAL,
+    "past_due": plan_pb2.SUBSCRIPTION_STATUS_PAST_DUE,
+    "canceled": plan_pb2.SUBSCRIPTION_STATUS_CANCELED,
+}
+
+
+class BillingApi(BillingServiceServicer):
+    """The RPCs of billing."""
+
+    def __init__(self, db: Database, plans: PlanBook, default_plan: str) -> None:
+        self._db = db
+        self._plans = plans
+        self._default_plan = default_plan
+
+    async def ListPlans(
+        self, request: pb.ListPlansRequest, context: ServicerContext
+    ) -> pb.ListPlansResponse:
+        return pb.ListPlansResponse(plans=[to_plan(plan) for plan in self._plans.public()])
+
+    async def EnsureSubscription(
+        self, request: pb.EnsureSubscriptionRequest, context: ServicerContext
+    ) -> pb.EnsureSubscriptionResponse:
+        tenant = tenant_id()
+        plan_id = request.plan_id or self._default_plan
+        async with self._db.tenant(tenant) as conn:
+            row = await subscriptions.ensure_subscription(conn, self._plans, tenant, plan_id)
+        return pb.EnsureSubscriptionResponse(subscription=to_subscription(row))
+
+    async def GetSubscription(
+        self, request: pb.GetSubscriptionRequest, context: ServicerContext
+    ) -> pb.GetSubscriptionResponse:
+        row, plan = await subscriptions.get_subscription(self._db, self._plans, tenant_id())
+        return pb.GetSubscriptionResponse(subscription=to_subscription(row), plan=to_plan(plan))
+
+    async def CheckEntitlement(
+        self, request: pb.CheckEntitlementRequest, context: ServicerContext
+    ) -> pb.CheckEntitlementResponse:
+        capability = _CAPABILITIES.get(request.capability)
+        if capability is None:
+            raise InvalidArgument(
+                "capability is not set: use text, voice, video or knowledge", field="capability"
+            )
+        made = await entitlements.check_entitlement(
+            self._db, self._plans, tenant_id(), capability, self._default_plan
+        )
+        return pb.CheckEntitlementResponse(
+            allowed=made.allowed, reason=made.reason, plan_id=made.plan_id
+        )
+
+
+def to_plan(plan: Plan) -> plan_pb2.Plan:
+    """A plan as the proto has it."""
+    return plan_pb2.Plan(
+        plan_id=plan.plan_id,
+        display_name=plan.display_name,
+        seat_month_nanos=plan.seat_month_nanos,
+        max_seats=plan.max_seats,
+        resolutions_per_seat=plan.resolutions_per_seat,
+        resolutions_per_tenant=plan.resolutions_per_tenant,
+        voice_minutes=plan.voice_minutes,
+        video_minutes=plan.video_minutes,
+        knowledge_bytes=plan.knowledge_bytes,
+        api_calls_per_hour=plan.api_calls_per_hour,
+        resolution_overage_nanos=plan.resolution_overage_nanos,
+        voice_minute_overage_nanos=plan.voice_minute_overage_nanos,
+        video_minute_overage_nanos=plan.video_minute_overage_nanos,
+        gigabyte_month_overage_nanos=plan.gigabyte_month_overage_nanos,
+        branding=plan.branding,
+        public=plan.public,
+    )
+
+
+def to_subscription(row: SubscriptionRow) -> plan_pb2.Subscription:
+    """A subscription as the proto has it."""
+    start, end = Timestamp(), Timestamp()
+    start.FromDatetime(row.period_start_time)
+    end.FromDatetime(row.period_end_time)
+    return plan_pb2.Subscription(
+        tenant_id=str(row.tenant_id),
+        plan_id=row.plan_id,
+        seats=row.seats,
+        status=_STATUSES[row.status],
+        period_start_time=start,
+        period_end_time=end,
+        revision=row.revision,
+    )

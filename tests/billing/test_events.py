@@ -1,0 +1,35 @@
+"""What billing does with events."""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from billing.subscriptions import a_month_after
+from fleetdesk.gateway.v1 import events_pb2 as gateway_events
+from harness.waiting import eventually
+
+
+class TestTenantCreated:
+    async def test_subscribes_a_tenant_whose_sign_up_was_cut_short(
+        self, fleet_service, bus, tenant_id
+    ):
+        billing = await fleet_service("billing")
+        event = gateway_events.TenantCreated(agent_id=str(uuid4()), plan_id="development")
+        await bus.emit(event, tenant_id)
+
+        async def subscribed() -> bool:
+            rows = await billing.rows("select tenant_id, plan_id from subscription")
+            return rows == [{"tenant_id": tenant_id, "plan_id": "development"}]
+
+        await eventually(subscribed)
+
+
+class TestAMonthAfter:
+    def test_ends_on_the_last_day_where_the_month_is_shorter(self):
+        assert a_month_after(datetime(2027, 1, 31, 8, tzinfo=UTC)) == datetime(
+            2027, 2, 28, 8, tzinfo=UTC
+        )
+
+    def test_turns_the_year(self):
+        assert a_month_after(datetime(2026, 12, 15, tzinfo=UTC)) == datetime(
+            2027, 1, 15, tzinfo=UTC
+        )
