@@ -1,0 +1,95 @@
+"""The frame around every page: rail, tenant, theme, notices."""
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlencode
+
+Theme = Literal["system", "light", "dark"]
+Tone = Literal["good", "warn", "bad", "busy", "info", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    """A page in the rail; `key` is the letter after `g`."""
+
+    page: str
+    label: str
+    icon: str
+    href: str
+    key: str
+    on_phone: bool = True
+    parent: str = ""
+
+
+NAV = (
+    NavItem("knowledge", "Knowledge", "book-open", "/knowledge", "k"),
+    NavItem("conversations", "Conversations", "messages-square", "/conversations", "c"),
+    NavItem("costs", "Costs", "coins", "/costs", "o"),
+    NavItem("settings", "Settings", "settings", "/settings/widget", "s"),
+    NavItem("widget", "Widget", "message-circle", "/settings/widget", "w", False, "settings"),
+    NavItem("api-keys", "API keys", "key-round", "/settings/api-keys", "a", False, "settings"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence on top of the page; `tone` decides its icon."""
+
+    text: str
+    tone: Tone = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What every page of a signed-in person shares. `page` is the rail's entry."""
+
+    page: str
+    tenant_name: str
+    user_email: str
+    role: str
+    csrf_token: str
+    path: str
+    theme: Theme = "system"
+    query: str = ""
+    notices: tuple[Notice, ...] = ()
+    nav: tuple[NavItem, ...] = NAV
+
+    @property
+    def parent(self) -> str:
+        """The rail's top entry that this page belongs to."""
+        return next((item.parent for item in self.nav if item.page == self.page), "") or self.page
+
+    @property
+    def may_edit(self) -> bool:
+        """Whether the person's role may change knowledge; the services decide, this only hides."""
+        return self.role in {"agent", "admin", "owner"}
+
+    @property
+    def may_admin(self) -> bool:
+        """Whether the person's role may configure agents and keys."""
+        return self.role in {"admin", "owner"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A link among several, one of which is current."""
+
+    label: str
+    href: str
+    current: bool
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A state in an icon and a word."""
+
+    label: str
+    icon: str
+    tone: Tone = ""
+
+
+def link(path: str, **query: str | int | None) -> str:
+    """`path` with those of the query parameters that say something."""
+    said = {key: value for key, value in query.items() if value not in (None, "", 0)}
+    return f"{path}?{urlencode(said)}" if said else path

@@ -1,0 +1,209 @@
+"""The list of documents."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from fleetdesk.retrieval.v1 import document_pb2 as doc
+from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
+
+from gateway.views.format import When, count, size, when_of
+from gateway.views.frame import Badge, Tab, link
+from gateway.views.tables import Column, columns
+
+PENDING = (
+    doc.DOCUMENT_STATUS_QUEUED,
+    doc.DOCUMENT_STATUS_PARSING,
+    doc.DOCUMENT_STATUS_EMBEDDING,
+)
+STATUS_FILTERS = {
+    "": (),
+    "ready": (doc.DOCUMENT_STATUS_READY,),
+    "pending": PENDING,
+    "failed": (doc.DOCUMENT_STATUS_FAILED,),
+}
+_BADGES = {
+    doc.DOCUMENT_STATUS_QUEUED: Badge("Waiting", "clock"),
+    doc.DOCUMENT_STATUS_PARSING: Badge("Reading", "loader-circle", "busy"),
+    doc.DOCUMENT_STATUS_EMBEDDING: Badge("Indexing", "loader-circle", "busy"),
+    doc.DOCUMENT_STATUS_READY: Badge("Ready", "circle-check", "good"),
+    doc.DOCUMENT_STATUS_FAILED: Badge("Failed", "circle-alert", "bad"),
+}
+_KINDS = {
+    "text/markdown": "Markdown",
+    "text/html": "HTML",
+    "text/plain": "Text",
+    "application/pdf": "PDF",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One source as a row."""
+
+    source_id: str
+    title: str
+    detail: str
+    badge: Badge
+    error: str
+    passages: str
+    size: str
+    created: When
+    href: str
+    can_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceList:
+    """The list with what stands around it."""
+
+    rows: tuple[SourceRow, ...]
+    tabs: tuple[Tab, ...]
+    headline: str
+    total: int
+    pending: int
+    filter: str
+    status: str
+    self_href: str
+    next_href: str
+    first_href: str
+    columns: tuple[Column, ...]
+    partial: bool
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the list shows less than there is by the person's wish."""
+        return bool(self.filter or self.status)
+
+
+def badge_of(status: "doc.DocumentStatus") -> Badge:
+    """A status in an icon and a word."""
+    return _BADGES.get(status, Badge("Unknown", "circle-question-mark"))
+
+
+def kind_of(media_type: str) -> str:
+    """A media type as people call it."""
+    return _KINDS.get(media_type, media_type or "Text")
+
+
+def source_row(source: doc.Source, now: datetime) -> SourceRow:
+    """A source as a row."""
+    name = source.title or source.file_name or source.external_id or "Untitled"
+    ready = source.status == doc.DOCUMENT_STATUS_READY
+    details = (
+        kind_of(source.media_type),
+        source.file_name if source.file_name != name else "",
+        source.external_id if source.external_id not in (name, source.file_name) else "",
+    )
+    return SourceRow(
+        source_id=source.source_id,
+        title=name,
+        detail=" · ".join(part for part in details if part),
+        badge=badge_of(source.status),
+        error=source.error if source.status == doc.DOCUMENT_STATUS_FAILED else "",
+        passages=f"{source.chunk_count:,}" if ready else "",
+        size=size(source.byte_count),
+        created=when_of(source.create_time, now),
+        href=f"/documents/{source.document_id}" if ready and source.document_id else "",
+        can_retry=source.status == doc.DOCUMENT_STATUS_FAILED,
+    )
+
+
+def headline(counts: dict[int, int]) -> str:
+    """What can be found, in a sentence with numbers."""
+    ready = counts.get(doc.DOCUMENT_STATUS_READY, 0)
+    pending = sum(counts.get(status, 0) for status in PENDING)
+    failed = counts.get(doc.DOCUMENT_STATUS_FAILED, 0)
+    if not counts or not (ready or pending or failed):
+        return "Nothing yet: your agent can only say what your documents say."
+    parts = [f"{count(ready, 'document')} can be found"]
+    if pending:
+        parts.append(f"{pending:,} {'is' if pending == 1 else 'are'} being read")
+    if failed:
+        parts.append(f"{failed:,} could not be read")
+    return ", ".join(parts) + "."
+
+
+def status_tabs(counts: dict[int, int], status: str, needle: str) -> tuple[Tab, ...]:
+    """Links to the states, with how many are in each."""
+    labels = {"": "All", "ready": "Ready", "pending": "In progress", "failed": "Failed"}
+    return tuple(
+        Tab(
+            label=label,
+            href=link("/knowledge", status=key, filter=needle),
+            current=key == status,
+            count=sum(
+                number
+                for state, number in counts.items()
+                if not STATUS_FILTERS[key] or state in STATUS_FILTERS[key]
+            ),
+        )
+        for key, label in labels.items()
+    )
+
+
+def counts_of(response: pb.ListSourcesResponse) -> dict[int, int]:
+    """How many sources there are in each state."""
+    return {item.status: item.count for item in response.counts}
+
+
+_LABELS = {
+    "title": "Document",
+    "status": "Status",
+    "passages": "Passages",
+    "size": "Size",
+    "added": "Added",
+}
+_SORT_KEYS = {
+    "title": lambda source: (source.title or source.file_name).casefold(),
+    "status": lambda source: source.status,
+    "passages": lambda source: source.chunk_count,
+    "size": lambda source: source.byte_count,
+    "added": lambda source: source.create_time.ToNanoseconds(),
+}
+
+
+def sorted_sources(sources: Iterable[doc.Source], sort: str, descending: bool) -> list[doc.Source]:
+    """The sources by one column; as they came (newest first) when `sort` names none."""
+    if sort not in _SORT_KEYS:
+        return list(sources)
+    return sorted(sources, key=_SORT_KEYS[sort], reverse=descending)
+
+
+def source_list(
+    response: pb.ListSourcesResponse,
+    now: datetime,
+    *,
+    status: str = "",
+    needle: str = "",
+    page_token: str = "",
+    sort: str = "",
+    descending: bool = False,
+) -> SourceList:
+    """The page of documents as asked for."""
+    counts = counts_of(response)
+    state = {"status": status, "filter": needle}
+    order = {"sort": sort, "dir": "desc" if descending else ""}
+    return SourceList(
+        rows=tuple(
+            source_row(source, now) for source in sorted_sources(response.sources, sort, descending)
+        ),
+        tabs=status_tabs(counts, status, needle),
+        headline=headline(counts),
+        total=sum(counts.values()),
+        pending=sum(counts.get(state, 0) for state in PENDING),
+        filter=needle,
+        status=status,
+        self_href=link("/knowledge", **state, **order, page_token=page_token),
+        next_href=link("/knowledge", **state, **order, page_token=response.next_page_token)
+        if response.next_page_token
+        else "",
+        first_href=link("/knowledge", **state, **order) if page_token else "",
+        columns=columns(
+            _LABELS,
+            link_to=lambda **order: link("/knowledge", **state, **order, page_token=page_token),
+            sort=sort,
+            descending=descending,
+        ),
+        partial=bool(page_token or response.next_page_token),
+    )

@@ -1,0 +1,82 @@
+// The costs chart: stacked bars drawn from the table beside it, so both always say the same.
+
+import { BarController, BarElement, CategoryScale, Chart, Legend, LinearScale, Tooltip } from "chart.js";
+
+Chart.register(BarController, BarElement, CategoryScale, LinearScale, Legend, Tooltip);
+
+const HUES = [252, 190, 155, 65, 330, 295, 25, 110];
+
+/** Colours that differ in lightness too, so that they can be told apart without hue. */
+function colour(index: number, dark: boolean): string {
+  const lightness = (dark ? 78 : 46) + (index % 2 === 0 ? 0 : dark ? -20 : 22);
+  return `oklch(${lightness}% 0.1 ${HUES[index % HUES.length]})`;
+}
+
+function money(nanos: number): string {
+  const dollars = nanos / 1e9;
+  return `$${dollars.toLocaleString("en", { maximumSignificantDigits: 3, maximumFractionDigits: 9 })}`;
+}
+
+function series(table: HTMLTableElement): { labels: string[]; sets: { label: string; data: number[] }[] } {
+  const names = [...table.querySelectorAll<HTMLElement>("thead th[data-series]")].map((cell) => cell.innerText.trim());
+  const rows = [...table.querySelectorAll("tbody tr")];
+  const labels = rows.map((row) => row.querySelector<HTMLElement>("[data-day]")?.dataset.day ?? "");
+  const sets = names.map((label, index) => ({
+    label,
+    data: rows.map((row) => Number(row.querySelectorAll<HTMLElement>("[data-nanos]")[index]?.dataset.nanos ?? 0)),
+  }));
+  return { labels, sets };
+}
+
+function resolved(name: string): string {
+  const probe = document.createElement("span");
+  probe.className = name;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+function draw(canvas: HTMLCanvasElement, table: HTMLTableElement): Chart {
+  const style = getComputedStyle(document.body);
+  const dark = getComputedStyle(document.documentElement).colorScheme.includes("dark");
+  const { labels, sets } = series(table);
+  const muted = resolved("text-muted");
+  const line = resolved("text-line");
+  return new Chart(canvas, {
+    type: "bar",
+    data: {
+      labels,
+      datasets: sets.map((set, index) => ({ ...set, backgroundColor: colour(index, dark), borderRadius: 2, maxBarThickness: 36 })),
+    },
+    options: {
+      animation: false,
+      maintainAspectRatio: false,
+      interaction: { mode: "index", intersect: false },
+      scales: {
+        x: { stacked: true, grid: { display: false }, border: { color: line }, ticks: { color: muted, maxRotation: 0 } },
+        y: {
+          stacked: true,
+          beginAtZero: true,
+          border: { display: false },
+          grid: { color: line },
+          ticks: { color: muted, maxTicksLimit: 5, callback: (value) => money(Number(value)) },
+        },
+      },
+      plugins: {
+        legend: { position: "bottom", align: "start", labels: { color: style.color, boxWidth: 10, boxHeight: 10, font: { family: style.fontFamily } } },
+        tooltip: { callbacks: { label: (item) => `${item.dataset.label}: ${money(Number(item.raw))}` } },
+      },
+    },
+  });
+}
+
+const canvas = document.querySelector<HTMLCanvasElement>("canvas[data-chart]");
+const table = canvas && document.getElementById(canvas.dataset.chart ?? "");
+if (canvas && table instanceof HTMLTableElement) {
+  let chart = draw(canvas, table);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    chart.destroy();
+    chart = draw(canvas, table);
+  });
+}
