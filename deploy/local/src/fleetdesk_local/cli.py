@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = _settings()
-        return _run(options, settings, DataDir.at(settings.data_dir))
+        return _run(options, settings, DataDir(settings.data_dir.absolute()))
     except LocalError as error:
         print(error, file=sys.stderr)
         return 1
@@ -40,6 +40,7 @@ def _run(options: argparse.Namespace, settings: LocalSettings, data: DataDir) ->
         case "logs":
             commands.follow_logs(data, options.process)
         case "clock":
+            data.create()
             offset = clock.advance(data, clock.parse_duration(options.advance))
             _say(f"the fleet clock is {offset} ahead")
         case "psql":
@@ -52,6 +53,7 @@ def _run(options: argparse.Namespace, settings: LocalSettings, data: DataDir) ->
 
 
 def _up(settings: LocalSettings, data: DataDir, *, detach: bool, reload: bool) -> None:
+    data.create()
     with data.exclusive() as ours:
         if not ours:
             _say(data.read_state().message or "the fleet is starting already")

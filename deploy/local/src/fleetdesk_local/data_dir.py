@@ -29,23 +29,20 @@ class DataDir:
 
     path: Path
 
-    @classmethod
-    def at(cls, path: Path) -> "DataDir":
-        """The folder at `path`, made when missing; passable, not listable, for other users."""
-        absolute = path.absolute()
+    def create(self) -> None:
+        """Make the folder when missing: passable, not listable, for other users."""
         try:
-            absolute.mkdir(parents=True, exist_ok=True, mode=0o711)
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o711)
         except OSError as error:
             raise LocalError(
-                f"The data folder {absolute} can't be made ({error.strerror}): choose another with "
-                "FLEETDESK_DATA_DIR."
+                f"The data folder {self.path} can't be made ({error.strerror}): choose another "
+                "with FLEETDESK_DATA_DIR."
             ) from None
-        if not os.access(absolute, os.W_OK):
+        if not os.access(self.path, os.W_OK):
             raise LocalError(
-                f"The data folder {absolute} belongs to another user: run as that user, or choose "
-                "another with FLEETDESK_DATA_DIR."
+                f"The data folder {self.path} belongs to another user: run as that user, or "
+                "choose another with FLEETDESK_DATA_DIR."
             )
-        return cls(absolute)
 
     @property
     def keys(self) -> Path:
@@ -117,7 +114,7 @@ class DataDir:
     def remove(self) -> None:
         """Delete everything in the folder; the fleet must be down."""
         remove_cluster(self.path)
-        shutil.rmtree(self.path)
+        shutil.rmtree(self.path, ignore_errors=not self.path.exists())
 
 
 def write_private(path: Path, text: str) -> None:

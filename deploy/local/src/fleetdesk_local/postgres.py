@@ -52,6 +52,7 @@ class PostgresServer:
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.port = port
+        self._durable = durable
         self._settings = dict(_SETTINGS) | ({} if durable else dict(_SCRATCH_SETTINGS))
         self._log_file = log_file or self.data_dir / "logs" / "postgres.log"
         self._process: Foreground | None = None
@@ -73,11 +74,11 @@ class PostgresServer:
         Raises LocalError with what to do.
         """
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
+        self._choose_port()
         account = Account.current()
         binaries = reachable_binaries(account)
-        cluster = ensure_cluster(self.data_dir, binaries, account)
+        cluster = ensure_cluster(self.data_dir, binaries, account, durable=self._durable)
         end_orphan(cluster)
-        self._choose_port()
         options = [f"-c{name}={value}" for name, value in self._settings.items()]
         return Program(
             name="postgres",

