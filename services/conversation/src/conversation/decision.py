@@ -113,9 +113,7 @@ def decide_from_evidence(evidence: Evidence, rules: Rules) -> Decision:
     return AskBack(candidates[0].title, candidates[1].title)
 
 
-def decide(
-    text: str, evidence: Evidence, rules: Rules, earlier: Sequence[str] = ()
-) -> Decision:
+def decide(text: str, evidence: Evidence, rules: Rules, earlier: Sequence[str] = ()) -> Decision:
     """Both together: what the words settle, else what the evidence does."""
     return decide_from_text(text, rules, earlier) or decide_from_evidence(evidence, rules)
 

@@ -73,9 +73,7 @@ def small_talk(text: str, earlier: Sequence[str] = ()) -> SmallTalk | None:
 def contains_phrase(text: str, phrases: Iterable[str]) -> bool:
     """Whether one of a tenant's phrases stands in the text as whole words, ignoring case."""
     words = f" {' '.join(_words(text))} "
-    return any(
-        f" {' '.join(folded)} " in words for phrase in phrases if (folded := _words(phrase))
-    )
+    return any(f" {' '.join(folded)} " in words for phrase in phrases if (folded := _words(phrase)))
 
 
 def language_of(texts: Sequence[str]) -> str:

@@ -32,15 +32,20 @@ def read_page_token(token: str, scope: bytes) -> tuple[datetime, UUID] | None:
         raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
         body, digest = raw[:-_DIGEST_BYTES], raw[-_DIGEST_BYTES:]
         micros, last_id = struct.unpack(">q16s", body)
-        if not hmac.compare_digest(digest, _digest(body, scope)):
-            raise ValueError("another list")
-        return _EPOCH + timedelta(microseconds=micros), UUID(bytes=last_id)
+        time, same_list = _EPOCH + timedelta(microseconds=micros), _digest(body, scope)
     except (ValueError, struct.error, binascii.Error, OverflowError) as error:
-        raise InvalidArgument(
-            "page_token is not one that this list gave: leave it empty to begin anew, and keep "
-            "the filters the same from page to page",
-            field="page_token",
-        ) from error
+        raise _refused() from error
+    if not hmac.compare_digest(digest, same_list):
+        raise _refused()
+    return time, UUID(bytes=last_id)
+
+
+def _refused() -> InvalidArgument:
+    return InvalidArgument(
+        "page_token is not one that this list gave: leave it empty to begin anew, and keep the "
+        "filters the same from page to page",
+        field="page_token",
+    )
 
 
 def _digest(body: bytes, scope: bytes) -> bytes:

@@ -1,6 +1,6 @@
--- Agents, their published versions, and the answers already given to repeated requests.
+-- Agents, their published versions, and the results of repeated requests.
 
-create table agents (
+create table agent (
   tenant_id uuid not null,
   agent_id uuid not null,
   draft jsonb not null,
@@ -10,9 +10,9 @@ create table agents (
   update_time timestamptz not null,
   primary key (tenant_id, agent_id)
 );
-select fleetkit_protect('agents');
+select fleetkit_protect('agent');
 
-create table agent_versions (
+create table agent_version (
   tenant_id uuid not null,
   agent_id uuid not null,
   version int not null check (version > 0),
@@ -20,22 +20,22 @@ create table agent_versions (
   publisher text not null,
   create_time timestamptz not null,
   primary key (tenant_id, agent_id, version),
-  foreign key (tenant_id, agent_id) references agents on delete cascade
+  foreign key (tenant_id, agent_id) references agent on delete cascade
 );
-select fleetkit_protect('agent_versions');
+select fleetkit_protect('agent_version');
 
 -- Conversations are pinned to a version, so a version never changes.
 create function refuse_change_of_version() returns trigger language plpgsql as $$
 begin
-  raise exception 'agent_versions are immutable';
+  raise exception 'versions never change';
 end;
 $$;
-create trigger agent_versions_immutable before update on agent_versions
+create trigger agent_version_immutable before update on agent_version
   for each row execute function refuse_change_of_version();
 
 -- request_id of a mutating call → what it made. `fingerprint` tells the same request from another
 -- one under the same id.
-create table requests (
+create table request (
   tenant_id uuid not null,
   method text not null,
   request_id text not null,
@@ -44,5 +44,5 @@ create table requests (
   create_time timestamptz not null default now(),
   primary key (tenant_id, method, request_id)
 );
-create index requests_create_time on requests (tenant_id, create_time);
-select fleetkit_protect('requests');
+create index request_create_time on request (tenant_id, create_time);
+select fleetkit_protect('request');

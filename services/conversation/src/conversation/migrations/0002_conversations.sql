@@ -1,6 +1,6 @@
 -- Visitors, conversations, their messages, and what listeners of a conversation see.
 
-create table visitors (
+create table visitor (
   tenant_id uuid not null,
   visitor_id uuid not null,
   agent_id uuid not null,
@@ -8,14 +8,14 @@ create table visitors (
   create_time timestamptz not null,
   primary key (tenant_id, visitor_id)
 );
-create unique index visitors_external_id on visitors (tenant_id, agent_id, external_id)
+create unique index visitor_external_id on visitor (tenant_id, agent_id, external_id)
   where external_id is not null;
-select fleetkit_protect('visitors');
+select fleetkit_protect('visitor');
 
 -- Every transaction that writes to a conversation locks its row first. last_position is therefore
 -- also the order in which turn_events become visible: a reader that has seen n never misses one
 -- below it.
-create table conversations (
+create table conversation (
   tenant_id uuid not null,
   conversation_id uuid not null,
   agent_id uuid not null,
@@ -32,17 +32,17 @@ create table conversations (
   create_time timestamptz not null,
   update_time timestamptz not null,
   primary key (tenant_id, conversation_id),
-  foreign key (tenant_id, agent_id, agent_version) references agent_versions,
-  foreign key (tenant_id, visitor_id) references visitors
+  foreign key (tenant_id, agent_id, agent_version) references agent_version,
+  foreign key (tenant_id, visitor_id) references visitor
 ) with (fillfactor = 70); -- last_position changes often: leave room to update in place
-create index conversations_recent on conversations
+create index conversation_recent on conversation
   (tenant_id, update_time desc, conversation_id desc);
-create index conversations_of_visitor on conversations (tenant_id, visitor_id);
-select fleetkit_protect('conversations');
+create index conversation_of_visitor on conversation (tenant_id, visitor_id);
+select fleetkit_protect('conversation');
 
 -- number orders the messages of a conversation. owner and lease_until are set while a process
 -- answers: the lease is in real time, because moving the fleet clock must not end live turns.
-create table messages (
+create table message (
   tenant_id uuid not null,
   message_id uuid not null,
   conversation_id uuid not null,
@@ -72,15 +72,15 @@ create table messages (
   complete_time timestamptz,
   primary key (tenant_id, message_id),
   unique (tenant_id, conversation_id, number),
-  foreign key (tenant_id, conversation_id) references conversations,
+  foreign key (tenant_id, conversation_id) references conversation,
   check ((status = 'answering') = (owner is not null and lease_until is not null))
 );
-create unique index messages_request on messages (tenant_id, conversation_id, role, request_id)
+create unique index message_request on message (tenant_id, conversation_id, role, request_id)
   where request_id is not null;
-create unique index messages_one_turn_in_flight on messages (tenant_id, conversation_id)
+create unique index message_one_turn_in_flight on message (tenant_id, conversation_id)
   where status = 'answering';
-create index messages_answering on messages (tenant_id, lease_until) where status = 'answering';
-select fleetkit_protect('messages');
+create index message_answering on message (tenant_id, lease_until) where status = 'answering';
+select fleetkit_protect('message');
 
 -- `event` is a fleetdesk.conversation.v1.TurnEvent without its position.
 create table turn_events (
@@ -93,7 +93,7 @@ create table turn_events (
   create_time timestamptz not null,
   primary key (tenant_id, conversation_id, position),
   unique (tenant_id, message_id, sequence),
-  foreign key (tenant_id, conversation_id) references conversations
+  foreign key (tenant_id, conversation_id) references conversation
 );
 create index turn_events_create_time on turn_events (tenant_id, create_time);
 select fleetkit_protect('turn_events');

@@ -1,0 +1,197 @@
+"""SQL of conversations and visitors.
+
+`lock_conversation` comes first in every transaction that writes to a conversation: it puts the
+writers of one conversation in order, and their events with them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fleetkit.postgres import FleetConnection
+from psycopg.rows import class_row
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRow:
+    """A conversation; enums are stored as lower-case names, "unspecified" for none."""
+
+    conversation_id: UUID
+    agent_id: UUID
+    agent_version: int
+    visitor_id: UUID
+    status: str
+    handoff_reason: str
+    last_outcome: str
+    message_count: int
+    title: str
+    last_position: int
+    revision: int
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationChange:
+    """What to set; None leaves it as it is."""
+
+    status: str | None = None
+    handoff_reason: str | None = None
+    last_outcome: str | None = None
+    title: str | None = None
+    add_messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationFilter:
+    """Which conversations to list; "" and None for all."""
+
+    status: str = ""
+    outcome: str = ""
+    agent_id: UUID | None = None
+
+
+async def find_visitor(
+    conn: FleetConnection, tenant_id: UUID, agent_id: UUID, external_id: str
+) -> UUID | None:
+    """The visitor of an agent that the tenant knows by this id."""
+    result = await conn.execute(
+        "select visitor_id from visitor"
+        " where tenant_id = %s and agent_id = %s and external_id = %s",
+        [tenant_id, agent_id, external_id],
+    )
+    row = await result.fetchone()
+    return row[0] if row else None
+
+
+async def insert_visitor(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    visitor_id: UUID,
+    agent_id: UUID,
+    external_id: str | None,
+) -> bool:
+    """Adds a visitor; False when another one has this external id by now."""
+    result = await conn.execute(
+        "insert into visitor (tenant_id, visitor_id, agent_id, external_id, create_time)"
+        " values (%s, %s, %s, %s, %s) on conflict do nothing",
+        [tenant_id, visitor_id, agent_id, external_id, conn.now()],
+    )
+    return result.rowcount == 1
+
+
+async def insert_conversation(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    conversation_id: UUID,
+    agent_id: UUID,
+    agent_version: int,
+    visitor_id: UUID,
+) -> None:
+    """Adds a conversation without messages."""
+    now = conn.now()
+    await conn.execute(
+        "insert into conversation (tenant_id, conversation_id, agent_id, agent_version,"
+        "  visitor_id, create_time, update_time) values (%s, %s, %s, %s, %s, %s, %s)",
+        [tenant_id, conversation_id, agent_id, agent_version, visitor_id, now, now],
+    )
+
+
+async def get_conversation(
+    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID
+) -> ConversationRow | None:
+    """One conversation, as it is now."""
+    async with conn.cursor(row_factory=class_row(ConversationRow)) as cursor:
+        await cursor.execute(
+            "select conversation_id, agent_id, agent_version, visitor_id, status, handoff_reason,"
+            "  last_outcome, message_count, title, last_position, revision, create_time,"
+            "  update_time"
+            " from conversation where tenant_id = %s and conversation_id = %s",
+            [tenant_id, conversation_id],
+        )
+        return await cursor.fetchone()
+
+
+async def lock_conversation(
+    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID
+) -> ConversationRow | None:
+    """The conversation, locked against other writers until the transaction ends."""
+    async with conn.cursor(row_factory=class_row(ConversationRow)) as cursor:
+        await cursor.execute(
+            "select conversation_id, agent_id, agent_version, visitor_id, status, handoff_reason,"
+            "  last_outcome, message_count, title, last_position, revision, create_time,"
+            "  update_time"
+            " from conversation where tenant_id = %s and conversation_id = %s"
+            " for no key update",
+            [tenant_id, conversation_id],
+        )
+        return await cursor.fetchone()
+
+
+async def change_conversation(
+    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, change: ConversationChange
+) -> ConversationRow:
+    """Applies a change under the lock; a new revision. Returns the row as it is then."""
+    async with conn.cursor(row_factory=class_row(ConversationRow)) as cursor:
+        await cursor.execute(
+            "update conversation set"
+            "  status = coalesce(%(status)s, status),"
+            "  handoff_reason = coalesce(%(handoff_reason)s, handoff_reason),"
+            "  last_outcome = coalesce(%(last_outcome)s, last_outcome),"
+            "  title = coalesce(%(title)s, title),"
+            "  message_count = message_count + %(add_messages)s,"
+            "  revision = revision + 1, update_time = %(now)s"
+            " where tenant_id = %(tenant_id)s and conversation_id = %(conversation_id)s"
+            " returning conversation_id, agent_id, agent_version, visitor_id, status, handoff_reason,"
+            "  last_outcome, message_count, title, last_position, revision, create_time,"
+            "  update_time",
+            {
+                "tenant_id": tenant_id,
+                "conversation_id": conversation_id,
+                "status": change.status,
+                "handoff_reason": change.handoff_reason,
+                "last_outcome": change.last_outcome,
+                "title": change.title,
+                "add_messages": change.add_messages,
+                "now": conn.now(),
+            },
+        )
+        row = await cursor.fetchone()
+    if row is None:
+        raise LookupError("the conversation was locked before")
+    return row
+
+
+async def list_conversations(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    wanted: ConversationFilter,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[ConversationRow]:
+    """Conversations, last changed first, those after `after` (update time and id)."""
+    parameters: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "status": wanted.status,
+        "outcome": wanted.outcome,
+        "agent_id": wanted.agent_id,
+        "after_time": after[0] if after else None,
+        "after_id": after[1] if after else None,
+        "limit": limit,
+    }
+    async with conn.cursor(row_factory=class_row(ConversationRow)) as cursor:
+        await cursor.execute(
+            "select conversation_id, agent_id, agent_version, visitor_id, status, handoff_reason,"
+            "  last_outcome, message_count, title, last_position, revision, create_time,"
+            "  update_time"
+            " from conversation where tenant_id = %(tenant_id)s"
+            "  and (%(status)s = '' or status = %(status)s)"
+            "  and (%(outcome)s = '' or last_outcome = %(outcome)s)"
+            "  and (%(agent_id)s::uuid is null or agent_id = %(agent_id)s)"
+            "  and (%(after_time)s::timestamptz is null"
+            "    or (update_time, conversation_id) < (%(after_time)s, %(after_id)s::uuid))"
+            " order by update_time desc, conversation_id desc limit %(limit)s",
+            parameters,
+        )
+        return await cursor.fetchall()

@@ -1,0 +1,155 @@
+"""SQL of turn_events, and of the notifications that wake other replicas' listeners."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+from fleetkit.postgres import FleetConnection
+from psycopg.rows import class_row, scalar_row
+
+CHANGED_CHANNEL = "conversation_changed"
+CANCEL_CHANNEL = "conversation_cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event as stored: a serialised TurnEvent and its place in the conversation."""
+
+    position: int
+    message_id: UUID
+    sequence: int
+    event: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A notification: the channel and ids."""
+
+    channel: str
+    payload: str
+
+
+async def append_events(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    conversation_id: UUID,
+    events: Sequence[tuple[UUID, int, bytes]],
+) -> int:
+    """Appends (message_id, sequence, event) in order; returns the position of the last.
+
+    Locks the conversation. Listeners elsewhere are notified once this is committed, with the
+    conversation's id and that position.
+    """
+    ids, sequences, bodies = zip(*events, strict=True)
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            "with moved as ("
+            "  update conversation set last_position = last_position + %(count)s"
+            "  where tenant_id = %(tenant_id)s and conversation_id = %(conversation_id)s"
+            "  returning last_position),"
+            " added as ("
+            "  insert into turn_events (tenant_id, conversation_id, position, message_id,"
+            "   sequence, event, create_time)"
+            "  select %(tenant_id)s, %(conversation_id)s,"
+            "   last_position - %(count)s + new.number, new.message_id, new.sequence,"
+            "   new.event, %(now)s"
+            "  from moved, unnest(%(ids)s::uuid[], %(sequences)s::int[], %(bodies)s::bytea[])"
+            "   with ordinality as new (message_id, sequence, event, number))"
+            " select last_position from moved",
+            {
+                "tenant_id": tenant_id,
+                "conversation_id": conversation_id,
+                "count": len(events),
+                "ids": list(ids),
+                "sequences": list(sequences),
+                "bodies": list(bodies),
+                "now": conn.now(),
+            },
+        )
+        position = await cursor.fetchone()
+    if position is None:
+        raise LookupError("events belong to a conversation that exists")
+    await conn.execute(
+        "select pg_notify('conversation_changed', %s)", [f"{conversation_id}:{position}"]
+    )
+    return position
+
+
+async def events_after(
+    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, position: int, limit: int
+) -> list[EventRow]:
+    """The events of a conversation after a position, in order."""
+    async with conn.cursor(row_factory=class_row(EventRow)) as cursor:
+        await cursor.execute(
+            "select position, message_id, sequence, event from turn_events"
+            " where tenant_id = %s and conversation_id = %s and position > %s"
+            " order by position limit %s",
+            [tenant_id, conversation_id, position, limit],
+        )
+        return await cursor.fetchall()
+
+
+async def events_of_message(
+    conn: FleetConnection, tenant_id: UUID, message_id: UUID
+) -> list[bytes]:
+    """All events of one message, in order."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            "select event from turn_events where tenant_id = %s and message_id = %s"
+            " order by sequence",
+            [tenant_id, message_id],
+        )
+        return await cursor.fetchall()
+
+
+async def position_of(
+    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, message_id: UUID, sequence: int
+) -> int | None:
+    """Where an event stands in its conversation; None when it is not, or no longer, kept."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            "select position from turn_events where tenant_id = %s and conversation_id = %s"
+            "  and message_id = %s and sequence = %s",
+            [tenant_id, conversation_id, message_id, sequence],
+        )
+        return await cursor.fetchone()
+
+
+async def last_sequence(conn: FleetConnection, tenant_id: UUID, message_id: UUID) -> int:
+    """The number of a message's last event; 0 when it has none."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            "select coalesce(max(sequence), 0) from turn_events"
+            " where tenant_id = %s and message_id = %s",
+            [tenant_id, message_id],
+        )
+        return await cursor.fetchone() or 0
+
+
+async def delete_events(conn: FleetConnection, tenant_id: UUID, keep_days: int) -> int:
+    """Deletes events older than `keep_days` by the fleet clock, unless their answer is in flight.
+
+    Returns how many. The text of messages is kept in their rows.
+    """
+    result = await conn.execute(
+        "delete from turn_events"
+        " where tenant_id = %(tenant_id)s"
+        "  and create_time < %(now)s - make_interval(days => %(keep_days)s)"
+        "  and not exists (select from message where message.tenant_id = %(tenant_id)s"
+        "   and message.message_id = turn_events.message_id and message.status = 'answering')",
+        {"tenant_id": tenant_id, "now": conn.now(), "keep_days": keep_days},
+    )
+    return result.rowcount
+
+
+async def listen(conn: psycopg.AsyncConnection) -> None:
+    """Subscribes a connection of its own, in autocommit, to the notifications."""
+    await conn.execute("listen conversation_changed")
+    await conn.execute("listen conversation_cancel")
+
+
+async def notes(conn: psycopg.AsyncConnection) -> AsyncIterator[Note]:
+    """The notifications as they come, until the connection breaks."""
+    async for note in conn.notifies():
+        yield Note(note.channel, note.payload)
