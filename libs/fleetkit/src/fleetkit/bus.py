@@ -18,11 +18,14 @@ class Bus:
         self._settings = settings
         self._connected = asyncio.Event()
         self._reported = False
+        # The client can't be closed before its first attempt to connect.
+        self._began = False
         self.client = Client()
 
     async def connect(self) -> None:
         """Connects; returns once the server answers, however long that takes."""
         seed_file = self._settings.nats_nkey_file
+        self._began = True
         await self.client.connect(
             servers=[self._settings.nats_url],
             name=self._settings.service,
@@ -51,7 +54,7 @@ class Bus:
         """Sends what is pending and closes."""
         if self.client.is_connected:
             await self.client.drain()
-        else:
+        elif self._began:
             await self.client.close()
 
     async def _report_connected(self) -> None:
