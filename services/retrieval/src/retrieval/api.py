@@ -1,0 +1,154 @@
+"""The RPCs: translate, call, translate."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
+from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceServicer
+from fleetkit import context
+from fleetkit.errors import InvalidArgument
+from fleetkit.postgres import Database
+
+from retrieval import wire
+from retrieval.config import Settings
+from retrieval.index.search import Searcher
+from retrieval.knowledge import documents, sources
+from retrieval.knowledge.inputs import MAX_INLINE_BYTES, SourceInput
+from retrieval.knowledge.originals import Originals
+from retrieval.knowledge.uploads import Uploads
+
+
+class RetrievalApi(RetrievalServiceServicer):
+    """One method per RPC, same name; access is the proto option's, enforced before."""
+
+    def __init__(
+        self, db: Database, originals: Originals, searcher: Searcher, settings: Settings
+    ) -> None:
+        self._db = db
+        self._originals = originals
+        self._searcher = searcher
+        self._uploads = Uploads(settings.max_upload_bytes, settings.max_uploads)
+
+    async def CreateSources(
+        self, request: pb.CreateSourcesRequest, call: Any
+    ) -> pb.CreateSourcesResponse:
+        inputs = [wire.source_input(given) for given in request.sources]
+        outcomes = await sources.create_sources(
+            self._db,
+            self._originals,
+            context.tenant_id(),
+            request.request_id,
+            inputs,
+            max_content_bytes=MAX_INLINE_BYTES,
+        )
+        return pb.CreateSourcesResponse(outcomes=[wire.outcome(item) for item in outcomes])
+
+    async def UploadSource(
+        self, requests: AsyncIterator[pb.UploadSourceRequest], call: Any
+    ) -> pb.UploadSourceResponse:
+        async with self._uploads.slot():
+            header, given = await self._receive(requests)
+            (taken,) = await sources.create_sources(
+                self._db,
+                self._originals,
+                context.tenant_id(),
+                header.request_id,
+                [given],
+                max_content_bytes=self._uploads.max_bytes,
+            )
+        if taken.source is None:
+            assert taken.error is not None  # noqa: S101 - an outcome has one of the two
+            raise taken.error
+        return pb.UploadSourceResponse(source=wire.source(taken.source))
+
+    async def GetSource(self, request: pb.GetSourceRequest, call: Any) -> pb.GetSourceResponse:
+        source_id = wire.parse_id("source_id", request.source_id)
+        row = await sources.get_source(self._db, context.tenant_id(), source_id)
+        return pb.GetSourceResponse(source=wire.source(row))
+
+    async def ListSources(
+        self, request: pb.ListSourcesRequest, call: Any
+    ) -> pb.ListSourcesResponse:
+        page = await sources.list_sources(
+            self._db,
+            context.tenant_id(),
+            statuses=wire.parse_statuses(request.statuses),
+            containing=request.filter,
+            before=_token(request.page_token),
+            page_size=request.page_size,
+        )
+        return pb.ListSourcesResponse(
+            sources=[wire.source(row) for row in page.rows],
+            next_page_token=str(page.next_before or ""),
+            counts=wire.counts(page.counts),
+        )
+
+    async def DeleteSource(
+        self, request: pb.DeleteSourceRequest, call: Any
+    ) -> pb.DeleteSourceResponse:
+        source_id = wire.parse_id("source_id", request.source_id)
+        count = await sources.delete_source(
+            self._db, self._originals, context.tenant_id(), source_id
+        )
+        return pb.DeleteSourceResponse(chunk_count=count)
+
+    async def SyncSource(self, request: pb.SyncSourceRequest, call: Any) -> pb.SyncSourceResponse:
+        source_id = wire.parse_id("source_id", request.source_id)
+        row = await sources.sync_source(
+            self._db, context.tenant_id(), request.request_id, source_id
+        )
+        return pb.SyncSourceResponse(source=wire.source(row))
+
+    async def ListDocuments(
+        self, request: pb.ListDocumentsRequest, call: Any
+    ) -> pb.ListDocumentsResponse:
+        page = await documents.list_documents(
+            self._db,
+            context.tenant_id(),
+            statuses=wire.parse_statuses(request.statuses),
+            before=_token(request.page_token),
+            page_size=request.page_size,
+        )
+        return pb.ListDocumentsResponse(
+            documents=[wire.document(row) for row in page.rows],
+            next_page_token=str(page.next_before or ""),
+        )
+
+    async def GetDocument(
+        self, request: pb.GetDocumentRequest, call: Any
+    ) -> pb.GetDocumentResponse:
+        document_id = wire.parse_id("document_id", request.document_id)
+        row = await documents.get_document(self._db, context.tenant_id(), document_id)
+        return pb.GetDocumentResponse(document=wire.document(row))
+
+    async def GetChunks(self, request: pb.GetChunksRequest, call: Any) -> pb.GetChunksResponse:
+        chunk_ids = [wire.parse_id("chunk_ids", chunk_id) for chunk_id in request.chunk_ids]
+        rows = await documents.get_chunks(self._db, context.tenant_id(), chunk_ids)
+        return pb.GetChunksResponse(chunks=[wire.passage(row) for row in rows])
+
+    async def Search(self, request: pb.SearchRequest, call: Any) -> pb.SearchResponse:
+        found = await self._searcher.search(context.tenant_id(), request.query, request.top_k)
+        return wire.search_response(found, explain=request.explain)
+
+    async def _receive(
+        self, requests: AsyncIterator[pb.UploadSourceRequest]
+    ) -> tuple[pb.UploadHeader, SourceInput]:
+        first = await anext(aiter(requests), None)
+        if first is None or first.WhichOneof("piece") != "header":
+            raise InvalidArgument("the first message of an upload is its header", field="header")
+        if first.header.source.content:
+            raise InvalidArgument("content comes after the header, as data", field="source.content")
+        content = await self._uploads.gather(_data(requests))
+        return first.header, wire.source_input(first.header.source, content)
+
+
+async def _data(requests: AsyncIterator[pb.UploadSourceRequest]) -> AsyncIterator[bytes]:
+    async for request in requests:
+        if request.WhichOneof("piece") != "data":
+            raise InvalidArgument("after its header an upload has data only", field="header")
+        yield request.data
+
+
+def _token(page_token: str) -> UUID | None:
+    return wire.parse_id("page_token", page_token) if page_token else None

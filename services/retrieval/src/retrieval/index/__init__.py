@@ -1,0 +1,1 @@
+"""Finding passages: terms, BM25, fusion, relevance."""

@@ -1,0 +1,62 @@
+"""Vectors from llm-gateway."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import (
+    EMBED_KIND_PASSAGE,
+    EMBED_KIND_QUERY,
+    EmbedRequest,
+    EmbedResponse,
+)
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceAsyncStub
+from fleetkit.errors import FailedPrecondition
+from fleetkit.rpc.retry import retry_idempotent
+from pgvector import Vector
+
+DIMENSIONS = 384
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Unit vectors as pgvector writes them, and the "provider/model@version" that made them."""
+
+    model: str
+    vectors: tuple[str, ...]
+
+
+class Embedder:
+    """Asks llm-gateway for vectors; the call context says for whom."""
+
+    def __init__(
+        self, stub: LlmGatewayServiceAsyncStub, *, passage_timeout_s: float, query_timeout_s: float
+    ) -> None:
+        self._stub = stub
+        self._passage_timeout_s = passage_timeout_s
+        self._query_timeout_s = query_timeout_s
+
+    async def passages(self, texts: Sequence[str]) -> Embedded:
+        """Vectors of up to 64 passages, in order."""
+        request = EmbedRequest(texts=texts, kind=EMBED_KIND_PASSAGE)
+        response = await retry_idempotent(
+            lambda: self._stub.Embed(request, timeout=self._passage_timeout_s)
+        )
+        return _unit(response, len(texts))
+
+    async def query(self, text: str) -> Embedded:
+        """The vector of a query; one attempt, since somebody waits."""
+        request = EmbedRequest(texts=[text], kind=EMBED_KIND_QUERY)
+        return _unit(await self._stub.Embed(request, timeout=self._query_timeout_s), 1)
+
+
+def _unit(response: EmbedResponse, count: int) -> Embedded:
+    """Normalised, so that the inner product is the cosine whatever the model does."""
+    vectors = [np.fromiter(e.values, np.float32, len(e.values)) for e in response.embeddings]
+    if len(vectors) != count or any(v.size != DIMENSIONS for v in vectors):
+        raise FailedPrecondition(
+            f"the embedding model does not give {count} vectors of {DIMENSIONS} components",
+            reason="EMBEDDING_SHAPE",
+        )
+    units = (v / max(float(np.linalg.norm(v)), 1e-12) for v in vectors)
+    return Embedded(response.model, tuple(Vector(unit).to_text() for unit in units))

@@ -1,0 +1,207 @@
+"""Search: candidates from BM25 and from vectors, fused, with the probability that they answer."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from fleetkit import context
+from fleetkit.errors import FleetError, InvalidArgument
+from fleetkit.logging import get_logger
+from fleetkit.postgres import Database
+
+from retrieval.index import bm25, ranking, relevance
+from retrieval.index.embedding import Embedder
+from retrieval.index.ranking import Candidate, Ranked
+from retrieval.index.terms import terms
+from retrieval.index.weights import Weights
+from retrieval.store import chunks as chunk_store
+from retrieval.store import search as store
+from retrieval.store.rows import DenseHit, IndexStat, LexicalHits, PassageRow, PostingRow
+
+MAX_QUERY_BYTES = 16_000
+MAX_TOP_K = 50
+_DEFAULT_TOP_K = 5
+# Of a very long query the first distinct terms count; each costs an index scan.
+_MAX_TERMS = 64
+_INLINE_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found, with the scores of each stage."""
+
+    passage: PassageRow
+    ranked: Ranked
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Passages, best first, and how likely (0–1) they answer the query."""
+
+    hits: list[Hit]
+    relevance: float
+    knowledge_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Lexical:
+    stat: IndexStat
+    terms: tuple[str, ...]
+    found: LexicalHits
+
+
+@dataclass(frozen=True, slots=True)
+class _Dense:
+    model: str
+    vector: str
+    hits: list[DenseHit]
+
+
+class Searcher:
+    """Searches a tenant's passages; `candidates` are taken from each ranking."""
+
+    def __init__(
+        self, db: Database, embedder: Embedder, weights: Weights, *, candidates: int
+    ) -> None:
+        self._db = db
+        self._embedder = embedder
+        self._weights = weights
+        self._candidates = candidates
+
+    async def search(self, tenant_id: UUID, query: str, top_k: int) -> Found:
+        """The best `top_k` passages (0 means 5) for the query.
+
+        When the query's vector can't be had in time the result rests on BM25 alone, and no
+        candidate has a cosine. InvalidArgument for an empty or over-long query.
+        """
+        top_k = _checked(query, top_k)
+        lexical, dense = await asyncio.gather(
+            self._lexical(tenant_id, query), self._dense(tenant_id, query)
+        )
+        if not lexical.found.hits and (dense is None or not dense.hits):
+            return Found([], 0.0, lexical.stat.knowledge_version)
+        candidates, postings = await self._complete(tenant_id, lexical, dense)
+        facts = _facts(query, lexical, candidates, postings)
+        ranked = ranking.rank(candidates, facts, self._weights.fusion)
+        hits = await self._hits(tenant_id, ranked[:top_k])
+        probability = relevance.probability(ranked, facts, self._weights.relevance)
+        return Found(hits, probability, lexical.stat.knowledge_version)
+
+    async def _lexical(self, tenant_id: UUID, query: str) -> _Lexical:
+        if len(query) > _INLINE_CHARS:
+            words = await asyncio.to_thread(terms, query)
+        else:
+            words = terms(query)
+        unique = tuple(dict.fromkeys(words))[:_MAX_TERMS]
+        async with self._db.tenant(tenant_id) as conn:
+            stat = await chunk_store.get_stat(conn, tenant_id)
+            found = await store.lexical_hits(conn, tenant_id, unique, stat, self._candidates)
+        return _Lexical(stat, unique, found)
+
+    async def _dense(self, tenant_id: UUID, query: str) -> _Dense | None:
+        """None when there is no vector: a search without it is worth more than none."""
+        try:
+            with _as_search():
+                embedded = await self._embedder.query(query)
+        except FleetError as error:
+            get_logger().warning("search_without_vector", reason=error.reason)
+            return None
+        (vector,) = embedded.vectors
+        async with self._db.tenant(tenant_id) as conn:
+            hits = await store.dense_hits(conn, tenant_id, embedded.model, vector, self._candidates)
+        return _Dense(embedded.model, vector, hits)
+
+    async def _complete(
+        self, tenant_id: UUID, lexical: _Lexical, dense: _Dense | None
+    ) -> tuple[list[Candidate], dict[int, list[PostingRow]]]:
+        """Candidates of both rankings, each with both scores, and the query's terms in them."""
+        found = [hit.chunk_no for hit in lexical.found.hits]
+        cosines = {hit.chunk_no: hit.cosine for hit in dense.hits} if dense else {}
+        chunk_nos = list(dict.fromkeys([*found, *cosines]))
+        async with self._db.tenant(tenant_id) as conn:
+            if dense is not None and (rest := [no for no in found if no not in cosines]):
+                cosines |= await store.cosines(conn, tenant_id, dense.model, dense.vector, rest)
+            rows = await store.postings(conn, tenant_id, lexical.terms, chunk_nos)
+        postings: dict[int, list[PostingRow]] = {}
+        for row in rows:
+            postings.setdefault(row.chunk_no, []).append(row)
+        dense_ranks = _ranks(hit.chunk_no for hit in dense.hits) if dense else {}
+        lexical_ranks = _ranks(found)
+        candidates = [
+            Candidate(
+                chunk_no=no,
+                cosine=cosines.get(no),
+                bm25=_bm25(postings.get(no, ()), lexical),
+                dense_rank=dense_ranks.get(no),
+                bm25_rank=lexical_ranks.get(no),
+            )
+            for no in chunk_nos
+        ]
+        return candidates, postings
+
+    async def _hits(self, tenant_id: UUID, ranked: Sequence[Ranked]) -> list[Hit]:
+        """Chunks that vanished since they were found are left out."""
+        async with self._db.tenant(tenant_id) as conn:
+            rows = await store.passages(
+                conn, tenant_id, [item.candidate.chunk_no for item in ranked]
+            )
+        by_number = {row.chunk_no: row for row in rows}
+        return [
+            Hit(by_number[item.candidate.chunk_no], item)
+            for item in ranked
+            if item.candidate.chunk_no in by_number
+        ]
+
+
+def _checked(query: str, top_k: int) -> int:
+    size = len(query.encode())
+    if size > MAX_QUERY_BYTES:
+        raise InvalidArgument(
+            f"query has {size:,} bytes; at most {MAX_QUERY_BYTES:,} are allowed", field="query"
+        )
+    if not query.strip():
+        raise InvalidArgument("query is empty", field="query")
+    if not 0 <= top_k <= MAX_TOP_K:
+        raise InvalidArgument(f"top_k is 1 to {MAX_TOP_K}", field="top_k")
+    return top_k or _DEFAULT_TOP_K
+
+
+def _as_search():  # noqa: ANN202
+    """The attribution of the caller where it has a purpose (a turn); else it is a search."""
+    attribution = context.current().attribution
+    if attribution.purpose:
+        return nullcontext()
+    return context.attributed(replace(attribution, purpose="search"))
+
+
+def _ranks(chunk_nos: Iterable[int]) -> dict[int, int]:
+    return {chunk_no: rank for rank, chunk_no in enumerate(chunk_nos, start=1)}
+
+
+def _bm25(postings: Sequence[PostingRow], lexical: _Lexical) -> float:
+    stats = bm25.CorpusStats(lexical.stat.chunk_count, lexical.stat.length_sum)
+    return sum(
+        bm25.idf(lexical.found.frequencies.get(row.term, 1), stats.chunk_count)
+        * bm25.term_score(row.weight, row.length, stats.mean_length)
+        for row in postings
+    )
+
+
+def _facts(
+    query: str,
+    lexical: _Lexical,
+    candidates: Sequence[Candidate],
+    postings: dict[int, list[PostingRow]],
+) -> ranking.QueryFacts:
+    return ranking.QueryFacts(
+        terms=lexical.terms,
+        frequencies=lexical.found.frequencies,
+        chunk_count=lexical.stat.chunk_count,
+        matched={
+            c.chunk_no: frozenset(row.term for row in postings.get(c.chunk_no, ()))
+            for c in candidates
+        },
+        word_count=len(query.split()),
+    )

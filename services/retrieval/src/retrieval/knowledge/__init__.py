@@ -1,0 +1,1 @@
+"""What a tenant gives as knowledge: sources, documents, ingest."""

@@ -1,0 +1,111 @@
+"""What people give as a source, checked."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from fleetkit.errors import InvalidArgument
+
+from retrieval.parsing.document import one_line
+from retrieval.parsing.errors import DocumentError
+from retrieval.parsing.sniff import refuse_early
+
+MAX_BATCH = 100
+MAX_INLINE_BYTES = 4 * 2**20
+_MAX_SHORT_BYTES = 512
+_MAX_URL_BYTES = 2_048
+_MAX_REQUEST_ID_BYTES = 128
+_NOT_IN_A_NAME = re.compile(r"^.*[/\\]", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInput:
+    """A source as given; `type` is "file", "text" or "" when it was not said."""
+
+    type: str
+    external_id: str
+    title: str
+    url: str
+    file_name: str
+    content: bytes
+
+
+def check_request_id(request_id: str) -> None:
+    """Raises InvalidArgument unless it can be an idempotency key."""
+    if not request_id or len(request_id.encode()) > _MAX_REQUEST_ID_BYTES:
+        raise InvalidArgument(
+            f"request_id is needed, at most {_MAX_REQUEST_ID_BYTES} bytes", field="request_id"
+        )
+
+
+def check_header(given: SourceInput) -> SourceInput:
+    """The input with its names tidied; InvalidArgument naming the field that is wrong."""
+    if given.type not in ("file", "text"):
+        raise InvalidArgument("type is one of file and text", field="type")
+    for field in ("external_id", "title"):
+        _check_length(field, getattr(given, field), _MAX_SHORT_BYTES)
+    _check_url(given.url)
+    name = one_line(_NOT_IN_A_NAME.sub("", given.file_name))
+    return SourceInput(
+        type=given.type,
+        external_id=_check_text("external_id", given.external_id),
+        title=one_line(given.title),
+        url=given.url,
+        file_name=name.encode()[:_MAX_SHORT_BYTES].decode(errors="ignore"),
+        content=given.content,
+    )
+
+
+def check_content(content: bytes, max_bytes: int) -> None:
+    """Raises InvalidArgument for what is too large, empty, or of no readable type at first sight."""
+    if len(content) > max_bytes:
+        raise InvalidArgument(
+            f"content has {len(content):,} bytes; at most {max_bytes:,} are allowed here",
+            field="content",
+            reason="TOO_LARGE",
+            details={"limit_bytes": str(max_bytes)},
+        )
+    try:
+        refuse_early(content)
+    except DocumentError as error:
+        raise InvalidArgument(error.message, field="content", reason=error.reason) from error
+
+
+def digest(inputs: Sequence[SourceInput]) -> bytes:
+    """SHA-256 of a request, to tell a repeated one from another with the same id."""
+    whole = hashlib.sha256()
+    for given in inputs:
+        for value in (given.type, given.external_id, given.title, given.url, given.file_name):
+            encoded = value.encode()
+            whole.update(len(encoded).to_bytes(8, "big") + encoded)
+        whole.update(hashlib.sha256(given.content).digest())
+    return whole.digest()
+
+
+def _check_length(field: str, value: str, limit: int) -> None:
+    size = len(value.encode())
+    if size > limit:
+        raise InvalidArgument(
+            f"{field} has {size:,} bytes; at most {limit:,} are allowed", field=field
+        )
+
+
+def _check_text(field: str, value: str) -> str:
+    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+        raise InvalidArgument(f"{field} has control characters in it", field=field)
+    return value
+
+
+def _check_url(url: str) -> None:
+    _check_length("url", url, _MAX_URL_BYTES)
+    if not url:
+        return
+    try:
+        parts = urlsplit(_check_text("url", url))
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise InvalidArgument("url starts with http:// or https:// and names a host", field="url")

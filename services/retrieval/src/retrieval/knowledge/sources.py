@@ -1,0 +1,320 @@
+"""Sources: taken in, replaced, listed, read again, deleted."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+from fleetdesk.retrieval.v1.events_pb2 import KnowledgeChanged
+from fleetkit import jobs
+from fleetkit.errors import AlreadyExists, FleetError, InvalidArgument, NotFound
+from fleetkit.events.outbox import publish
+from fleetkit.ids import new_id
+from fleetkit.postgres import Database
+from fleetkit.postgres.connection import FleetConnection
+
+from retrieval.knowledge.inputs import (
+    MAX_BATCH,
+    SourceInput,
+    check_content,
+    check_header,
+    check_request_id,
+    digest,
+)
+from retrieval.knowledge.originals import Originals, sweep_soon
+from retrieval.store import chunks as chunk_store
+from retrieval.store import documents as document_store
+from retrieval.store import sources as store
+from retrieval.store.rows import IndexStat, SourceRow
+
+INGEST = "ingest"
+MAX_PAGE = 500
+_DEFAULT_PAGE = 50
+_REQUESTS_KEPT = timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one input: a source, or the error that refused it."""
+
+    source: SourceRow | None
+    error: FleetError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePage:
+    """One page of sources, where the next begins, and counts over all states."""
+
+    rows: list[SourceRow]
+    next_before: UUID | None
+    counts: dict[str, int]
+
+
+async def create_sources(
+    db: Database,
+    originals: Originals,
+    tenant_id: UUID,
+    request_id: str,
+    inputs: Sequence[SourceInput],
+    *,
+    max_content_bytes: int,
+) -> list[Outcome]:
+    """Stores originals and queues them; an outcome for each input, in order.
+
+    An input whose external_id a source has replaces that source's content; one that changes
+    nothing queues nothing. A repeated request gets the outcomes of the first; AlreadyExists when
+    its id was used for another one.
+    """
+    check_request_id(request_id)
+    if not 1 <= len(inputs) <= MAX_BATCH:
+        raise InvalidArgument(f"sources has 1 to {MAX_BATCH} items", field="sources")
+    fingerprint = await asyncio.to_thread(digest, inputs)
+    if (earlier := await _answered(db, tenant_id, request_id, fingerprint)) is not None:
+        return earlier
+    checked = await asyncio.to_thread(
+        lambda: [_checked(given, max_content_bytes) for given in inputs]
+    )
+    accepted = {new_id(): given for given in checked if isinstance(given, SourceInput)}
+    await originals.put(tenant_id, {key: given.content for key, given in accepted.items()})
+    content_ids = iter(accepted)
+    planned = [(next(content_ids), i) if isinstance(i, SourceInput) else i for i in checked]
+    return await _commit(db, originals, tenant_id, request_id, fingerprint, planned)
+
+
+async def get_source(db: Database, tenant_id: UUID, source_id: UUID) -> SourceRow:
+    """The source; NotFound for another tenant's."""
+    async with db.tenant(tenant_id) as conn:
+        return await _existing(conn, tenant_id, source_id)
+
+
+async def list_sources(
+    db: Database,
+    tenant_id: UUID,
+    *,
+    statuses: list[str],
+    containing: str,
+    before: UUID | None,
+    page_size: int,
+) -> SourcePage:
+    """Sources, newest first, those after `before`; `containing` matches names and external ids."""
+    limit = page_limit(page_size)
+    async with db.tenant(tenant_id) as conn:
+        rows = await store.list_sources(
+            conn,
+            tenant_id,
+            statuses=statuses,
+            containing=containing,
+            before=before,
+            limit=limit + 1,
+        )
+        counts = await document_store.count_by_status(conn, tenant_id)
+    more = len(rows) > limit
+    return SourcePage(rows[:limit], rows[limit - 1].source_id if more else None, counts)
+
+
+async def delete_source(
+    db: Database, originals: Originals, tenant_id: UUID, source_id: UUID
+) -> int:
+    """Removes a source with everything made of it; returns how many chunks that were."""
+    async with db.tenant(tenant_id) as conn:
+        stat = await chunk_store.lock_stat(conn, tenant_id)
+        row = await _existing(conn, tenant_id, source_id, lock=True)
+        count, length = await chunk_store.measure_document(conn, tenant_id, row.document_id)
+        await chunk_store.delete_chunks(conn, tenant_id, row.document_id)
+        await store.delete_source(conn, tenant_id, source_id)
+        version = stat.knowledge_version + 1
+        left = IndexStat(version, stat.chunk_count - count, max(stat.length_sum - length, 0.0))
+        await chunk_store.put_stat(conn, tenant_id, left)
+        event = KnowledgeChanged(document_id=str(row.document_id), removed=True)
+        await publish(conn, event, revision=version)
+        await sweep_soon(conn, tenant_id, row.content_id)
+    await originals.remove(tenant_id, [row.content_id])
+    return count
+
+
+async def sync_source(db: Database, tenant_id: UUID, request_id: str, source_id: UUID) -> SourceRow:
+    """Reads the original again; what was found before is found until that is done."""
+    check_request_id(request_id)
+    fingerprint = hashlib.sha256(b"sync" + source_id.bytes).digest()
+    if (earlier := await _answered(db, tenant_id, request_id, fingerprint)) is not None:
+        return earlier[0].source or await get_source(db, tenant_id, source_id)
+    async with db.tenant(tenant_id) as conn:
+        if await _recall(conn, tenant_id, request_id, fingerprint) is None:
+            row = await _existing(conn, tenant_id, source_id, lock=True)
+            await store.raise_revision(conn, tenant_id, source_id)
+            await _queue(conn, tenant_id, row.document_id)
+            outcomes = [{"source_id": str(source_id)}]
+            await _remember(conn, tenant_id, request_id, fingerprint, outcomes)
+        return await _existing(conn, tenant_id, source_id)
+
+
+def page_limit(page_size: int) -> int:
+    """The rows of a page; InvalidArgument outside 0–500."""
+    if not 0 <= page_size <= MAX_PAGE:
+        raise InvalidArgument(f"page_size is 0 to {MAX_PAGE}", field="page_size")
+    return page_size or _DEFAULT_PAGE
+
+
+def _checked(given: SourceInput, max_content_bytes: int) -> SourceInput | FleetError:
+    try:
+        tidy = check_header(given)
+        check_content(given.content, max_content_bytes)
+    except InvalidArgument as error:
+        return error
+    return tidy
+
+
+_Planned = tuple[UUID, SourceInput] | FleetError
+
+
+async def _commit(
+    db: Database,
+    originals: Originals,
+    tenant_id: UUID,
+    request_id: str,
+    fingerprint: bytes,
+    planned: list[_Planned],
+) -> list[Outcome]:
+    unused: list[UUID] = []
+    async with db.tenant(tenant_id) as conn:
+        recalled = await _recall(conn, tenant_id, request_id, fingerprint)
+        if recalled is not None:
+            unused = [item[0] for item in planned if not isinstance(item, FleetError)]
+            outcomes = recalled
+        else:
+            outcomes = [await _take(conn, tenant_id, item, unused) for item in planned]
+            record = [_recorded(outcome) for outcome in outcomes]
+            await _remember(conn, tenant_id, request_id, fingerprint, record)
+        for content_id in unused:
+            await sweep_soon(conn, tenant_id, content_id)
+    await originals.remove(tenant_id, unused)
+    return outcomes
+
+
+async def _take(
+    conn: FleetConnection, tenant_id: UUID, item: _Planned, unused: list[UUID]
+) -> Outcome:
+    if isinstance(item, FleetError):
+        return Outcome(None, item)
+    content_id, given = item
+    row = _row(conn, content_id, given)
+    source_id = None
+    if given.external_id:
+        source_id = await store.find_by_external_id(conn, tenant_id, given.external_id)
+    if source_id is None:
+        await store.insert_source(conn, tenant_id, row)
+        await _queue(conn, tenant_id, row.document_id)
+        return Outcome(await _existing(conn, tenant_id, row.source_id))
+    former = await _existing(conn, tenant_id, source_id)
+    if _is_same(former, row):
+        unused.append(content_id)
+        return Outcome(former)
+    unused.append(former.content_id)
+    await store.replace_content(conn, tenant_id, replace(row, source_id=source_id))
+    await _queue(conn, tenant_id, former.document_id)
+    return Outcome(await _existing(conn, tenant_id, source_id))
+
+
+def _row(conn: FleetConnection, content_id: UUID, given: SourceInput) -> SourceRow:
+    now = conn.now()
+    return SourceRow(
+        source_id=new_id(),
+        document_id=new_id(),
+        type=given.type,
+        external_id=given.external_id,
+        title=given.title,
+        url=given.url,
+        file_name=given.file_name,
+        media_type="",
+        byte_count=len(given.content),
+        status="queued",
+        error="",
+        error_reason="",
+        chunk_count=0,
+        revision=1,
+        content_id=content_id,
+        content_sha256=hashlib.sha256(given.content).digest(),
+        given_title=given.title,
+        create_time=now,
+        update_time=now,
+    )
+
+
+def _is_same(former: SourceRow, row: SourceRow) -> bool:
+    """Whether taking `row` would change nothing; a source that failed is tried again."""
+    return former.status != "failed" and all(
+        getattr(former, name) == getattr(row, name)
+        for name in ("type", "given_title", "url", "file_name", "content_sha256")
+    )
+
+
+async def _queue(conn: FleetConnection, tenant_id: UUID, document_id: UUID) -> None:
+    await document_store.set_status(conn, tenant_id, document_id, "queued", conn.now())
+    await jobs.enqueue(conn, tenant_id, INGEST, document_id)
+
+
+async def _existing(
+    conn: FleetConnection, tenant_id: UUID, source_id: UUID, *, lock: bool = False
+) -> SourceRow:
+    row = await store.get_source(conn, tenant_id, source_id, lock=lock)
+    if row is None:
+        raise NotFound("there is no such source", field="source_id", reason="SOURCE_NOT_FOUND")
+    return row
+
+
+async def _answered(
+    db: Database, tenant_id: UUID, request_id: str, fingerprint: bytes
+) -> list[Outcome] | None:
+    async with db.tenant(tenant_id) as conn:
+        return await _recall(conn, tenant_id, request_id, fingerprint)
+
+
+async def _recall(
+    conn: FleetConnection, tenant_id: UUID, request_id: str, fingerprint: bytes
+) -> list[Outcome] | None:
+    """The outcomes of a request that was answered; its sources as they are now."""
+    found = await store.get_request(conn, tenant_id, request_id)
+    if found is None:
+        return None
+    if found[0] != fingerprint:
+        raise AlreadyExists(
+            "this request_id was used for another request: choose a new one for each request",
+            field="request_id",
+            reason="REQUEST_ID_REUSED",
+        )
+    return [await _recorded_outcome(conn, tenant_id, outcome) for outcome in found[1]]
+
+
+async def _recorded_outcome(
+    conn: FleetConnection, tenant_id: UUID, recorded: dict[str, str]
+) -> Outcome:
+    if source_id := recorded.get("source_id"):
+        row = await store.get_source(conn, tenant_id, UUID(source_id))
+        gone = NotFound("the source was deleted since", reason="SOURCE_NOT_FOUND")
+        return Outcome(row) if row else Outcome(None, gone)
+    error = InvalidArgument(
+        recorded["message"], field=recorded["field"] or None, reason=recorded["reason"]
+    )
+    return Outcome(None, error)
+
+
+def _recorded(outcome: Outcome) -> dict[str, str]:
+    if outcome.source is not None:
+        return {"source_id": str(outcome.source.source_id)}
+    error = outcome.error
+    assert error is not None  # noqa: S101 - an outcome has one of the two
+    return {"message": error.message, "field": error.field or "", "reason": error.reason}
+
+
+async def _remember(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    request_id: str,
+    fingerprint: bytes,
+    outcomes: list[dict[str, str]],
+) -> None:
+    now = conn.now()
+    await store.forget_requests(conn, tenant_id, now - _REQUESTS_KEPT)
+    await store.put_request(conn, tenant_id, request_id, fingerprint, outcomes, now)

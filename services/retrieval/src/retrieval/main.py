@@ -1,0 +1,72 @@
+"""Composes retrieval: constructs everything, serves, drains."""
+
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
+from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import (
+    add_RetrievalServiceServicer_to_server,
+)
+from fleetkit.service import Runtime, cli
+from fleetkit.tokens import tokenizer_path
+
+from retrieval.api import RetrievalApi
+from retrieval.config import Settings
+from retrieval.index.embedding import Embedder
+from retrieval.index.search import Searcher
+from retrieval.index.weights import load_weights
+from retrieval.knowledge.ingest import Ingest
+from retrieval.knowledge.originals import SWEEP, Originals
+from retrieval.knowledge.sources import INGEST
+from retrieval.parsing.dispatch import ParseLimits
+from retrieval.parsing.pool import ParsingPool, PoolSettings
+from retrieval.parsing.prepare import PrepareOptions
+
+
+def build(rt: Runtime) -> None:
+    """Adds the servicer and the jobs to a runtime."""
+    settings: Settings = rt.settings
+    embedder = Embedder(
+        LlmGatewayServiceStub(rt.clients.channel("llm-gateway")),
+        passage_timeout_s=settings.embed_timeout_s,
+        query_timeout_s=settings.query_embed_timeout_s,
+    )
+    originals = Originals(rt.db, rt.blobs)
+    pool = ParsingPool(pool_settings(settings))
+    rt.on_close(pool.close)
+    ingest = Ingest(
+        rt.db,
+        originals,
+        pool,
+        embedder,
+        prepare_options(settings),
+        batch_size=settings.embed_batch_size,
+    )
+    rt.run_jobs(
+        {INGEST: ingest.run, SWEEP: originals.sweep},
+        concurrency=settings.ingest_concurrency,
+        max_attempts=settings.ingest_max_attempts,
+        on_dead=ingest.give_up,
+    )
+    searcher = Searcher(rt.db, embedder, load_weights(), candidates=settings.candidates)
+    servicer = RetrievalApi(rt.db, originals, searcher, settings)
+    rt.server.add(add_RetrievalServiceServicer_to_server, servicer)
+
+
+def pool_settings(settings: Settings) -> PoolSettings:
+    """The pool of parsing workers as configured."""
+    return PoolSettings(
+        tokenizer_file=tokenizer_path(settings.tokenizer_file),
+        workers=settings.parse_workers,
+        memory_bytes=settings.parse_memory_bytes,
+        stall_s=settings.parse_stall_s,
+        total_s=settings.parse_total_s,
+    )
+
+
+def prepare_options(settings: Settings) -> PrepareOptions:
+    """The limits that every document has."""
+    limits = ParseLimits(settings.max_document_chars, settings.max_document_pages)
+    return PrepareOptions(limits=limits)
+
+
+def main() -> None:
+    """The command line."""
+    cli(Settings, build, "retrieval")

@@ -1,0 +1,1 @@
+"""Bytes to text with structure. Pure; untrusted bytes reach it only inside `worker`."""

@@ -1,0 +1,199 @@
+"""HTML: the text of the main content, without scripts, navigation and markup."""
+
+from collections.abc import Iterator
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from retrieval.parsing.document import (
+    BlockKind,
+    DocumentBuilder,
+    ParsedDocument,
+    one_line,
+    squeeze,
+)
+from retrieval.parsing.sniff import HTML
+
+# Not content wherever they stand; `strip_tags` removes them with all they hold.
+_DROPPED = [
+    "script", "style", "noscript", "template", "svg", "math", "iframe", "object", "embed",
+    "canvas", "audio", "video", "form", "button", "input", "select", "textarea", "dialog",
+    "nav", "aside", "footer", "head",
+]  # fmt: skip
+_DROPPED_ROLES = (
+    "[role=navigation],[role=banner],[role=contentinfo],[role=search],[role=complementary],"
+    "[aria-hidden=true],[hidden]"
+)
+_MAIN = ("main", "[role=main]", "article", "#content", "body")
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_INLINE = frozenset(
+    [
+        "a",
+        "abbr",
+        "b",
+        "bdi",
+        "bdo",
+        "cite",
+        "code",
+        "data",
+        "del",
+        "dfn",
+        "em",
+        "font",
+        "i",
+        "img",
+        "ins",
+        "kbd",
+        "label",
+        "mark",
+        "q",
+        "rp",
+        "rt",
+        "ruby",
+        "s",
+        "samp",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "sup",
+        "time",
+        "tt",
+        "u",
+        "var",
+        "wbr",
+    ]
+)
+_LISTS = frozenset(("ul", "ol", "menu", "dl"))
+# Deeper markup is read as flat text, so that hostile nesting can't exhaust the stack.
+_MAX_DEPTH = 100
+
+
+def parse(markup: str, max_chars: int) -> ParsedDocument:
+    """The main part as a document; the title is <title>'s, else the first <h1>'s."""
+    tree = LexborHTMLParser(markup)
+    title = tree.css_first("title")
+    name = one_line(title.text()) if title is not None else ""
+    builder = DocumentBuilder(max_chars)
+    root = _main(tree)
+    if root is not None:
+        _Walker(builder).walk(root)
+    return builder.build(HTML, name)
+
+
+def add_fragment(builder: DocumentBuilder, markup: str) -> None:
+    """Adds the content of an HTML fragment to a document of another type."""
+    root = _main(LexborHTMLParser(markup))
+    if root is not None:
+        _Walker(builder).walk(root)
+
+
+def plain(markup: str) -> str:
+    """The visible text of a fragment."""
+    root = _main(LexborHTMLParser(markup))
+    return squeeze(_text(root, 0)) if root is not None else ""
+
+
+def _main(tree: LexborHTMLParser) -> LexborNode | None:
+    tree.strip_tags(_DROPPED)
+    for node in tree.css(_DROPPED_ROLES):
+        if node.tag not in ("body", "html", "main"):
+            node.decompose()
+    body = tree.body
+    if body is None:
+        return None
+    whole = len(one_line(body.text()))
+    for selector in _MAIN:
+        node = tree.css_first(selector)
+        # A page whose <article> is only a teaser keeps its whole body.
+        if node is not None and len(one_line(node.text())) * 4 >= whole:
+            return node
+    return body
+
+
+class _Walker:
+    """Turns a tree into blocks; inline content gathers until a block element ends it."""
+
+    def __init__(self, builder: DocumentBuilder) -> None:
+        self._builder = builder
+        self._pending: list[str] = []
+
+    def walk(self, node: LexborNode) -> None:
+        """Adds everything under `node`."""
+        self._children(node, 0)
+        self._flush()
+
+    def _children(self, node: LexborNode, depth: int) -> None:
+        for child in node.iter(include_text=True):
+            self._visit(child, depth)
+
+    def _visit(self, node: LexborNode, depth: int) -> None:
+        tag = node.tag or ""
+        if node.is_text_node or tag in _INLINE or tag == "br":
+            self._pending.append(_text(node, depth))
+            return
+        self._flush()
+        if tag in _HEADINGS:
+            self._builder.heading(_HEADINGS[tag], _text(node, depth))
+        elif tag in _LISTS:
+            self._builder.add(BlockKind.LIST, "\n".join(_list_lines(node, depth)))
+        elif tag == "pre":
+            self._builder.add(BlockKind.CODE, node.text())
+        elif tag == "table":
+            self._builder.add(BlockKind.TABLE, "\n".join(_rows(node)))
+        elif depth >= _MAX_DEPTH:
+            self._builder.add(BlockKind.PARAGRAPH, squeeze(node.text(separator=" ")))
+        else:
+            self._children(node, depth + 1)
+            self._flush()
+
+    def _flush(self) -> None:
+        text = squeeze("".join(self._pending))
+        self._pending.clear()
+        self._builder.add(BlockKind.PARAGRAPH, text)
+
+
+def _text(node: LexborNode, depth: int) -> str:
+    """Visible text; block children and <br> break the line, source line breaks are spaces."""
+    if node.is_text_node:
+        return (node.text() or "").replace("\n", " ").replace("\r", " ")
+    tag = node.tag or ""
+    if tag == "br":
+        return "\n"
+    if tag == "img":
+        return node.attributes.get("alt") or ""
+    if depth >= _MAX_DEPTH:
+        return node.text(separator=" ")
+    inner = "".join(_text(child, depth + 1) for child in node.iter(include_text=True))
+    return inner if tag in _INLINE else f"\n{inner}\n"
+
+
+def _list_lines(node: LexborNode, depth: int) -> Iterator[str]:
+    number = 1 if node.tag == "ol" else None
+    for item in node.iter():
+        if item.tag in _LISTS and depth < _MAX_DEPTH:
+            yield from ("  " + line for line in _list_lines(item, depth + 1))
+            continue
+        marker = "" if item.tag in ("dt", "dd") else "- " if number is None else f"{number}. "
+        number = None if number is None else number + 1
+        yield from _item_lines(item, marker, depth)
+
+
+def _item_lines(item: LexborNode, marker: str, depth: int) -> Iterator[str]:
+    own: list[str] = []
+    nested: list[str] = []
+    for child in item.iter(include_text=True):
+        if child.tag in _LISTS and depth < _MAX_DEPTH:
+            nested.extend(_list_lines(child, depth + 1))
+        else:
+            own.append(_text(child, depth + 1))
+    indent = " " * len(marker)
+    lines = squeeze("".join(own)).split("\n")
+    yield marker + ("\n" + indent).join(lines)
+    yield from (indent + line for line in nested)
+
+
+def _rows(table: LexborNode) -> Iterator[str]:
+    for row in table.css("tr"):
+        cells = [one_line(_text(cell, 0)) for cell in row.css("th,td")]
+        if any(cells):
+            yield " | ".join(cells)

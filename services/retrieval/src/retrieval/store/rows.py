@@ -1,0 +1,132 @@
+"""Rows as the statements return them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A source with the state of its document; `external_id` is "" when there is none."""
+
+    source_id: UUID
+    document_id: UUID
+    type: str
+    external_id: str
+    title: str
+    url: str
+    file_name: str
+    media_type: str
+    byte_count: int
+    status: str
+    error: str
+    error_reason: str
+    chunk_count: int
+    revision: int
+    content_id: UUID
+    content_sha256: bytes
+    given_title: str
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """A document; `text` is "" where the text was not asked for."""
+
+    document_id: UUID
+    source_id: UUID
+    external_id: str
+    title: str
+    url: str
+    text: str
+    status: str
+    error: str
+    chunk_count: int
+    media_type: str
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PassageRow:
+    """A chunk with what a citation of it needs."""
+
+    chunk_no: int
+    chunk_id: UUID
+    document_id: UUID
+    source_id: UUID
+    external_id: str
+    title: str
+    url: str
+    heading_path: list[str]
+    text: str
+    span_start: int
+    span_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunk:
+    """A chunk to store; `embedding` as pgvector's text, `terms` with their weights."""
+
+    chunk_id: UUID
+    ordinal: int
+    heading_path: list[str]
+    span_start: int
+    span_end: int
+    token_count: int
+    text: str
+    input_sha256: bytes
+    embedding: str
+    terms: dict[str, float]
+    length: float
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVectors:
+    """Vectors of one model, as pgvector's text, by the SHA-256 of what was embedded."""
+
+    model: str
+    by_input: dict[bytes, str]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStat:
+    """Size of a tenant's index, and the version of its knowledge; all 0 before the first."""
+
+    knowledge_version: int
+    chunk_count: int
+    length_sum: float
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalHit:
+    """A chunk that has terms of the query."""
+
+    chunk_no: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalHits:
+    """The best such chunks, best first, and in how many chunks each term of the query stands."""
+
+    hits: list[LexicalHit]
+    frequencies: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DenseHit:
+    """A chunk and the cosine of its vector with the query's."""
+
+    chunk_no: int
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class PostingRow:
+    """One term of one chunk."""
+
+    chunk_no: int
+    term: str
+    weight: float
+    length: float

@@ -1,0 +1,155 @@
+"""Rows to protos and back."""
+
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from fleetdesk.retrieval.v1 import document_pb2 as pb
+from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb_service
+from fleetkit.errors import InvalidArgument
+
+from retrieval.index.search import Found, Hit
+from retrieval.knowledge.inputs import SourceInput
+from retrieval.knowledge.sources import Outcome
+from retrieval.store.rows import DocumentRow, PassageRow, SourceRow
+
+_TYPES = {"file": pb.SOURCE_TYPE_FILE, "text": pb.SOURCE_TYPE_TEXT}
+_STATUSES = {
+    "queued": pb.DOCUMENT_STATUS_QUEUED,
+    "parsing": pb.DOCUMENT_STATUS_PARSING,
+    "embedding": pb.DOCUMENT_STATUS_EMBEDDING,
+    "ready": pb.DOCUMENT_STATUS_READY,
+    "failed": pb.DOCUMENT_STATUS_FAILED,
+}
+_TYPE_NAMES = {number: name for name, number in _TYPES.items()}
+_STATUS_NAMES = {number: name for name, number in _STATUSES.items()}
+
+
+def parse_id(field: str, value: str) -> UUID:
+    """A UUID; InvalidArgument naming the field otherwise."""
+    try:
+        return UUID(value)
+    except ValueError as error:
+        raise InvalidArgument(f"{field} is a UUID", field=field) from error
+
+
+def parse_statuses(statuses: Iterable[pb.DocumentStatus]) -> list[str]:
+    """Names of states; InvalidArgument for one that does not exist."""
+    try:
+        return [_STATUS_NAMES[status] for status in statuses]
+    except KeyError as error:
+        raise InvalidArgument("statuses has an unknown state", field="statuses") from error
+
+
+def source_input(given: pb_service.SourceInput, content: bytes | None = None) -> SourceInput:
+    """The input as given; `content` replaces that of the message."""
+    return SourceInput(
+        type=_TYPE_NAMES.get(given.type, ""),
+        external_id=given.external_id,
+        title=given.title,
+        url=given.url,
+        file_name=given.file_name,
+        content=given.content if content is None else content,
+    )
+
+
+def source(row: SourceRow) -> pb.Source:
+    """A source."""
+    message = pb.Source(
+        source_id=str(row.source_id),
+        type=_TYPES[row.type],
+        external_id=row.external_id,
+        title=row.title,
+        url=row.url,
+        file_name=row.file_name,
+        media_type=row.media_type,
+        byte_count=row.byte_count,
+        status=_STATUSES[row.status],
+        error=row.error,
+        error_reason=row.error_reason,
+        document_id=str(row.document_id),
+        chunk_count=row.chunk_count,
+    )
+    message.create_time.FromDatetime(row.create_time)
+    message.update_time.FromDatetime(row.update_time)
+    return message
+
+
+def document(row: DocumentRow) -> pb.Document:
+    """A document, with its text where the row has it."""
+    message = pb.Document(
+        document_id=str(row.document_id),
+        source_id=str(row.source_id),
+        external_id=row.external_id,
+        title=row.title,
+        url=row.url,
+        text=row.text,
+        status=_STATUSES[row.status],
+        error=row.error,
+        chunk_count=row.chunk_count,
+        media_type=row.media_type,
+    )
+    message.update_time.FromDatetime(row.update_time)
+    return message
+
+
+def outcome(item: Outcome) -> pb_service.SourceOutcome:
+    """A source, or why it was refused."""
+    if item.source is not None:
+        return pb_service.SourceOutcome(source=source(item.source))
+    error = item.error
+    assert error is not None  # noqa: S101 - an outcome has one of the two
+    return pb_service.SourceOutcome(
+        error=error.message, error_reason=error.reason, error_field=error.field or ""
+    )
+
+
+def counts(by_status: Mapping[str, int]) -> list[pb_service.StatusCount]:
+    """A count for every state, also for those without any."""
+    return [
+        pb_service.StatusCount(status=number, count=by_status.get(name, 0))
+        for name, number in _STATUSES.items()
+    ]
+
+
+def passage(row: PassageRow) -> pb.SearchResult:
+    """A chunk without scores."""
+    return pb.SearchResult(
+        chunk_id=str(row.chunk_id),
+        document_id=str(row.document_id),
+        source_id=str(row.source_id),
+        external_id=row.external_id,
+        title=row.title,
+        url=row.url,
+        heading_path=row.heading_path,
+        text=row.text,
+        start=row.span_start,
+        end=row.span_end,
+    )
+
+
+def search_response(found: Found, *, explain: bool) -> pb_service.SearchResponse:
+    """Passages with their scores."""
+    return pb_service.SearchResponse(
+        results=[_result(hit, explain=explain) for hit in found.hits],
+        relevance=found.relevance,
+        knowledge_version=found.knowledge_version,
+    )
+
+
+def _result(hit: Hit, *, explain: bool) -> pb.SearchResult:
+    message = passage(hit.passage)
+    message.score = hit.ranked.fused
+    if explain:
+        message.scores.CopyFrom(_scores(hit))
+    return message
+
+
+def _scores(hit: Hit) -> pb.Scores:
+    candidate = hit.ranked.candidate
+    return pb.Scores(
+        dense=candidate.cosine,
+        bm25=candidate.bm25 or None,
+        fused=hit.ranked.fused,
+        dense_rank=candidate.dense_rank,
+        bm25_rank=candidate.bm25_rank,
+    )
