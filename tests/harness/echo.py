@@ -82,7 +82,6 @@ class EchoService:
         self.keys_dir = keys_dir
         self.echo = Echo(protos)
         self.settings = settings_of("retrieval", keys_dir)
-        self.server = RpcServer(self.settings, self.keyring("retrieval"), Clock())
         self.port = 0
         self._open: list[Callable[[], Awaitable[None]]] = []
 
@@ -93,7 +92,10 @@ class EchoService:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    async def start(self) -> None:
+    async def start(self, port: int = 0) -> None:
+        """Serves, on a new server after a stop; `port` 0 takes a free one."""
+        settings = settings_of("retrieval", self.keys_dir, grpc_bind=f"127.0.0.1:{port}")
+        self.server = RpcServer(settings, self.keyring("retrieval"), Clock())
         self.server.add(self.protos.echo.add_EchoServiceServicer_to_server, self.echo)
         self.port = await self.server.start()
 

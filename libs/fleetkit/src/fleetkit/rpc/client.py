@@ -125,10 +125,10 @@ class _FleetChannel(grpc.aio.Channel):
 
     def _prepare(self, options: dict[str, Any], timeout: float | None) -> None:
         """Adds timeout and metadata to the options of a call."""
-        options["timeout"] = _trimmed(timeout, self._service)
-        options["metadata"] = (*(options.get("metadata") or ()), *self._metadata())
+        options["timeout"] = timeout_s = _trimmed(timeout, self._service)
+        options["metadata"] = (*(options.get("metadata") or ()), *self._metadata(timeout_s))
 
-    def _metadata(self) -> _Metadata:
+    def _metadata(self, timeout_s: float) -> _Metadata:
         work = context.current()
         span = work.span or new_span()
         # A verified person's token says the tenant; otherwise this service vouches for it.
@@ -136,6 +136,7 @@ class _FleetChannel(grpc.aio.Channel):
         metadata: list[tuple[str, str | bytes]] = [
             (md.CALLER, self._tokens.token(self._service, tenant)),
             (md.TRACEPARENT, span.traceparent),
+            (md.TIMEOUT_MS, str(int(timeout_s * 1000))),
         ]
         if work.identity_token:
             metadata.append((md.IDENTITY, work.identity_token))

@@ -10,6 +10,9 @@ IDENTITY = "fd-identity"
 CALLER = "fd-caller"
 ATTRIBUTION = "fd-attribution-bin"
 TRACEPARENT = "traceparent"
+# gRPC's own grpc-timeout may say up to 3 % more than was asked for (its compression reuses earlier
+# values), so that a callee would not know when its caller stops waiting.
+TIMEOUT_MS = "fd-timeout-ms"
 
 _ID_FIELDS = ("message_id", "conversation_id", "agent_id", "visitor_id", "knowledge_document_id")
 _MAX_PURPOSE_CHARS = 64

@@ -63,19 +63,24 @@ class Serving:
             context.bind(CallContext(span=span))
             try:
                 async with _errors_as_status(call, outcome):
-                    limit_s = self._bind_deadline(call, started)
+                    limit_s = self._bind_deadline(call, metadata, started)
                     self._bind_caller(method, metadata)
                     async with _time_limit(limit_s):
                         yield
             finally:
                 self._report(method, outcome, time.monotonic() - started)
 
-    def _bind_deadline(self, call: grpc.aio.ServicerContext, started: float) -> float:
+    def _bind_deadline(
+        self, call: grpc.aio.ServicerContext, metadata: _Metadata, started: float
+    ) -> float:
         remaining = call.time_remaining()
         if remaining is None:
             raise InvalidArgument(
                 "the call has no deadline: set a timeout", reason="DEADLINE_REQUIRED"
             )
+        exact_ms = _text(metadata, md.TIMEOUT_MS) or ""
+        if exact_ms.isdecimal() and len(exact_ms) < 12:
+            remaining = min(remaining, int(exact_ms) / 1000)
         limit_s = min(remaining, self._max_deadline_s)
         context.bind(replace(context.current(), deadline=started + limit_s))
         return limit_s
