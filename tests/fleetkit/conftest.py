@@ -15,8 +15,9 @@ from fleetkit.postgres import Database
 from grpc_tools import protoc
 from harness.databases import Databases
 from harness.echo import EchoProtos, EchoService
-from harness.probe.settings import ProbeSettings
+from harness.probe.settings import ConsumerSettings, ProbeSettings, ProducerSettings
 from harness.services import FleetServices
+from harness.sides import Side
 from nats.aio.client import Client
 
 PROTOS = Path(__file__).parent / "protos"
@@ -92,3 +93,15 @@ async def connected() -> AsyncIterator[Callable[..., Any]]:
             return bus.client
 
         yield connect
+
+
+@pytest.fixture
+async def producer(settings: Any, opened: Any, connected: Any) -> Side:
+    made = await settings(ProducerSettings)
+    return Side(made, await opened(made), await connected(made))
+
+
+@pytest.fixture
+async def consumer(settings: Any, opened: Any, connected: Any) -> Side:
+    made = await settings(ConsumerSettings)
+    return Side(made, await opened(made), await connected(made))

@@ -1,0 +1,233 @@
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from fleetdesk.gateway.v1.events_pb2 import TenantCreated
+from fleetdesk_local.nats_server import NatsServer
+from fleetkit.errors import Unavailable
+from fleetkit.events import Consumer, EventMeta, event_subject
+from fleetkit.events.consumer import describe
+from fleetkit.postgres import FleetConnection, known_tenants
+from harness.services import TestBus
+from harness.sides import (
+    TENANT_CREATED,
+    Side,
+    acknowledged,
+    announce,
+    buried,
+    consuming,
+    count,
+    emit_twice,
+    end_backends,
+    labels,
+    noted,
+    relay,
+    running,
+    write_note,
+)
+
+
+class TestConsumer:
+    async def test_hands_an_event_from_outbox_to_handler(
+        self, producer: Side, consumer: Side, tenant_id: UUID
+    ) -> None:
+        async with running(relay(producer), consuming(consumer, write_note).run()):
+            await announce(producer, tenant_id, "pro")
+            await noted(consumer, tenant_id, ["pro"])
+        assert await known_tenants(consumer.db) == [tenant_id]
+
+    async def test_knows_whose_event_it_is(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        seen: list[EventMeta] = []
+
+        async def handler(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
+            seen.append(meta)
+            await write_note(conn, event, meta)
+
+        event_id = await bus.emit(TenantCreated(revision=7), tenant_id)
+        async with running(consuming(consumer, handler).run()):
+            await noted(consumer, tenant_id, [""])
+        assert (seen[0].event_id, seen[0].revision, seen[0].deliveries) == (event_id, 7, 1)
+
+    async def test_an_event_delivered_again_does_nothing(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        await emit_twice(bus, tenant_id)
+        async with running(consuming(consumer, write_note).run()):
+            await acknowledged(bus, 2)
+        assert await labels(consumer, tenant_id) == ["twice"]
+
+    async def test_without_the_inbox_it_would_be_handled_twice(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        """The check of the check: what the test above tests is the inbox."""
+        await emit_twice(bus, tenant_id)
+
+        async def forgetful(conn: FleetConnection, event: Any, meta: EventMeta) -> None:
+            await write_note(conn, event, meta)
+            await conn.execute("delete from inbox where event_id = %s", [meta.event_id])
+
+        async with running(consuming(consumer, forgetful, concurrency=1).run()):
+            await acknowledged(bus, 2)
+        assert await labels(consumer, tenant_id) == ["twice", "twice"]
+
+    async def test_two_replicas_handle_an_event_once(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        for number in range(50):
+            await bus.emit(TenantCreated(plan_id=str(number)), tenant_id)
+        loops = [consuming(consumer, write_note).run() for _ in range(2)]
+        async with running(*loops):
+            await acknowledged(bus, 50)
+        assert sorted(await labels(consumer, tenant_id)) == sorted(map(str, range(50)))
+
+    async def test_a_handler_that_fails_is_tried_again(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        failures = iter([ZeroDivisionError(), ZeroDivisionError(), None])
+
+        async def flaky(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
+            await write_note(conn, event, meta)
+            if (failure := next(failures)) is not None:
+                raise failure
+
+        await bus.emit(TenantCreated(plan_id="x"), tenant_id)
+        async with running(consuming(consumer, flaky, redelivery_s=0.01).run()):
+            await noted(consumer, tenant_id, ["x"])
+        assert await count(consumer, "dead_letter", tenant_id) == 0
+
+    async def test_an_event_no_handler_can_take_becomes_a_dead_letter(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        tries: list[int] = []
+
+        async def broken(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
+            tries.append(meta.deliveries)
+            raise ZeroDivisionError
+
+        await bus.emit(TenantCreated(plan_id="x"), tenant_id)
+        async with running(consuming(consumer, broken, max_deliver=3, redelivery_s=0.01).run()):
+            await buried(consumer, tenant_id, 1)
+            await acknowledged(bus, 1)
+        assert tries == [1, 2, 3]
+        assert await count(consumer, "inbox", tenant_id) == 0
+
+    async def test_a_dead_letter_can_be_redriven(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        async def broken(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
+            raise ZeroDivisionError
+
+        await bus.emit(TenantCreated(plan_id="fine"), tenant_id)
+        async with running(consuming(consumer, write_note).run()):
+            await noted(consumer, tenant_id, ["fine"])
+        await bus.emit(TenantCreated(plan_id="late"), tenant_id)
+        async with running(consuming(consumer, broken, max_deliver=1).run()):
+            await buried(consumer, tenant_id, 1)
+        assert await consuming(consumer, broken).redrive() == (0, 1)
+        assert await consuming(consumer, write_note).redrive() == (1, 0)
+        assert await labels(consumer, tenant_id) == ["fine", "late"]
+        assert await count(consumer, "dead_letter", tenant_id) == 0
+
+    async def test_what_is_no_event_is_a_dead_letter_at_once(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        await bus.emit(TenantCreated(plan_id="x"), tenant_id)
+        await bus.js.publish(
+            event_subject(TENANT_CREATED, str(tenant_id)),
+            b"nonsense\x00\xff",
+            headers={"ce-id": str(uuid4()), "ce-type": TENANT_CREATED},
+        )
+        async with running(consuming(consumer, write_note).run()):
+            await noted(consumer, tenant_id, ["x"])
+            await buried(consumer, tenant_id, 1)
+            await acknowledged(bus, 2)
+
+    async def test_a_dependency_that_is_away_does_not_bury_events(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        tries: list[int] = []
+
+        async def waiting(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
+            tries.append(meta.deliveries)
+            if len(tries) < 5:
+                raise Unavailable("not yet")
+            await write_note(conn, event, meta)
+
+        await bus.emit(TenantCreated(plan_id="x"), tenant_id)
+        async with running(consuming(consumer, waiting, max_deliver=2, redelivery_s=0.01).run()):
+            await noted(consumer, tenant_id, ["x"])
+        assert await count(consumer, "dead_letter", tenant_id) == 0
+
+    async def test_starts_before_its_producer_ever_did(
+        self, producer: Side, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        async with running(consuming(consumer, write_note).run()):
+            await announce(producer, tenant_id, "x")
+            async with running(relay(producer)):
+                await noted(consumer, tenant_id, ["x"])
+
+    async def test_survives_a_restart_of_nats(
+        self, producer: Side, consumer: Side, nats_server: NatsServer, tenant_id: UUID
+    ) -> None:
+        async with running(relay(producer), consuming(consumer, write_note).run()):
+            await announce(producer, tenant_id, "before")
+            await noted(consumer, tenant_id, ["before"])
+            await asyncio.to_thread(nats_server.stop)
+            await announce(producer, tenant_id, "meanwhile")
+            await asyncio.to_thread(nats_server.start)
+            await announce(producer, tenant_id, "after")
+            await noted(consumer, tenant_id, ["before", "meanwhile", "after"])
+
+    async def test_survives_the_loss_of_database_connections(
+        self, producer: Side, consumer: Side, tenant_id: UUID
+    ) -> None:
+        async with running(relay(producer), consuming(consumer, write_note).run()):
+            await announce(producer, tenant_id, "before")
+            await noted(consumer, tenant_id, ["before"])
+            await end_backends(consumer)
+            await announce(producer, tenant_id, "after")
+            await noted(consumer, tenant_id, ["before", "after"])
+
+    async def test_has_one_durable_with_exactly_its_subjects(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        await bus.emit(TenantCreated(), tenant_id)
+        async with running(consuming(consumer, write_note).run()):
+            await noted(consumer, tenant_id, [""])
+        (info,) = await bus.js.consumers_info("FLEETDESK_GATEWAY")
+        assert info.name == "billing"
+        filters = info.config.filter_subjects or [info.config.filter_subject]
+        assert filters == ["fleetdesk.gateway.v1.tenant_created.*"]
+
+    async def test_being_stopped_gives_back_what_it_was_handling(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        inside = asyncio.Event()
+
+        async def endless(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
+            await write_note(conn, event, meta)
+            inside.set()
+            await asyncio.Event().wait()
+
+        await bus.emit(TenantCreated(plan_id="x"), tenant_id)
+        async with running(consuming(consumer, endless).run()):
+            await inside.wait()
+        assert await labels(consumer, tenant_id) == []
+        async with running(consuming(consumer, write_note).run()):
+            await noted(consumer, tenant_id, ["x"])
+
+    def test_an_event_that_no_proto_declares_is_refused_at_once(self, consumer: Side) -> None:
+        with pytest.raises(KeyError):
+            Consumer(
+                consumer.settings,
+                consumer.db,
+                consumer.client,
+                {"fleetdesk.gateway.v1.Nothing": write_note},
+            )
+
+    def test_an_error_is_described_without_its_text(self) -> None:
+        assert describe(ZeroDivisionError("a text")) == "ZeroDivisionError"
+        assert describe(Unavailable("a text", reason="AWAY")) == "Unavailable: AWAY"
