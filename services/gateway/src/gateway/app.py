@@ -1,0 +1,36 @@
+"""The HTTP application: routes, their admission, and errors as problem documents."""
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from gateway.admission import Admission
+from gateway.edge import Edge
+from gateway.parts import STATE_KEY, GatewayRequest, Parts
+from gateway.problems import HANDLERS as EXCEPTION_HANDLERS
+from gateway.routes import identity
+
+API: list[HTTPRouteHandler] = [*identity.HANDLERS]
+
+
+def create_app(parts: Parts) -> Litestar:
+    """The Litestar app: everything that has a route."""
+
+    def admitted(app: ASGIApp) -> ASGIApp:
+        return Admission(app, parts)
+
+    return Litestar(
+        route_handlers=[*API],
+        middleware=[admitted],
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=None,
+        request_class=GatewayRequest,
+        state=State({STATE_KEY: parts}),
+        logging_config=None,
+    )
+
+
+def create_served_app(parts: Parts) -> ASGIApp:
+    """What uvicorn serves: the app behind its edge."""
+    return Edge(create_app(parts), parts.settings)

@@ -1,0 +1,45 @@
+"""The services that the gateway calls."""
+
+from typing import TypeVar
+
+from fleetdesk.billing.v1.billing_service_pb2_grpc import BillingServiceStub
+from fleetdesk.conversation.v1.agent_service_pb2_grpc import AgentServiceStub
+from fleetdesk.conversation.v1.conversation_service_pb2_grpc import ConversationServiceStub
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
+from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
+from fleetkit.rpc.client import RpcClients
+from fleetkit.rpc.retry import retry_idempotent
+from grpc.aio import UnaryUnaryMultiCallable
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+
+
+class Clients:
+    """A stub for each service. Calls carry the identity and deadline of the request at hand.
+
+    ValueError when the address of one is not configured.
+    """
+
+    def __init__(self, channels: RpcClients) -> None:
+        conversation = channels.channel("conversation")
+        self.agents = AgentServiceStub(conversation)
+        self.conversations = ConversationServiceStub(conversation)
+        self.retrieval = RetrievalServiceStub(channels.channel("retrieval"))
+        self.models = LlmGatewayServiceStub(channels.channel("llm-gateway"))
+        self.billing = BillingServiceStub(channels.channel("billing"))
+
+
+async def call(
+    method: UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT
+) -> ResponseT:
+    """The response of a call that is safe to repeat; tried again while the service is away.
+
+    Safe are reads, and writes that the service knows again by request_id or by what they name.
+    Raises the FleetError that the service raised.
+    """
+
+    async def once() -> ResponseT:
+        return await method(request)
+
+    return await retry_idempotent(once)

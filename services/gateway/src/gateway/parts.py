@@ -1,0 +1,61 @@
+"""What the gateway is made of; main.py makes it, routes use it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fleetkit.clock import Clock
+from fleetkit.errors import InvalidArgument
+from fleetkit.postgres import Database
+from fleetkit.rpc.keys import KeyRing
+from litestar import Request
+from litestar.datastructures import State
+from litestar.exceptions import SerializationException
+
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.passwords import Passwords
+from gateway.auth.principal import Principal
+from gateway.clients import Clients
+from gateway.config import GatewaySettings
+from gateway.rate_limits import RateLimiter
+
+STATE_KEY = "parts"
+
+
+class GatewayRequest(Request[Principal, None, State]):
+    """A request whose `user` is the authenticated principal; None on anonymous routes."""
+
+    async def json(self) -> Any:
+        """The body as JSON; InvalidArgument when it is none, whatever is wrong with it."""
+        if not await self.body():
+            raise InvalidArgument("the body is empty: send JSON", reason="MALFORMED_JSON")
+        try:
+            return await super().json()
+        except SerializationException as error:
+            raise _malformed(str(error.__cause__ or error)) from error
+        except UnicodeDecodeError as error:
+            raise _malformed("it is not UTF-8") from error
+        except RecursionError as error:
+            raise _malformed("it is nested too deep") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The gateway's parts, made once."""
+
+    settings: GatewaySettings
+    db: Database
+    clock: Clock
+    keyring: KeyRing
+    clients: Clients
+    passwords: Passwords
+    authenticator: Authenticator
+    limiter: RateLimiter
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts of the gateway that serves this request."""
+    return request.app.state[STATE_KEY]
+
+
+def _malformed(why: str) -> InvalidArgument:
+    return InvalidArgument(f"the body is not JSON: {why}", reason="MALFORMED_JSON")

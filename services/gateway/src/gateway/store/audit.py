@@ -1,0 +1,57 @@
+"""Rows of the audit log: ids and facts, never text of anybody."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from fleetkit.postgres import FleetConnection
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One thing that somebody did."""
+
+    audit_id: UUID
+    occur_time: datetime
+    actor_kind: str
+    actor: str
+    action: str
+    target: str
+    details: Mapping[str, str]
+    client_ip: str
+
+
+async def insert_audit(conn: FleetConnection, tenant_id: UUID, row: AuditRow) -> None:
+    """Adds a line to the log, in the transaction of what it tells of."""
+    await conn.execute(
+        "insert into audit_log (audit_id, tenant_id, occur_time, actor_kind, actor, action,"
+        " target, details, client_ip) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            row.audit_id,
+            tenant_id,
+            row.occur_time,
+            row.actor_kind,
+            row.actor,
+            row.action,
+            row.target,
+            Jsonb(dict(row.details)),
+            row.client_ip,
+        ],
+    )
+
+
+async def audit_log(
+    conn: FleetConnection, tenant_id: UUID, limit: int, before: UUID
+) -> list[AuditRow]:
+    """Lines of the log, newest first, those before `before`."""
+    async with conn.cursor(row_factory=class_row(AuditRow)) as cursor:
+        await cursor.execute(
+            "select audit_id, occur_time, actor_kind, actor, action, target, details, client_ip"
+            " from audit_log where tenant_id = %s and audit_id < %s"
+            " order by audit_id desc limit %s",
+            [tenant_id, before, limit],
+        )
+        return await cursor.fetchall()
