@@ -68,7 +68,7 @@ async def _stay_up(settings: LocalSettings, data: DataDir, *, reload: bool) -> N
     # Here and not above: the other commands need none of the libraries that a fleet needs.
     from fleetdesk_local.fleet import Fleet
 
-    runner = children.pid_file(data.run, "runner")
+    runner = data.runner_file
     data.write_state(RunState("starting"))
     children.write_pid_file(runner, os.getpid())
     try:

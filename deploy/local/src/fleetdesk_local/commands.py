@@ -134,4 +134,4 @@ def follow_logs(data: DataDir, names: list[str]) -> None:
 
 
 def _runner(data: DataDir) -> psutil.Process | None:
-    return children.read_pid_file(children.pid_file(data.run, "runner"))
+    return children.read_pid_file(data.runner_file)

@@ -60,6 +60,11 @@ class DataDir:
         return self.path / "run"
 
     @property
+    def runner_file(self) -> Path:
+        """Pid file of `up` itself: not in `run`, which it clears of what was left there."""
+        return self.path / "runner.pid"
+
+    @property
     def blobs(self) -> Path:
         """Uploaded originals."""
         return self.path / "blobs"

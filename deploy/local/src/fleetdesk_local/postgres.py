@@ -74,11 +74,11 @@ class PostgresServer:
         Raises LocalError with what to do.
         """
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
+        end_orphan((self.data_dir / "postgres").resolve())
         self._choose_port()
         account = Account.current()
         binaries = reachable_binaries(account)
         cluster = ensure_cluster(self.data_dir, binaries, account, durable=self._durable)
-        end_orphan(cluster)
         options = [f"-c{name}={value}" for name, value in self._settings.items()]
         return Program(
             name="postgres",
