@@ -7,15 +7,16 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterable
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
 from fleetkit.config import split_bind
+from fleetkit.errors import FleetError
 
-_TIMEOUT_S = 2.0
+_CHECK_TIMEOUT_S = 2.0
 
 Check = Callable[[], Awaitable[bool]]
 _StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -36,9 +37,10 @@ class Health:
         """Says that the process takes work, or that it starts or drains."""
         self._serving = serving
 
-    async def readiness(self) -> dict[str, bool]:
+    async def readiness(self, timeout_s: float) -> dict[str, bool]:
         """The state of each check, and "ready": whether the process may be called."""
-        results = await asyncio.gather(*(_passes(check) for check, _ in self._checks.values()))
+        checks = [_passes(check, timeout_s) for check, _ in self._checks.values()]
+        results = await asyncio.gather(*checks)
         states = dict(zip(self._checks, results, strict=True))
         required = [states[name] for name, (_, required) in self._checks.items() if required]
         return {"ready": self._serving and all(required), **states}
@@ -47,9 +49,12 @@ class Health:
 class HealthServer:
     """Serves a `Health` and the process's metrics over HTTP."""
 
-    def __init__(self, health: Health, bind: str) -> None:
+    def __init__(
+        self, health: Health, bind: str, *, check_timeout_s: float = _CHECK_TIMEOUT_S
+    ) -> None:
         self._health = health
         self._bind = bind
+        self._check_timeout_s = check_timeout_s
         self._metrics: Any = make_wsgi_app()
         self._server: WSGIServer | None = None
 
@@ -85,24 +90,32 @@ class HealthServer:
 
     def _ask_loop(self) -> dict[str, bool] | None:
         """The checks, run on the event loop; None when it does not turn in time."""
-        asked = asyncio.run_coroutine_threadsafe(self._health.readiness(), self._loop)
+        asked = asyncio.run_coroutine_threadsafe(
+            self._health.readiness(self._check_timeout_s), self._loop
+        )
         try:
-            return asked.result(2 * _TIMEOUT_S)
+            return asked.result(2 * self._check_timeout_s)
         except TimeoutError:
             asked.cancel()
             return None
 
 
-async def _passes(check: Check) -> bool:
+async def _passes(check: Check, timeout_s: float) -> bool:
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             return await check()
-    except TimeoutError:
+    except (TimeoutError, OSError, FleetError):
         return False
 
 
 class _ThreadingServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+    def server_bind(self) -> None:
+        """As the base's, without looking up the host's name, which may wait for DNS."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
 
 
 class _SilentHandler(WSGIRequestHandler):

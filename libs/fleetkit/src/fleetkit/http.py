@@ -22,7 +22,7 @@ class HttpServer:
         app: Callable[..., Any],
         bind: str,
         grace_s: float,
-        **options: Any,  # noqa: ANN401 - uvicorn's
+        **options: Any,
     ) -> None:
         self._app = app
         self._bind = bind
@@ -66,7 +66,11 @@ class HttpServer:
         self._server = Server(config)
         try:
             await self._server.serve(sockets=[self._socket])
+        except SystemExit as error:
+            # uvicorn's way to say that the app's start-up failed; it has logged why.
+            raise RuntimeError("the HTTP application did not start") from error
         finally:
+            self._socket.close()
             self._ended.set()
             started.set()
 
@@ -78,6 +82,8 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Refuses new connections, waits for requests in flight, at most the grace period."""
-        if self._server is not None:
-            self._server.should_exit = True
-            await self._ended.wait()
+        if self._server is None:
+            self._socket.close()
+            return
+        self._server.should_exit = True
+        await self._ended.wait()

@@ -9,7 +9,7 @@ import logging
 import sys
 import traceback
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import stamina
 import structlog
@@ -18,10 +18,11 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 from fleetkit.context import current
 
 _MAX_FRAMES = 12
+_MAX_LINES = 60
 
 
-def configure(service: str, level: str = "info") -> None:
-    """Sends the process's logs, and warnings of libraries, to stderr as JSON lines."""
+def configure(service: str, level: str = "info", file: TextIO | None = None) -> None:
+    """Sends the process's logs, and warnings of libraries, to `file` (stderr) as JSON lines."""
     number = logging.getLevelNamesMapping()[level.upper()]
 
     def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -38,7 +39,7 @@ def configure(service: str, level: str = "info") -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file or sys.stderr),
         cache_logger_on_first_use=True,
     )
     # Its default hooks would log the message of the error that caused a retry.
@@ -52,14 +53,19 @@ def get_logger() -> FilteringBoundLogger:
 
 
 def describe_exception(error: BaseException) -> list[str]:
-    """Classes and source lines of an exception and its causes, innermost last; no messages."""
+    """Classes and source lines of an exception, then of its members and causes; no messages."""
     lines: list[str] = []
-    seen: BaseException | None = error
-    while seen is not None and len(lines) < 4 * _MAX_FRAMES:
+    waiting: list[BaseException | None] = [error]
+    while waiting and len(lines) < _MAX_LINES:
+        seen = waiting.pop(0)
+        if seen is None:
+            continue
         lines.append(f"{type(seen).__module__}.{type(seen).__qualname__}")
         frames = traceback.extract_tb(seen.__traceback__)[-_MAX_FRAMES:]
         lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+        if isinstance(seen, BaseExceptionGroup):
+            waiting += seen.exceptions
+        waiting.append(seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__))
     return lines
 
 
