@@ -86,7 +86,7 @@ def _run_protoc(sources: list[Path], out: Path) -> None:
             f"--python_out={out}",
             f"--grpc_python_out={out}",
             f"--mypy_out=quiet:{out}",
-            f"--mypy_grpc_out=quiet:{out}",
+            f"--mypy_grpc_out=quiet,only_async:{out}",
             *[str(path) for path in sources],
         ]
     )

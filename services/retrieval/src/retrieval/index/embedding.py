@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import (
@@ -10,10 +11,12 @@ from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import (
     EmbedRequest,
     EmbedResponse,
 )
-from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceAsyncStub
 from fleetkit.errors import FailedPrecondition
 from fleetkit.rpc.retry import retry_idempotent
 from pgvector import Vector
+
+if TYPE_CHECKING:  # the name exists in the stubs only
+    from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
 
 DIMENSIONS = 384
 
@@ -30,7 +33,7 @@ class Embedder:
     """Asks llm-gateway for vectors; the call context says for whom."""
 
     def __init__(
-        self, stub: LlmGatewayServiceAsyncStub, *, passage_timeout_s: float, query_timeout_s: float
+        self, stub: "LlmGatewayServiceStub", *, passage_timeout_s: float, query_timeout_s: float
     ) -> None:
         self._stub = stub
         self._passage_timeout_s = passage_timeout_s
