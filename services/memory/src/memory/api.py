@@ -1,0 +1,143 @@
+"""MemoryService: translate, call, translate."""
+
+from datetime import UTC
+from uuid import UUID
+
+from fleetdesk.memory.v1 import memory_service_pb2 as pb
+from fleetdesk.memory.v1.memory_service_pb2_grpc import MemoryServiceServicer
+from fleetkit.context import current, tenant_id
+from fleetkit.errors import InvalidArgument, NotFound
+from fleetkit.postgres import Database
+from fleetkit.tokens import TokenCounter
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc.aio import ServicerContext
+
+from memory import window
+from memory.store import TurnRow
+from memory.window import Limits
+
+_MAX_TEXT_BYTES = 100_000
+_MAX_PENDING = 100
+_MAX_MESSAGES = 100
+_MAX_TOKENS = 100_000
+_AUTHORS = {pb.AUTHOR_VISITOR: "visitor", pb.AUTHOR_AGENT: "agent", pb.AUTHOR_PERSON: "person"}
+_AUTHORS_BACK = {name: author for author, name in _AUTHORS.items()}
+
+
+class MemoryApi(MemoryServiceServicer):
+    """The RPCs of memory."""
+
+    def __init__(self, db: Database, tokens: TokenCounter, limits: Limits) -> None:
+        self._db = db
+        self._tokens = tokens
+        self._limits = limits
+
+    async def RecordTurn(
+        self, request: pb.RecordTurnRequest, context: ServicerContext
+    ) -> pb.RecordTurnResponse:
+        recorded = await window.record_turn(
+            self._db,
+            self._tokens,
+            tenant_id(),
+            _uuid(request.conversation_id, "conversation_id"),
+            _optional_uuid(request.visitor_id, "visitor_id"),
+            _turn(request.turn, "turn"),
+        )
+        return pb.RecordTurnResponse(recorded=recorded)
+
+    async def GetContext(
+        self, request: pb.GetContextRequest, context: ServicerContext
+    ) -> pb.GetContextResponse:
+        if len(request.pending_turns) > _MAX_PENDING:
+            raise InvalidArgument(
+                f"pending_turns has more than {_MAX_PENDING} turns", field="pending_turns"
+            )
+        _optional_uuid(request.visitor_id, "visitor_id")
+        conversation_id = _uuid(request.conversation_id, "conversation_id")
+        _check_visitor(conversation_id)
+        found = await window.get_context(
+            self._db,
+            self._tokens,
+            tenant_id(),
+            conversation_id,
+            [_turn(turn, "pending_turns") for turn in request.pending_turns],
+            self._limits_of(request),
+        )
+        return pb.GetContextResponse(
+            turns=[_to_turn(turn) for turn in found.turns], token_count=found.token_count
+        )
+
+    async def ClearConversation(
+        self, request: pb.ClearConversationRequest, context: ServicerContext
+    ) -> pb.ClearConversationResponse:
+        count = await window.clear_conversation(
+            self._db, tenant_id(), _uuid(request.conversation_id, "conversation_id")
+        )
+        return pb.ClearConversationResponse(message_count=count)
+
+    def _limits_of(self, request: pb.GetContextRequest) -> Limits:
+        return Limits(
+            messages=_within(request.max_messages, _MAX_MESSAGES, "max_messages")
+            or self._limits.messages,
+            tokens=_within(request.max_tokens, _MAX_TOKENS, "max_tokens") or self._limits.tokens,
+        )
+
+
+def _check_visitor(conversation_id: UUID) -> None:
+    """A visitor's token is bound to one conversation, whatever the caller asks for."""
+    person = current().identity
+    if (
+        person is not None
+        and person.kind == "visitor"
+        and person.conversation_id != conversation_id
+    ):
+        raise NotFound("there is no such conversation")
+
+
+def _turn(turn: pb.Turn, field: str) -> TurnRow:
+    author = _AUTHORS.get(turn.author)
+    if author is None:
+        raise InvalidArgument(
+            f"{field}.author is not set: use visitor, agent or person", field=f"{field}.author"
+        )
+    if not turn.text or len(turn.text.encode()) > _MAX_TEXT_BYTES:
+        raise InvalidArgument(
+            f"{field}.text has to have 1 to {_MAX_TEXT_BYTES} bytes", field=f"{field}.text"
+        )
+    if not turn.HasField("create_time"):
+        raise InvalidArgument(f"{field}.create_time is not set", field=f"{field}.create_time")
+    return TurnRow(
+        message_id=_uuid(turn.message_id, f"{field}.message_id"),
+        author=author,
+        text=turn.text,
+        token_count=0,
+        create_time=turn.create_time.ToDatetime(tzinfo=UTC),
+    )
+
+
+def _to_turn(turn: TurnRow) -> pb.Turn:
+    created = Timestamp()
+    created.FromDatetime(turn.create_time)
+    return pb.Turn(
+        message_id=str(turn.message_id),
+        author=_AUTHORS_BACK[turn.author],
+        text=turn.text,
+        create_time=created,
+    )
+
+
+def _uuid(text: str, field: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise InvalidArgument(f"{field} is not a UUID", field=field) from error
+
+
+def _optional_uuid(text: str, field: str) -> UUID | None:
+    return _uuid(text, field) if text else None
+
+
+def _within(number: int, limit: int, field: str) -> int:
+    if not 0 <= number <= limit:
+        raise InvalidArgument(f"{field} has to be 0 to {limit}", field=field)
+    return number

@@ -1,0 +1,104 @@
+"""SQL of memory."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from fleetkit.postgres.connection import FleetConnection
+from psycopg.rows import class_row
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """A row of `turn`; `author` is "visitor", "agent" or "person"."""
+
+    message_id: UUID
+    author: str
+    text: str
+    token_count: int
+    create_time: datetime
+
+
+async def lock_window(conn: FleetConnection, tenant_id: UUID, conversation_id: UUID) -> None:
+    """Waits for whoever writes to this window; holds it until the end of the transaction.
+
+    Otherwise a message on its way in could survive a clearing that it did not see.
+    """
+    await conn.execute(
+        "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{tenant_id}/{conversation_id}"]
+    )
+
+
+async def insert_turn(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    conversation_id: UUID,
+    visitor_id: UUID | None,
+    turn: TurnRow,
+) -> bool:
+    """Adds a message; False when it is there, or was written before the window was cleared."""
+    inserted = await conn.execute(
+        "insert into turn (tenant_id, message_id, conversation_id, visitor_id, author, text,"
+        " token_count, create_time)"
+        " select %(tenant_id)s, %(message_id)s, %(conversation_id)s, %(visitor_id)s, %(author)s,"
+        " %(text)s, %(token_count)s, %(create_time)s"
+        " where not exists (select from cleared_conversation where tenant_id = %(tenant_id)s"
+        " and conversation_id = %(conversation_id)s and clear_time >= %(create_time)s)"
+        " on conflict (tenant_id, message_id) do nothing",
+        {
+            "tenant_id": tenant_id,
+            "conversation_id": conversation_id,
+            "visitor_id": visitor_id,
+            "message_id": turn.message_id,
+            "author": turn.author,
+            "text": turn.text,
+            "token_count": turn.token_count,
+            "create_time": turn.create_time,
+        },
+    )
+    return inserted.rowcount == 1
+
+
+async def last_turns(
+    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, limit: int
+) -> list[TurnRow]:
+    """The last messages of a conversation, newest first."""
+    async with conn.cursor(row_factory=class_row(TurnRow)) as cursor:
+        await cursor.execute(
+            "select message_id, author, text, token_count, create_time from turn"
+            " where tenant_id = %s and conversation_id = %s"
+            " order by create_time desc, message_id desc limit %s",
+            [tenant_id, conversation_id, limit],
+        )
+        return await cursor.fetchall()
+
+
+async def find_clear_time(
+    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID
+) -> datetime | None:
+    """When the conversation's window was last cleared; None when it never was."""
+    rows = await conn.execute(
+        "select clear_time from cleared_conversation where tenant_id = %s and conversation_id = %s",
+        [tenant_id, conversation_id],
+    )
+    row = await rows.fetchone()
+    return row[0] if row else None
+
+
+async def mark_cleared(conn: FleetConnection, tenant_id: UUID, conversation_id: UUID) -> None:
+    """Records that what was written until now is forgotten."""
+    await conn.execute(
+        "insert into cleared_conversation (tenant_id, conversation_id, clear_time)"
+        " values (%s, %s, %s)"
+        " on conflict (tenant_id, conversation_id) do update set clear_time = excluded.clear_time",
+        [tenant_id, conversation_id, conn.now()],
+    )
+
+
+async def delete_turns(conn: FleetConnection, tenant_id: UUID, conversation_id: UUID) -> int:
+    """Deletes a conversation's messages; returns how many."""
+    deleted = await conn.execute(
+        "delete from turn where tenant_id = %s and conversation_id = %s",
+        [tenant_id, conversation_id],
+    )
+    return deleted.rowcount

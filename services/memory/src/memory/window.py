@@ -1,0 +1,100 @@
+"""The conversation window: the last messages that fit, for the next answer to build on."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from fleetkit.postgres import Database
+from fleetkit.tokens import TokenCounter
+
+from memory import store
+from memory.store import TurnRow
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Messages, oldest first, and the sum of their tokens."""
+
+    turns: tuple[TurnRow, ...]
+    token_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most messages and tokens of a window."""
+
+    messages: int
+    tokens: int
+
+
+async def record_turn(
+    db: Database,
+    tokens: TokenCounter,
+    tenant_id: UUID,
+    conversation_id: UUID,
+    visitor_id: UUID | None,
+    turn: TurnRow,
+) -> bool:
+    """Stores a message; False, changing nothing, when it is known or was cleared before it came."""
+    counted = await _counted(tokens, turn)
+    async with db.tenant(tenant_id) as conn:
+        await store.lock_window(conn, tenant_id, conversation_id)
+        return await store.insert_turn(conn, tenant_id, conversation_id, visitor_id, counted)
+
+
+async def get_context(
+    db: Database,
+    tokens: TokenCounter,
+    tenant_id: UUID,
+    conversation_id: UUID,
+    pending: Sequence[TurnRow],
+    limits: Limits,
+) -> Window:
+    """The window with `pending` merged in: turns that `record_turn` has not been given yet."""
+    async with db.tenant(tenant_id) as conn:
+        stored = await store.last_turns(conn, tenant_id, conversation_id, limits.messages)
+        cleared = await store.find_clear_time(conn, tenant_id, conversation_id)
+    known = {turn.message_id for turn in stored}
+    late = [
+        await _counted(tokens, turn)
+        for turn in pending
+        if turn.message_id not in known and not (cleared and turn.create_time <= cleared)
+    ]
+    return fit([*stored, *late], limits, tokens)
+
+
+async def clear_conversation(db: Database, tenant_id: UUID, conversation_id: UUID) -> int:
+    """Forgets a conversation's window, also what still arrives of it; returns how many messages."""
+    async with db.tenant(tenant_id) as conn:
+        await store.lock_window(conn, tenant_id, conversation_id)
+        await store.mark_cleared(conn, tenant_id, conversation_id)
+        return await store.delete_turns(conn, tenant_id, conversation_id)
+
+
+def fit(turns: Sequence[TurnRow], limits: Limits, tokens: TokenCounter) -> Window:
+    """The newest messages that fit both limits, oldest first, without a hole between them.
+
+    A newest message that alone is too long is cut to the limit, since a window without the last
+    thing said would be worse.
+    """
+    kept: list[TurnRow] = []
+    left = limits.tokens
+    newest_first = sorted(turns, key=lambda t: (t.create_time, t.message_id), reverse=True)
+    for turn in newest_first[: limits.messages]:
+        fitting = turn if kept or turn.token_count <= left else _cut(turn, left, tokens)
+        if fitting.token_count > left:
+            break
+        kept.append(fitting)
+        left -= fitting.token_count
+    return Window(tuple(reversed(kept)), limits.tokens - left)
+
+
+def _cut(turn: TurnRow, limit: int, tokens: TokenCounter) -> TurnRow:
+    end = tokens.map(turn.text).end_after(0, limit)
+    return replace(turn, text=turn.text[:end], token_count=limit)
+
+
+async def _counted(tokens: TokenCounter, turn: TurnRow) -> TurnRow:
+    # The tokenizer works outside the GIL, so the loop goes on meanwhile.
+    return replace(turn, token_count=await asyncio.to_thread(tokens.count, turn.text))
