@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceServicer
-from fleetkit import context
+from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
 
@@ -31,13 +31,13 @@ class RetrievalApi(RetrievalServiceServicer):
         self._uploads = Uploads(settings.max_upload_bytes, settings.max_uploads)
 
     async def CreateSources(
-        self, request: pb.CreateSourcesRequest, call: Any
+        self, request: pb.CreateSourcesRequest, context: Any
     ) -> pb.CreateSourcesResponse:
         inputs = [wire.source_input(given) for given in request.sources]
         outcomes = await sources.create_sources(
             self._db,
             self._originals,
-            context.tenant_id(),
+            tenant_id(),
             request.request_id,
             inputs,
             max_content_bytes=MAX_INLINE_BYTES,
@@ -45,14 +45,14 @@ class RetrievalApi(RetrievalServiceServicer):
         return pb.CreateSourcesResponse(outcomes=[wire.outcome(item) for item in outcomes])
 
     async def UploadSource(
-        self, requests: AsyncIterator[pb.UploadSourceRequest], call: Any
+        self, request_iterator: AsyncIterator[pb.UploadSourceRequest], context: Any
     ) -> pb.UploadSourceResponse:
         async with self._uploads.slot():
-            header, given = await self._receive(requests)
+            header, given = await self._receive(request_iterator)
             (taken,) = await sources.create_sources(
                 self._db,
                 self._originals,
-                context.tenant_id(),
+                tenant_id(),
                 header.request_id,
                 [given],
                 max_content_bytes=self._uploads.max_bytes,
@@ -62,17 +62,17 @@ class RetrievalApi(RetrievalServiceServicer):
             raise taken.error
         return pb.UploadSourceResponse(source=wire.source(taken.source))
 
-    async def GetSource(self, request: pb.GetSourceRequest, call: Any) -> pb.GetSourceResponse:
+    async def GetSource(self, request: pb.GetSourceRequest, context: Any) -> pb.GetSourceResponse:
         source_id = wire.parse_id("source_id", request.source_id)
-        row = await sources.get_source(self._db, context.tenant_id(), source_id)
+        row = await sources.get_source(self._db, tenant_id(), source_id)
         return pb.GetSourceResponse(source=wire.source(row))
 
     async def ListSources(
-        self, request: pb.ListSourcesRequest, call: Any
+        self, request: pb.ListSourcesRequest, context: Any
     ) -> pb.ListSourcesResponse:
         page = await sources.list_sources(
             self._db,
-            context.tenant_id(),
+            tenant_id(),
             statuses=wire.parse_statuses(request.statuses),
             containing=request.filter,
             before=_token(request.page_token),
@@ -85,27 +85,25 @@ class RetrievalApi(RetrievalServiceServicer):
         )
 
     async def DeleteSource(
-        self, request: pb.DeleteSourceRequest, call: Any
+        self, request: pb.DeleteSourceRequest, context: Any
     ) -> pb.DeleteSourceResponse:
         source_id = wire.parse_id("source_id", request.source_id)
-        count = await sources.delete_source(
-            self._db, self._originals, context.tenant_id(), source_id
-        )
+        count = await sources.delete_source(self._db, self._originals, tenant_id(), source_id)
         return pb.DeleteSourceResponse(chunk_count=count)
 
-    async def SyncSource(self, request: pb.SyncSourceRequest, call: Any) -> pb.SyncSourceResponse:
+    async def SyncSource(
+        self, request: pb.SyncSourceRequest, context: Any
+    ) -> pb.SyncSourceResponse:
         source_id = wire.parse_id("source_id", request.source_id)
-        row = await sources.sync_source(
-            self._db, context.tenant_id(), request.request_id, source_id
-        )
+        row = await sources.sync_source(self._db, tenant_id(), request.request_id, source_id)
         return pb.SyncSourceResponse(source=wire.source(row))
 
     async def ListDocuments(
-        self, request: pb.ListDocumentsRequest, call: Any
+        self, request: pb.ListDocumentsRequest, context: Any
     ) -> pb.ListDocumentsResponse:
         page = await documents.list_documents(
             self._db,
-            context.tenant_id(),
+            tenant_id(),
             statuses=wire.parse_statuses(request.statuses),
             before=_token(request.page_token),
             page_size=request.page_size,
@@ -116,19 +114,19 @@ class RetrievalApi(RetrievalServiceServicer):
         )
 
     async def GetDocument(
-        self, request: pb.GetDocumentRequest, call: Any
+        self, request: pb.GetDocumentRequest, context: Any
     ) -> pb.GetDocumentResponse:
         document_id = wire.parse_id("document_id", request.document_id)
-        row = await documents.get_document(self._db, context.tenant_id(), document_id)
+        row = await documents.get_document(self._db, tenant_id(), document_id)
         return pb.GetDocumentResponse(document=wire.document(row))
 
-    async def GetChunks(self, request: pb.GetChunksRequest, call: Any) -> pb.GetChunksResponse:
+    async def GetChunks(self, request: pb.GetChunksRequest, context: Any) -> pb.GetChunksResponse:
         chunk_ids = [wire.parse_id("chunk_ids", chunk_id) for chunk_id in request.chunk_ids]
-        rows = await documents.get_chunks(self._db, context.tenant_id(), chunk_ids)
+        rows = await documents.get_chunks(self._db, tenant_id(), chunk_ids)
         return pb.GetChunksResponse(chunks=[wire.passage(row) for row in rows])
 
-    async def Search(self, request: pb.SearchRequest, call: Any) -> pb.SearchResponse:
-        found = await self._searcher.search(context.tenant_id(), request.query, request.top_k)
+    async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
+        found = await self._searcher.search(tenant_id(), request.query, request.top_k)
         return wire.search_response(found, explain=request.explain)
 
     async def _receive(

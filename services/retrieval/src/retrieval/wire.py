@@ -20,8 +20,8 @@ _STATUSES = {
     "ready": pb.DOCUMENT_STATUS_READY,
     "failed": pb.DOCUMENT_STATUS_FAILED,
 }
-_TYPE_NAMES = {number: name for name, number in _TYPES.items()}
-_STATUS_NAMES = {number: name for name, number in _STATUSES.items()}
+_TYPE_NAMES: dict[int, str] = {int(number): name for name, number in _TYPES.items()}
+_STATUS_NAMES: dict[int, str] = {int(number): name for name, number in _STATUSES.items()}
 
 
 def parse_id(field: str, value: str) -> UUID:
@@ -32,7 +32,7 @@ def parse_id(field: str, value: str) -> UUID:
         raise InvalidArgument(f"{field} is a UUID", field=field) from error
 
 
-def parse_statuses(statuses: Iterable[pb.DocumentStatus]) -> list[str]:
+def parse_statuses(statuses: Iterable[int]) -> list[str]:
     """Names of states; InvalidArgument for one that does not exist."""
     try:
         return [_STATUS_NAMES[status] for status in statuses]

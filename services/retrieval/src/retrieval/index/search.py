@@ -83,8 +83,8 @@ class Searcher:
         if not lexical.found.hits and (dense is None or not dense.hits):
             return Found([], 0.0, lexical.stat.knowledge_version)
         candidates, postings = await self._complete(tenant_id, lexical, dense)
-        facts = _facts(query, lexical, candidates, postings)
-        ranked = ranking.rank(candidates, facts, self._weights.fusion)
+        facts = _facts(lexical, candidates, postings)
+        ranked = ranking.rank(candidates, self._weights.fusion)
         hits = await self._hits(tenant_id, ranked[:top_k])
         probability = relevance.probability(ranked, facts, self._weights.relevance)
         return Found(hits, probability, lexical.stat.knowledge_version)
@@ -190,7 +190,6 @@ def _bm25(postings: Sequence[PostingRow], lexical: _Lexical) -> float:
 
 
 def _facts(
-    query: str,
     lexical: _Lexical,
     candidates: Sequence[Candidate],
     postings: dict[int, list[PostingRow]],
@@ -203,5 +202,4 @@ def _facts(
             c.chunk_no: frozenset(row.term for row in postings.get(c.chunk_no, ()))
             for c in candidates
         },
-        word_count=len(query.split()),
     )

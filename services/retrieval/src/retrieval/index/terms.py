@@ -9,7 +9,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
 import snowballstemmer
 
@@ -27,7 +28,7 @@ _APOSTROPHES = "'’"
 
 
 def terms(text: str) -> list[str]:
-    """The index terms of `text`, in order, with repeats; stop words and over-long words left out."""
+    """The index terms of `text`, in order, with repeats, without stop words and huge words."""
     found: list[str] = []
     for match in _WORD.finditer(unicodedata.normalize("NFKC", text)):
         found.extend(_terms_of_word(match.group()))
@@ -92,9 +93,9 @@ def _stem(word: str) -> str | None:
         return None
     if not word.isalpha() or not word.isascii():
         return word
-    return _stemmer().stemWord(word)
+    return _english().stemWord(word)
 
 
-@lru_cache(maxsize=1)
-def _stemmer() -> snowballstemmer.stemmer:
+@cache
+def _english() -> Any:
     return snowballstemmer.stemmer("english")

@@ -111,8 +111,9 @@ class Ingest:
         await self._replace(tenant_id, row, document, vectors.model, chunks)
 
     async def _embed(self, inputs: dict[bytes, str], known: KnownVectors) -> KnownVectors:
-        """A vector for each input. Those that the document has already are not made again,
-        unless another model is in use now.
+        """A vector for each input.
+
+        Those that the document has already are not made again, unless the model has changed.
         """
         kept = {key: known.by_input[key] for key in inputs if key in known.by_input}
         missing = [key for key in inputs if key not in kept]

@@ -59,7 +59,7 @@ def check_header(given: SourceInput) -> SourceInput:
 
 
 def check_content(content: bytes, max_bytes: int) -> None:
-    """Raises InvalidArgument for what is too large, empty, or of no readable type at first sight."""
+    """Raises InvalidArgument for what is too large, empty, or plainly of no readable type."""
     if len(content) > max_bytes:
         raise InvalidArgument(
             f"content has {len(content):,} bytes; at most {max_bytes:,} are allowed here",

@@ -157,6 +157,12 @@ def page_limit(page_size: int) -> int:
     return page_size or _DEFAULT_PAGE
 
 
+def _check_all(
+    inputs: Sequence[SourceInput], max_content_bytes: int
+) -> list[SourceInput | FleetError]:
+    return [_checked(given, max_content_bytes) for given in inputs]
+
+
 def _checked(given: SourceInput, max_content_bytes: int) -> SourceInput | FleetError:
     try:
         tidy = check_header(given)

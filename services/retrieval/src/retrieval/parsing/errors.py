@@ -8,7 +8,7 @@ SUPPORTED = "Markdown, HTML, plain text and PDF"
 
 
 class DocumentError(Exception):
-    """This content can't be used; trying again with the same bytes would not help.
+    """Content that can't be used; trying again with the same bytes would not help.
 
     `reason` is an UPPER_SNAKE code, `message` says what is wrong and what to do.
     """

@@ -25,44 +25,11 @@ _DROPPED_ROLES = (
 )
 _MAIN = ("main", "[role=main]", "article", "#content", "body")
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_INLINE = frozenset(
-    [
-        "a",
-        "abbr",
-        "b",
-        "bdi",
-        "bdo",
-        "cite",
-        "code",
-        "data",
-        "del",
-        "dfn",
-        "em",
-        "font",
-        "i",
-        "img",
-        "ins",
-        "kbd",
-        "label",
-        "mark",
-        "q",
-        "rp",
-        "rt",
-        "ruby",
-        "s",
-        "samp",
-        "small",
-        "span",
-        "strong",
-        "sub",
-        "sup",
-        "time",
-        "tt",
-        "u",
-        "var",
-        "wbr",
-    ]
-)
+_INLINE_TAGS = """
+    a abbr b bdi bdo cite code data del dfn em font i img ins kbd label mark q rp rt ruby s samp
+    small span strong sub sup time tt u var wbr
+"""
+_INLINE = frozenset(_INLINE_TAGS.split())
 _LISTS = frozenset(("ul", "ol", "menu", "dl"))
 # Deeper markup is read as flat text, so that hostile nesting can't exhaust the stack.
 _MAX_DEPTH = 100

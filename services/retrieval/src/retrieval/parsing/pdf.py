@@ -16,6 +16,7 @@ _NUMBERED_HEADING = re.compile(r"(?P<number>\d{1,2}(?:\.\d{1,2}){0,3})\.?\s+[^\W
 _SENTENCE_END = re.compile(r"[.!?:;。！？]['\"”’)\]]*$")
 _HYPHENATED = re.compile(r"(?<=[a-z])[-\u00ad]$")
 _BULLET = re.compile(r"(?:[•◦▪‣–*-]|\d{1,2}[.)]|[a-z]\))\s+")
+_FILE_NAME = re.compile(r"\.(?:docx?|pdf|indd|tex|rtf)$|^untitled", re.IGNORECASE)
 _DIGITS = re.compile(r"\d+")
 _EDGE_LINES = 2
 _MIN_PAGES_FOR_EDGES = 4

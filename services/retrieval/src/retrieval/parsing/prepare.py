@@ -1,7 +1,7 @@
 """Bytes to everything that ingest stores of a document: text, chunks, and their index terms."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fleetkit.tokens import TokenCounter
 
@@ -26,8 +26,8 @@ class PrepareOptions:
 
     title: str = ""
     fallback_title: str = ""
-    limits: ParseLimits = ParseLimits()
-    sizes: ChunkSizes = ChunkSizes()
+    limits: ParseLimits = field(default_factory=ParseLimits)
+    sizes: ChunkSizes = field(default_factory=ChunkSizes)
     max_chunks: int = 20_000
 
 

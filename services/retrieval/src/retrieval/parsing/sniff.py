@@ -101,7 +101,7 @@ def _text_type(text: str) -> str:
 
 
 def _binary_name(content: bytes) -> str:
-    """ "an image (image/png)" and the like; "an unknown binary file" when nothing matches."""
+    """What a binary file is, with its article, as far as its signature tells."""
     try:
         media_type = puremagic.from_string(content[: _TEXT_WINDOW * 4], mime=True)
     except (puremagic.PureError, ValueError, IndexError):

@@ -1,8 +1,8 @@
 """Frames between the service and a parsing worker, over the worker's standard streams.
 
 A frame is two big-endian unsigned 32-bit lengths, that many bytes of JSON, that many raw bytes.
-Requests carry options and the file; replies are {"progress": n}, {"error": {…}} or {"document": {…}}
-with the text as raw UTF-8.
+Requests carry options and the file; replies are {"progress": n}, {"error": {…}}, or
+{"document": {…}} with the text as raw UTF-8.
 """
 
 import json

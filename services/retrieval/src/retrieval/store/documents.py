@@ -54,7 +54,7 @@ async def count_by_status(conn: FleetConnection, tenant_id: UUID) -> dict[str, i
     rows = await conn.execute(
         "select status, count(*) from document where tenant_id = %s group by status", [tenant_id]
     )
-    return {status: count for status, count in await rows.fetchall()}
+    return dict(await rows.fetchall())
 
 
 async def set_status(

@@ -1,0 +1,72 @@
+"""A stand-in for llm-gateway's Embed: vectors that are alike where texts share words.
+
+It speaks gRPC on a real socket and checks no token; what it was asked is in `texts` and
+`attributions`. `down` makes it answer UNAVAILABLE, `delay_s` makes it slow.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import numpy as np
+from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import (
+    LlmGatewayServiceServicer,
+    add_LlmGatewayServiceServicer_to_server,
+)
+from fleetkit.context import Attribution
+from fleetkit.rpc import metadata as md
+
+DIMENSIONS = 384
+MODEL = "local/fake@1"
+
+
+class FakeEmbeddings(LlmGatewayServiceServicer):
+    """See the module."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.attributions: list[Attribution] = []
+        self.model = MODEL
+        self.down = False
+        self.delay_s = 0.0
+        self.address = ""
+
+    async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:
+        metadata = dict(context.invocation_metadata())
+        self.attributions.append(md.decode_attribution(metadata.get(md.ATTRIBUTION, b"")))
+        await asyncio.sleep(self.delay_s)
+        if self.down:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "down")
+        self.texts.extend(request.texts)
+        embeddings = [pb.Embedding(values=vector_of(text)) for text in request.texts]
+        return pb.EmbedResponse(embeddings=embeddings, model=self.model)
+
+
+@asynccontextmanager
+async def serve_embeddings() -> AsyncIterator[FakeEmbeddings]:
+    """A served one; `address` is its gRPC target."""
+    fake = FakeEmbeddings()
+    server = grpc.aio.server()
+    add_LlmGatewayServiceServicer_to_server(fake, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    fake.address = f"127.0.0.1:{port}"
+    await server.start()
+    yield fake
+    await server.stop(0)
+
+
+def vector_of(text: str) -> list[float]:
+    """The normalised sum of a pseudo-random direction for each distinct word."""
+    words = sorted(set(re.findall(r"\w+", text.lower()))) or [""]
+    total = np.sum([_direction(word) for word in words], axis=0)
+    return (total / np.linalg.norm(total)).tolist()
+
+
+def _direction(word: str) -> Any:
+    seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")
+    return np.random.default_rng(seed).standard_normal(DIMENSIONS)

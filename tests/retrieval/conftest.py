@@ -1,0 +1,100 @@
+"""Fixtures of retrieval: the service with a stand-in for the embedding model."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from fakes.embeddings import FakeEmbeddings, serve_embeddings
+from fleetdesk.retrieval.v1 import document_pb2, retrieval_service_pb2 as pb
+from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
+from harness.services import Running
+from harness.waiting import eventually
+
+_ENDED = (document_pb2.DOCUMENT_STATUS_READY, document_pb2.DOCUMENT_STATUS_FAILED)
+
+
+@pytest.fixture
+async def embeddings() -> AsyncIterator[FakeEmbeddings]:
+    async with serve_embeddings() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def retrieval(fleet_service, embeddings) -> Running:
+    return await fleet_service("retrieval", llm_gateway_address=embeddings.address)
+
+
+class Knowledge:
+    """What a tenant's admin does, through the gateway."""
+
+    def __init__(self, retrieval: Running, act: Callable[..., Any], tenant_id: UUID) -> None:
+        self.stub = retrieval.stub(RetrievalServiceStub, caller="gateway")
+        self.tenant_id = tenant_id
+        self._act = act
+
+    def acting(self, role: str = "admin") -> Any:
+        return self._act(self.tenant_id, role=role)
+
+    async def create(self, *sources: pb.SourceInput, request_id: str = "") -> list[Any]:
+        request = pb.CreateSourcesRequest(request_id=request_id or str(uuid4()), sources=sources)
+        with self.acting():
+            return list((await self.stub.CreateSources(request)).outcomes)
+
+    async def add(self, content: str | bytes, **fields: Any) -> document_pb2.Source:
+        """One source, once it is ready or has failed."""
+        (outcome,) = await self.create(text(content, **fields))
+        assert outcome.error == ""
+        return await self.ended(outcome.source.source_id)
+
+    async def source(self, source_id: str) -> document_pb2.Source:
+        with self.acting():
+            return (await self.stub.GetSource(pb.GetSourceRequest(source_id=source_id))).source
+
+    async def ended(self, source_id: str, timeout_s: float = 30.0) -> document_pb2.Source:
+        async def check() -> document_pb2.Source | None:
+            source = await self.source(source_id)
+            return source if source.status in _ENDED else None
+
+        source = await eventually(check, timeout_s=timeout_s)
+        assert source is not None
+        return source
+
+    async def upload(self, *pieces: bytes, request_id: str = "", **fields: Any) -> Any:
+        source = pb.SourceInput(type=document_pb2.SOURCE_TYPE_FILE, **fields)
+        header = pb.UploadHeader(request_id=request_id or str(uuid4()), source=source)
+
+        async def requests() -> AsyncIterator[pb.UploadSourceRequest]:
+            yield pb.UploadSourceRequest(header=header)
+            for piece in pieces:
+                yield pb.UploadSourceRequest(data=piece)
+
+        with self.acting():
+            return (await self.stub.UploadSource(requests())).source
+
+    async def search(self, query: str, top_k: int = 5, explain: bool = False) -> Any:
+        request = pb.SearchRequest(query=query, top_k=top_k, explain=explain)
+        with self.acting():
+            return await self.stub.Search(request)
+
+    async def delete(self, source_id: str) -> int:
+        with self.acting():
+            request = pb.DeleteSourceRequest(source_id=source_id)
+            return (await self.stub.DeleteSource(request)).chunk_count
+
+
+def text(content: str | bytes, **fields: Any) -> pb.SourceInput:
+    """A source given by API."""
+    encoded = content.encode() if isinstance(content, str) else content
+    fields.setdefault("type", document_pb2.SOURCE_TYPE_TEXT)
+    return pb.SourceInput(content=encoded, **fields)
+
+
+@pytest.fixture
+def knowledge(retrieval, as_identity, tenant_id) -> Knowledge:
+    return Knowledge(retrieval, as_identity, tenant_id)
+
+
+@pytest.fixture
+def other_knowledge(retrieval, as_identity, other_tenant_id) -> Knowledge:
+    return Knowledge(retrieval, as_identity, other_tenant_id)
