@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import structlog
-from fleetkit.tasks import Tasks
+from fleetkit.tasks import Tasks, end
 
 
 class Failures:
@@ -109,4 +109,22 @@ class TestSpawn:
         task = tasks.spawn(forever(), "turn")
         async with asyncio.timeout(5):
             await tasks.drain(0.05)
+        assert task.cancelled()
+
+
+class TestEnd:
+    async def test_ends_a_task_that_swallows_its_first_cancellation(self):
+        swallowed = asyncio.Event()
+
+        async def stubborn() -> None:
+            try:
+                await forever()
+            except asyncio.CancelledError:
+                swallowed.set()
+            await forever()
+
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        await end([task])
+        assert swallowed.is_set()
         assert task.cancelled()

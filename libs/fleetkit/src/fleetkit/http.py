@@ -29,6 +29,7 @@ class HttpServer:
         self._grace_s = grace_s
         self._options = options
         self._server: Any = None
+        self._socket: socket.socket | None = None
         self._started = asyncio.Event()
         self._ended = asyncio.Event()
 
@@ -40,10 +41,12 @@ class HttpServer:
         return self._socket.getsockname()[1]
 
     async def run(self) -> None:
-        """Serves until `stop`."""
+        """Serves until `stop`; after `listen`."""
         import uvicorn
 
-        started = self._started
+        listening, started = self._socket, self._started
+        if listening is None:
+            raise RuntimeError("listen() comes before run()")
 
         class Server(uvicorn.Server):
             @contextmanager
@@ -65,12 +68,12 @@ class HttpServer:
         )
         self._server = Server(config)
         try:
-            await self._server.serve(sockets=[self._socket])
+            await self._server.serve(sockets=[listening])
         except SystemExit as error:
             # uvicorn's way to say that the app's start-up failed; it has logged why.
             raise RuntimeError("the HTTP application did not start") from error
         finally:
-            self._socket.close()
+            listening.close()
             self._ended.set()
             started.set()
 
@@ -83,7 +86,8 @@ class HttpServer:
     async def stop(self) -> None:
         """Refuses new connections, waits for requests in flight, at most the grace period."""
         if self._server is None:
-            self._socket.close()
+            if self._socket is not None:
+                self._socket.close()
             return
         self._server.should_exit = True
         await self._ended.wait()

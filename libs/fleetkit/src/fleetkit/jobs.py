@@ -26,6 +26,7 @@ from fleetkit.job_store import Job
 from fleetkit.logging import get_logger
 from fleetkit.postgres.connection import FleetConnection
 from fleetkit.postgres.database import Database
+from fleetkit.tasks import end, woken_within
 from fleetkit.telemetry import counter
 
 TOPIC = "job"
@@ -142,10 +143,7 @@ class JobRunner:
         self._woken.set()
 
     async def _rest(self) -> None:
-        try:
-            await asyncio.wait_for(self._woken.wait(), _POLL_S)
-        except TimeoutError:
-            return
+        await woken_within(self._woken, _POLL_S)
 
     async def _work(self, job: Job) -> None:
         """Runs one job to its outcome; never raises but when cancelled."""
@@ -232,9 +230,7 @@ class JobRunner:
     async def _hand_back(self) -> None:
         jobs = list(self._running.values())
         tasks = list(self._running)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         if not jobs:
             return
         try:

@@ -59,6 +59,7 @@ class Runtime:
         self._waiting: list[tuple[Callable[[Work, str], None], Work, str]] = []
         self._started = False
         self._closing = AsyncExitStack()
+        self._draining: list[Callable[[], Awaitable[None]]] = []
 
     @property
     def blobs(self) -> Blobs:
@@ -112,13 +113,19 @@ class Runtime:
         """
         return self.tasks.spawn(work, name)
 
-    def serve_http(self, app: Callable[..., Any], bind: str, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
+    def serve_http(self, app: Callable[..., Any], bind: str, **options: Any) -> None:
         """Serves an ASGI app with uvicorn, on `ports["http"]`; `options` are uvicorn's."""
         self._http.append(HttpServer(app, bind, self.settings.shutdown_grace_s, **options))
 
     def command(self, name: str, run: Command) -> None:
         """Adds what `python -m <package> run NAME` runs by hand."""
         self.commands[name] = run
+
+    def on_drain(self, stop: Callable[[], Awaitable[None]]) -> None:
+        """Calls `stop` when the drain begins, beside the servers' own: it ends long streams, and
+        what they wait for, within `shutdown_grace_s`.
+        """
+        self._draining.append(stop)
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
         """Calls `close` after the drain and before the pools close; last added, first called."""
@@ -148,7 +155,11 @@ class Runtime:
         self.health.set_serving(False)
         self.tasks.expect_ends()
         grace_s = self.settings.shutdown_grace_s
-        await asyncio.gather(self.server.stop(grace_s), *(http.stop() for http in self._http))
+        await asyncio.gather(
+            self.server.stop(grace_s),
+            *(http.stop() for http in self._http),
+            *(stop() for stop in self._draining),
+        )
         for _, work, _ in self._waiting:
             work.close()
         await self.tasks.drain(grace_s)

@@ -1,12 +1,14 @@
 """The background tasks of a process: none is lost, none stops unnoticed."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from fleetkit.logging import get_logger
 
 Work = Coroutine[Any, Any, None]
+
+_CANCEL_AGAIN_S = 1.0
 
 
 class Tasks:
@@ -46,10 +48,7 @@ class Tasks:
         self.expect_ends()
         if self._spawned:
             await asyncio.wait(self._spawned, timeout=grace_s)
-        everything = [*self._spawned, *self._running]
-        for task in everything:
-            task.cancel()
-        await asyncio.gather(*everything, return_exceptions=True)
+        await end([*self._spawned, *self._running])
 
     def _start(self, group: set[asyncio.Task[None]], work: Work, name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -71,6 +70,29 @@ class Tasks:
         if not self._stopping:
             self.failed = True
             self._on_failure()
+
+
+async def end(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancels tasks and waits until all have ended, whatever they raise.
+
+    Cancels again those that go on: in Python 3.11 `asyncio.wait_for`, which libraries use,
+    swallows a cancellation that comes together with what it waited for.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=_CANCEL_AGAIN_S)
+
+
+async def woken_within(event: asyncio.Event, seconds: float) -> bool:
+    """Waits for `event`, at most so long; whether it was set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _spawned_ended(task: asyncio.Task[None]) -> None:

@@ -26,6 +26,7 @@ from fleetkit.events.handling import Handler, handle_once, keep_dead_letter
 from fleetkit.logging import get_logger
 from fleetkit.postgres.database import Database
 from fleetkit.postgres.tenants import known_tenants
+from fleetkit.tasks import end
 from fleetkit.telemetry import counter
 
 _FETCH_TIMEOUT_S = 5.0
@@ -127,9 +128,7 @@ class Consumer:
                 running.add(task)
                 task.add_done_callback(running.discard)
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await end(running)
             await _unsubscribe(subscription)
 
     async def _take(self, message: Msg) -> None:

@@ -18,6 +18,7 @@ from fleetkit.events import handling, outbox, streams
 from fleetkit.events.outbox import OutboxRow
 from fleetkit.logging import get_logger
 from fleetkit.postgres.database import Database
+from fleetkit.tasks import woken_within
 from fleetkit.telemetry import counter, gauge
 
 _LOCK = 72_617_003
@@ -97,10 +98,7 @@ class Relay:
                 await self._rest()
 
     async def _rest(self) -> None:
-        try:
-            await asyncio.wait_for(self._woken.wait(), _POLL_S)
-        except TimeoutError:
-            return
+        await woken_within(self._woken, _POLL_S)
 
     async def _publish_batch(self) -> int:
         async with self._db.fleet() as conn:
