@@ -122,9 +122,7 @@ class Runtime:
         self.commands[name] = run
 
     def on_drain(self, stop: Callable[[], Awaitable[None]]) -> None:
-        """Calls `stop` when the drain begins, beside the servers' own: it ends long streams, and
-        what they wait for, within `shutdown_grace_s`.
-        """
+        """Calls `stop` when the drain begins, to end long streams within `shutdown_grace_s`."""
         self._draining.append(stop)
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:

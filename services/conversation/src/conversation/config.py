@@ -17,7 +17,7 @@ class Settings(FleetSettings):
     """Turns this process answers at once; more are refused with a time to try again."""
     turn_lease_s: float = Field(default=6.0, ge=0.3, le=120)
     """How long a turn counts as alive after its process was last heard of."""
-    sweep_interval_s: float = Field(default=5.0, gt=0)
+    turn_sweep_interval_s: float = Field(default=5.0, gt=0)
     """How often turns of dead processes are looked for."""
     delta_interval_ms: int = Field(default=50, ge=1, le=5_000)
     """The pause between two writes of streamed text; the first text is written at once."""

@@ -143,9 +143,9 @@ async def change_conversation(
             "  message_count = message_count + %(add_messages)s,"
             "  revision = revision + 1, update_time = %(now)s"
             " where tenant_id = %(tenant_id)s and conversation_id = %(conversation_id)s"
-            " returning conversation_id, agent_id, agent_version, visitor_id, status, handoff_reason,"
-            "  last_outcome, message_count, title, last_position, revision, create_time,"
-            "  update_time",
+            " returning conversation_id, agent_id, agent_version, visitor_id, status,"
+            "  handoff_reason, last_outcome, message_count, title, last_position, revision,"
+            "  create_time, update_time",
             {
                 "tenant_id": tenant_id,
                 "conversation_id": conversation_id,

@@ -15,7 +15,7 @@ class MessageRow:
     """A message; enums are stored as lower-case names, "unspecified" for none.
 
     `number` orders the messages of a conversation. While a process answers, the text is not here
-    but in the message's events.
+    but in the message's events. `in_memory`: whether the memory service has taken it.
     """
 
     message_id: UUID
@@ -38,6 +38,7 @@ class MessageRow:
     first_token_ms: int
     error_reason: str
     rating: int
+    in_memory: bool
     create_time: datetime
     complete_time: datetime | None
 
@@ -95,16 +96,6 @@ class InFlight:
     lease_left_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class PendingRow:
-    """A message that memory may not have yet."""
-
-    message_id: UUID
-    role: str
-    text: str
-    create_time: datetime
-
-
 async def insert_message(
     conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, new: NewMessage
 ) -> MessageRow:
@@ -125,7 +116,7 @@ async def insert_message(
             "  and conversation_id = %(conversation_id)s"
             " returning message_id, conversation_id, number, role, status, text, request_id,"
             "  question_id, author, outcome, handoff_reason, confidence, relevance, tier, model,"
-            "  citations, passages, first_token_ms, error_reason, rating, create_time,"
+            "  citations, passages, first_token_ms, error_reason, rating, in_memory, create_time,"
             "  complete_time",
             {
                 "tenant_id": tenant_id,
@@ -155,7 +146,7 @@ async def get_message(
         await cursor.execute(
             "select message_id, conversation_id, number, role, status, text, request_id,"
             "  question_id, author, outcome, handoff_reason, confidence, relevance, tier, model,"
-            "  citations, passages, first_token_ms, error_reason, rating, create_time,"
+            "  citations, passages, first_token_ms, error_reason, rating, in_memory, create_time,"
             "  complete_time"
             " from message where tenant_id = %s and message_id = %s",
             [tenant_id, message_id],
@@ -171,7 +162,7 @@ async def find_request(
         await cursor.execute(
             "select message_id, conversation_id, number, role, status, text, request_id,"
             "  question_id, author, outcome, handoff_reason, confidence, relevance, tier, model,"
-            "  citations, passages, first_token_ms, error_reason, rating, create_time,"
+            "  citations, passages, first_token_ms, error_reason, rating, in_memory, create_time,"
             "  complete_time"
             " from message where tenant_id = %s and conversation_id = %s and role = %s"
             "  and request_id = %s",
@@ -188,7 +179,7 @@ async def find_answer(
         await cursor.execute(
             "select message_id, conversation_id, number, role, status, text, request_id,"
             "  question_id, author, outcome, handoff_reason, confidence, relevance, tier, model,"
-            "  citations, passages, first_token_ms, error_reason, rating, create_time,"
+            "  citations, passages, first_token_ms, error_reason, rating, in_memory, create_time,"
             "  complete_time"
             " from message where tenant_id = %s and conversation_id = %s and question_id = %s",
             [tenant_id, conversation_id, question_id],
@@ -210,7 +201,7 @@ async def transcript(
             "  message_id, message.conversation_id, number, role, message.status, text,"
             "  request_id, question_id, author, outcome, message.handoff_reason, confidence,"
             "  relevance, tier, model, citations, passages, first_token_ms, error_reason, rating,"
-            "  message.create_time, complete_time"
+            "  in_memory, message.create_time, complete_time"
             " from message join conversation on conversation.tenant_id = message.tenant_id"
             "  and conversation.conversation_id = message.conversation_id"
             " where message.tenant_id = %s and message.conversation_id = %s"
@@ -229,25 +220,10 @@ async def recent_messages(
         await cursor.execute(
             "select message_id, conversation_id, number, role, status, text, request_id,"
             "  question_id, author, outcome, handoff_reason, confidence, relevance, tier, model,"
-            "  citations, passages, first_token_ms, error_reason, rating, create_time,"
+            "  citations, passages, first_token_ms, error_reason, rating, in_memory, create_time,"
             "  complete_time"
             " from message where tenant_id = %s and conversation_id = %s and number < %s"
             "  and status <> 'answering'"
-            " order by number desc limit %s",
-            [tenant_id, conversation_id, before, limit],
-        )
-        return (await cursor.fetchall())[::-1]
-
-
-async def pending_messages(
-    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, before: int, limit: int
-) -> list[PendingRow]:
-    """The last messages below `before` that memory may not have, oldest first."""
-    async with conn.cursor(row_factory=class_row(PendingRow)) as cursor:
-        await cursor.execute(
-            "select message_id, role, text, create_time from message"
-            " where tenant_id = %s and conversation_id = %s and number < %s and not in_memory"
-            "  and status in ('completed', 'canceled') and text <> ''"
             " order by number desc limit %s",
             [tenant_id, conversation_id, before, limit],
         )
@@ -360,7 +336,7 @@ async def end_message(
             "  and status = 'answering'"
             " returning message_id, conversation_id, number, role, status, text, request_id,"
             "  question_id, author, outcome, handoff_reason, confidence, relevance, tier, model,"
-            "  citations, passages, first_token_ms, error_reason, rating, create_time,"
+            "  citations, passages, first_token_ms, error_reason, rating, in_memory, create_time,"
             "  complete_time",
             {
                 "tenant_id": tenant_id,

@@ -56,7 +56,8 @@ async def append_events(
             "   new.event, %(now)s"
             "  from moved, unnest(%(ids)s::uuid[], %(sequences)s::int[], %(bodies)s::bytea[])"
             "   with ordinality as new (message_id, sequence, event, number))"
-            " select last_position from moved",
+            " select last_position, pg_notify('conversation_changed',"
+            "  %(conversation_id)s::text || ':' || last_position::text) from moved",
             {
                 "tenant_id": tenant_id,
                 "conversation_id": conversation_id,
@@ -70,9 +71,6 @@ async def append_events(
         position = await cursor.fetchone()
     if position is None:
         raise LookupError("events belong to a conversation that exists")
-    await conn.execute(
-        "select pg_notify('conversation_changed', %s)", [f"{conversation_id}:{position}"]
-    )
     return position
 
 

@@ -1,0 +1,3 @@
+from conversation.main import main
+
+main()

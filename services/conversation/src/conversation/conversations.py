@@ -1,0 +1,171 @@
+"""Conversations: beginning, reading and listing them; ratings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from fleetdesk.conversation.v1 import conversation_service_pb2 as service_pb
+from fleetdesk.conversation.v1 import events_pb2
+from fleetdesk.llm_gateway.v1.usage_pb2 import Receipt
+from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound
+from fleetkit.events import publish
+from fleetkit.ids import new_id
+from fleetkit.postgres import FleetConnection
+
+from conversation import receipts
+from conversation.closing import text_of
+from conversation.deps import Deps
+from conversation.paging import page_token, read_page_token
+from conversation.requests import once
+from conversation.store import agents, messages
+from conversation.store import conversations as store
+from conversation.store.conversations import ConversationFilter, ConversationRow
+from conversation.store.messages import MessageRow
+
+MAX_EXTERNAL_ID_CHARS = 256
+MAX_MESSAGES = 500
+MAX_PAGE = 200
+DEFAULT_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A conversation with its messages, oldest first, and their receipts by message id.
+
+    The text of a message that is being answered is what had been sent at `position`: listening
+    from there brings exactly the rest.
+    """
+
+    conversation: ConversationRow
+    messages: list[MessageRow]
+    position: int
+    receipts: Mapping[str, Receipt]
+
+
+async def create(
+    deps: Deps, tenant_id: UUID, agent_id: UUID, request: service_pb.CreateConversationRequest
+) -> ConversationRow:
+    """Begins a conversation on the agent's published version, with a known or a new visitor."""
+    external_id = _checked_external_id(request.visitor_external_id)
+    conversation_id = new_id()
+    async with deps.db.tenant(tenant_id) as conn:
+        known = await once(conn, tenant_id, request, conversation_id)
+        if known is not None:
+            return await _existing(conn, tenant_id, known)
+        agent = await agents.get_agent(conn, tenant_id, agent_id)
+        if agent is None:
+            raise NotFound("there is no such agent", field="agent_id")
+        if agent.published_version == 0:
+            raise FailedPrecondition(
+                "the agent is not published: publish it before visitors can talk to it",
+                field="agent_id",
+                reason="AGENT_NOT_PUBLISHED",
+            )
+        visitor_id = await _visitor(conn, tenant_id, agent_id, external_id)
+        await store.insert_conversation(
+            conn, tenant_id, conversation_id, agent_id, agent.published_version, visitor_id
+        )
+        row = await _existing(conn, tenant_id, conversation_id)
+        started = events_pb2.ConversationStarted(
+            conversation_id=str(conversation_id),
+            agent_id=str(agent_id),
+            agent_version=row.agent_version,
+            visitor_id=str(visitor_id),
+        )
+        await publish(conn, started, revision=row.revision)
+        return row
+
+
+async def read(
+    deps: Deps, tenant_id: UUID, conversation_id: UUID, *, with_receipts: bool
+) -> Transcript:
+    """A conversation with its last 500 messages. NotFound when there is none."""
+    async with deps.db.tenant(tenant_id) as conn:
+        conversation = await _existing(conn, tenant_id, conversation_id)
+        rows = await messages.transcript(conn, tenant_id, conversation_id, MAX_MESSAGES)
+    found: Mapping[str, Receipt] = {}
+    if with_receipts:
+        found = await receipts.receipts_of_conversation(deps.neighbours, conversation_id)
+    return Transcript(
+        conversation=conversation,
+        messages=[
+            row.message if row.events is None else replace(row.message, text=text_of(row.events))
+            for row in rows
+        ],
+        position=rows[-1].last_position if rows else conversation.last_position,
+        receipts=found,
+    )
+
+
+async def list_page(
+    deps: Deps, tenant_id: UUID, wanted: ConversationFilter, page_size: int, token: str
+) -> tuple[list[ConversationRow], str]:
+    """A page of conversations, last changed first, and the token of the next one."""
+    if not 0 <= page_size <= MAX_PAGE:
+        raise InvalidArgument(
+            f"page_size is {page_size}: give 1–{MAX_PAGE}, or 0 for {DEFAULT_PAGE}",
+            field="page_size",
+        )
+    limit = page_size or DEFAULT_PAGE
+    scope = f"{tenant_id} {wanted.status} {wanted.outcome} {wanted.agent_id}".encode()
+    after = read_page_token(token, scope)
+    async with deps.db.tenant(tenant_id) as conn:
+        rows = await store.list_conversations(conn, tenant_id, wanted, after, limit + 1)
+    if len(rows) <= limit:
+        return rows, ""
+    rows = rows[:limit]
+    return rows, page_token(rows[-1].update_time, rows[-1].conversation_id, scope)
+
+
+async def rate(
+    deps: Deps, tenant_id: UUID, conversation_id: UUID, message_id: UUID, rating: int
+) -> MessageRow:
+    """Stores the visitor's rating of an answer; the last one counts."""
+    if rating not in (-1, 0, 1):
+        raise InvalidArgument(
+            f"rating is {rating}: give 1 for up, -1 for down, 0 to take it back", field="rating"
+        )
+    async with deps.db.tenant(tenant_id) as conn:
+        message = await messages.get_message(conn, tenant_id, message_id)
+        if message is None or message.conversation_id != conversation_id:
+            raise NotFound("there is no such message in this conversation", field="message_id")
+        if message.role == "visitor":
+            raise InvalidArgument("only answers are rated, not questions", field="message_id")
+        await messages.set_rating(conn, tenant_id, message_id, rating)
+    return replace(message, rating=rating)
+
+
+def _checked_external_id(external_id: str) -> str | None:
+    if len(external_id) > MAX_EXTERNAL_ID_CHARS or "\0" in external_id:
+        raise InvalidArgument(
+            f"visitor_external_id may have at most {MAX_EXTERNAL_ID_CHARS} characters, none NUL",
+            field="visitor_external_id",
+        )
+    return external_id.strip() or None
+
+
+async def _visitor(
+    conn: FleetConnection, tenant_id: UUID, agent_id: UUID, external_id: str | None
+) -> UUID:
+    """The visitor of this agent that the tenant knows by this id, or a new one."""
+    if external_id is not None:
+        known = await store.find_visitor(conn, tenant_id, agent_id, external_id)
+        if known is not None:
+            return known
+    visitor_id = new_id()
+    if await store.insert_visitor(conn, tenant_id, visitor_id, agent_id, external_id):
+        return visitor_id
+    # Another request made the same visitor meanwhile, and has committed.
+    known = await store.find_visitor(conn, tenant_id, agent_id, external_id or "")
+    if known is None:
+        raise LookupError("a visitor that conflicts exists")
+    return known
+
+
+async def _existing(
+    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID
+) -> ConversationRow:
+    row = await store.get_conversation(conn, tenant_id, conversation_id)
+    if row is None:
+        raise NotFound("there is no such conversation", field="conversation_id")
+    return row
