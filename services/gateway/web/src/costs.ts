@@ -12,13 +12,21 @@ function colour(index: number, dark: boolean): string {
   return `oklch(${lightness}% 0.1 ${HUES[index % HUES.length]})`;
 }
 
+/** Cents where cents say something, else three significant digits. */
 function money(nanos: number): string {
   const dollars = nanos / 1e9;
-  return `$${dollars.toLocaleString("en", { maximumSignificantDigits: 3, maximumFractionDigits: 9 })}`;
+  const digits = dollars === 0 || dollars >= 0.05
+    ? { minimumFractionDigits: 2, maximumFractionDigits: 2 }
+    : { maximumSignificantDigits: 3 };
+  return `$${dollars.toLocaleString("en", digits)}`;
+}
+
+function day(iso: string): string {
+  return new Date(`${iso}T00:00Z`).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 }
 
 function series(table: HTMLTableElement): { labels: string[]; sets: { label: string; data: number[] }[] } {
-  const names = [...table.querySelectorAll<HTMLElement>("thead th[data-series]")].map((cell) => cell.innerText.trim());
+  const names = [...table.querySelectorAll<HTMLElement>("thead th[data-series]")].map((cell) => cell.textContent?.trim() ?? "");
   const rows = [...table.querySelectorAll("tbody tr")];
   const labels = rows.map((row) => row.querySelector<HTMLElement>("[data-day]")?.dataset.day ?? "");
   const sets = names.map((label, index) => ({
@@ -54,7 +62,7 @@ function draw(canvas: HTMLCanvasElement, table: HTMLTableElement): Chart {
       maintainAspectRatio: false,
       interaction: { mode: "index", intersect: false },
       scales: {
-        x: { stacked: true, grid: { display: false }, border: { color: line }, ticks: { color: muted, maxRotation: 0 } },
+        x: { stacked: true, grid: { display: false }, border: { color: line }, ticks: { color: muted, maxRotation: 0, autoSkipPadding: 16, callback: (_, index) => day(labels[index] ?? "") } },
         y: {
           stacked: true,
           beginAtZero: true,
