@@ -75,6 +75,20 @@ class TestSupervisor:
             "broken ended with exit code 1; its last words: no such table"
         )
 
+    async def test_says_what_a_service_logged_in_words(self, supervisor, program, deaths):
+        script = """
+import json
+print(json.dumps({"event": "command_failed", "problem": "no key", "exception": ["…"]}))
+raise SystemExit(1)
+"""
+        await supervisor.start(program("service", script))
+
+        async def died():
+            return bool(deaths)
+
+        await eventually(died)
+        assert deaths[0].sentence().endswith("its last words: command failed: no key")
+
     async def test_ends_what_a_dead_program_had_started(self, supervisor, program):
         script = (
             "import subprocess, sys, time\n"

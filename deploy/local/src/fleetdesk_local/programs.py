@@ -1,5 +1,6 @@
 """A program to run under watch."""
 
+import json
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,4 +34,17 @@ class Program:
                 lines = log.read().decode(errors="replace").strip().splitlines()
         except OSError:
             lines = []
-        return lines[-1] if lines else "it said nothing"
+        return _in_words(lines[-1]) if lines else "it said nothing"
+
+
+def _in_words(line: str) -> str:
+    """A log line for a person: what a service's JSON says, without times and stacks."""
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(content, dict):
+        return line
+    said = content.get("problem") or content.get("error")
+    event = str(content.get("event", "")).replace("_", " ")
+    return f"{event}: {said}" if said else event or line
