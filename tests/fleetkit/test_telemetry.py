@@ -1,5 +1,12 @@
 """Trace ids and metrics."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
 import pytest
 from fleetkit.telemetry import Span, Tracer, counter, new_span, parse_traceparent
 
@@ -45,6 +52,62 @@ class TestTracer:
     def test_a_child_keeps_the_sampling_decision(self) -> None:
         assert new_span(Span(TRACE, SPAN, sampled=True)).sampled
         assert not new_span(Span(TRACE, SPAN)).sampled
+
+
+class Collector:
+    """A fake OTLP collector that keeps the spans it is sent."""
+
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
+
+    def Export(self, request: Any, call: Any) -> Any:
+        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+        for resource in request.resource_spans:
+            for scope in resource.scope_spans:
+                self.spans += scope.spans
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[Collector, str]]:
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+
+    made = Collector()
+    server = grpc.server(ThreadPoolExecutor(1))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(made, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield made, f"http://127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+class TestExport:
+    def test_spans_reach_the_collector_in_their_trace_without_messages(
+        self, collector: tuple[Collector, str]
+    ) -> None:
+        made, endpoint = collector
+        tracer = Tracer("memory", endpoint)
+        parent = Span(TRACE, SPAN, sampled=True)
+        with (
+            pytest.raises(ValueError, match="text"),
+            tracer.span("/memory/GetContext", parent, "server") as span,
+        ):
+            raise ValueError("text of a visitor")
+        assert span.trace_id == TRACE
+        assert span.sampled
+        assert tracer._provider is not None
+        tracer._provider.shutdown()
+        (exported,) = made.spans
+        assert exported.name == "/memory/GetContext"
+        assert exported.trace_id.hex() == TRACE
+        assert exported.parent_span_id.hex() == SPAN
+        assert exported.span_id.hex() == span.span_id
+        assert b"visitor" not in exported.SerializeToString()
+
+    def test_nothing_of_it_is_imported_where_it_is_off(self) -> None:
+        code = "import sys, fleetkit.service; sys.exit('opentelemetry' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 class TestCounter:

@@ -17,11 +17,14 @@ from prometheus_client import Counter, Gauge, Histogram
 
 if TYPE_CHECKING:
     from opentelemetry import trace as otel
+    from opentelemetry.sdk.trace import TracerProvider
 
 _TRACEPARENT = re.compile(
     r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
 )
 _RPC_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+_EXPORT_TIMEOUT_S = 3
 
 SpanKind = Literal["server", "client", "internal", "consumer", "producer"]
 
@@ -59,15 +62,15 @@ class Tracer:
     """Opens spans around work; exports them only where an OTLP endpoint is configured."""
 
     def __init__(self, service: str, otlp_endpoint: str | None) -> None:
-        self._otel = _otel_tracer(service, otlp_endpoint) if otlp_endpoint else None
+        self._provider = _otel_provider(service, otlp_endpoint) if otlp_endpoint else None
 
     @contextmanager
     def span(self, name: str, parent: Span | None, kind: SpanKind = "internal") -> Iterator[Span]:
         """A span around the block; `name` is static (a method or subject), never text."""
-        if self._otel is None:
+        if self._provider is None:
             yield new_span(parent)
             return
-        with _otel_span(self._otel, name, parent, kind) as span:
+        with _otel_span(self._provider.get_tracer("fleetkit"), name, parent, kind) as span:
             yield span
 
 
@@ -111,16 +114,19 @@ def histogram(
     return Histogram(name, documentation, labels, buckets=buckets)
 
 
-def _otel_tracer(service: str, endpoint: str) -> "otel.Tracer":
+def _otel_provider(service: str, endpoint: str) -> "TracerProvider":
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
-    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"))
+    exporter = OTLPSpanExporter(
+        endpoint=endpoint, insecure=endpoint.startswith("http://"), timeout=_EXPORT_TIMEOUT_S
+    )
+    # A thread sends them; what is left is sent when the interpreter exits.
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    return provider.get_tracer("fleetkit")
+    return provider
 
 
 @contextmanager
