@@ -91,8 +91,8 @@ release-protos: .venv/.development ## Make the protos as they are now what later
 ##@ Check it
 
 .PHONY: test
-test: .venv/.development protos assets lint type ## Run every check there is, as CI does
-	@$(PY) -m pytest $(ARGS)
+test: .venv/.development protos assets lint type browser ## Run every check there is, as CI does
+	$(PY) -m pytest $(ARGS)
 
 .PHONY: lint
 lint: .venv/.development protos ## Check format, lint, import rules and protos
@@ -109,8 +109,12 @@ type: .venv/.development protos ## Check types
 	.venv/bin/basedpyright --level error
 
 .PHONY: e2e
-e2e: .venv/.development protos assets ## Run only the tests that drive a whole fleet with a browser
+e2e: .venv/.development protos assets browser ## Run only the tests that drive a whole fleet with a browser
 	@$(PY) -m pytest tests/e2e $(ARGS)
+
+.PHONY: browser
+browser: .venv/.development ## Install the browser that the tests drive, where that is possible
+	@$(PY) -m fleetdesk_local browser
 
 .PHONY: load
 load: .venv/.development protos assets ## Measure a fleet under load and print tables

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from fleetdesk_local import assets, children, clock, commands
+from fleetdesk_local import assets, browser, children, clock, commands
 from fleetdesk_local.config import LocalSettings
 from fleetdesk_local.data_dir import DataDir, RunState
 from fleetdesk_local.errors import LocalError
@@ -49,6 +49,8 @@ def _run(options: argparse.Namespace, settings: LocalSettings, data: DataDir) ->
             commands.migrate(settings, data, _say)
         case "assets":
             assets.ensure_assets()
+        case "browser":
+            browser.ensure_browser(_say)
     return 0
 
 
@@ -111,4 +113,5 @@ def _parser() -> argparse.ArgumentParser:
     named.add_parser("psql", help="open the database as its administrator")
     named.add_parser("migrate", help="bring the tables of a running fleet up to date")
     named.add_parser("assets", help="build the pages' scripts and styles")
+    named.add_parser("browser", help="install the browser that the tests drive")
     return parser
