@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -31,10 +31,6 @@ def _run(options: argparse.Namespace, settings: LocalSettings, data: DataDir) ->
     match options.command:
         case "up":
             _up(settings, data, detach=options.detach, reload=options.reload)
-        case "down":
-            commands.down(data, _say)
-        case "reset":
-            commands.reset(data, _say)
         case "status":
             return 0 if commands.status(data, _say) else 1
         case "logs":
@@ -43,14 +39,8 @@ def _run(options: argparse.Namespace, settings: LocalSettings, data: DataDir) ->
             data.create()
             offset = clock.advance(data, clock.parse_duration(options.advance))
             _say(f"the fleet clock is {offset} ahead")
-        case "psql":
-            commands.open_psql(settings, data)
-        case "migrate":
-            commands.migrate(settings, data, _say)
-        case "assets":
-            assets.ensure_assets()
-        case "browser":
-            browser.ensure_browser(_say)
+        case name:
+            _SIMPLE[name](settings, data)
     return 0
 
 
@@ -115,3 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     named.add_parser("assets", help="build the pages' scripts and styles")
     named.add_parser("browser", help="install the browser that the tests drive")
     return parser
+
+
+_SIMPLE: Mapping[str, Callable[[LocalSettings, DataDir], object]] = {
+    "down": lambda _, data: commands.down(data, _say),
+    "reset": lambda _, data: commands.reset(data, _say),
+    "psql": commands.open_psql,
+    "migrate": lambda settings, data: commands.migrate(settings, data, _say),
+    "assets": lambda *_: assets.ensure_assets(),
+    "browser": lambda *_: browser.ensure_browser(_say),
+}
