@@ -17,7 +17,8 @@ create table user_account (
   password_hash text not null,
   role text not null check (role in ('owner', 'admin', 'agent', 'viewer')),
   verify_time timestamptz,
-  create_time timestamptz not null
+  create_time timestamptz not null,
+  unique (tenant_id, user_id)
 );
 create unique index user_account_email on user_account (tenant_id, email);
 select fleetkit_protect('user_account');
@@ -26,11 +27,12 @@ select fleetkit_protect('user_account');
 create table session (
   session_id uuid primary key,
   tenant_id uuid not null references tenant,
-  user_id uuid not null references user_account on delete cascade,
+  user_id uuid not null,
   token_sha256 bytea not null,
   create_time timestamptz not null default now(),
   last_used_time timestamptz not null default now(),
-  expire_time timestamptz not null
+  expire_time timestamptz not null,
+  foreign key (tenant_id, user_id) references user_account (tenant_id, user_id) on delete cascade
 );
 create index session_by_user on session (tenant_id, user_id);
 create index session_by_expiry on session (tenant_id, expire_time);

@@ -13,10 +13,10 @@ create table source (
   byte_count bigint not null,
   revision bigint not null default 1,
   create_time timestamptz not null,
-  update_time timestamptz not null
+  update_time timestamptz not null,
+  unique (tenant_id, source_id)
 );
 create unique index source_external_id on source (tenant_id, external_id) where external_id is not null;
-create index source_tenant on source (tenant_id, source_id desc);
 create index source_content on source (tenant_id, content_id);
 select fleetkit_protect('source');
 
@@ -25,7 +25,7 @@ select fleetkit_protect('source');
 create table document (
   tenant_id uuid not null,
   document_id uuid primary key,
-  source_id uuid not null unique references source on delete cascade,
+  source_id uuid not null unique,
   status text not null check (status in ('queued', 'parsing', 'embedding', 'ready', 'failed')),
   error text not null default '',
   error_reason text not null default '',
@@ -33,9 +33,10 @@ create table document (
   title text not null default '',
   text text not null default '',
   chunk_count int not null default 0,
-  update_time timestamptz not null
+  update_time timestamptz not null,
+  unique (tenant_id, document_id),
+  foreign key (tenant_id, source_id) references source (tenant_id, source_id) on delete cascade
 );
-create index document_tenant on document (tenant_id, document_id desc);
 create index document_status on document (tenant_id, status);
 select fleetkit_protect('document');
 

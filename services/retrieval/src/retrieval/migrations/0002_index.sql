@@ -4,14 +4,16 @@ create table chunk (
   tenant_id uuid not null,
   chunk_no bigint generated always as identity primary key,
   chunk_id uuid not null unique,
-  document_id uuid not null references document on delete cascade,
+  document_id uuid not null,
   ordinal int not null,
   heading_path text[] not null,
   span_start int not null,
   span_end int not null,
   token_count int not null,
   length real not null,
-  text text not null
+  text text not null,
+  unique (tenant_id, chunk_no),
+  foreign key (tenant_id, document_id) references document (tenant_id, document_id) on delete cascade
 );
 create index chunk_document on chunk (tenant_id, document_id, ordinal);
 select fleetkit_protect('chunk');
@@ -20,11 +22,12 @@ select fleetkit_protect('chunk');
 -- There is deliberately no approximate index: filtered by tenant it returned too few neighbours.
 create table chunk_vector (
   tenant_id uuid not null,
-  chunk_no bigint primary key references chunk on delete cascade,
+  chunk_no bigint primary key,
   document_id uuid not null,
   model text not null,
   input_sha256 bytea not null,
-  embedding vector(384) not null
+  embedding vector(384) not null,
+  foreign key (tenant_id, chunk_no) references chunk (tenant_id, chunk_no) on delete cascade
 );
 alter table chunk_vector alter column embedding set storage plain;
 create index chunk_vector_tenant on chunk_vector (tenant_id);
@@ -36,9 +39,10 @@ select fleetkit_protect('chunk_vector');
 create table posting (
   tenant_id uuid not null,
   term text collate "C" not null,
-  chunk_no bigint not null references chunk on delete cascade,
+  chunk_no bigint not null,
   weight real not null,
-  length real not null
+  length real not null,
+  foreign key (tenant_id, chunk_no) references chunk (tenant_id, chunk_no) on delete cascade
 );
 create unique index posting_term on posting (tenant_id, term, chunk_no) include (weight, length);
 create index posting_chunk on posting (chunk_no);
