@@ -141,6 +141,29 @@ class TestServing:
             assert rt.blobs is rt.blobs
         assert seen == ["built", "background", "closed"]
 
+    async def test_what_ends_long_work_is_called_first_and_its_failure_stops_nothing(
+        self, settings: Any
+    ) -> None:
+        seen: list[str] = []
+        told = asyncio.Event()
+
+        async def work() -> None:
+            await told.wait()
+            seen.append("worked")
+
+        async def tell() -> None:
+            told.set()
+            raise RuntimeError
+
+        async def close() -> None:
+            seen.append("closed")
+
+        async with serving(await settings(shutdown_grace_s=WAIT_S), nothing) as rt:
+            rt.spawn(work(), "work")
+            rt.on_drain(tell)
+            rt.on_close(close)
+        assert seen == ["worked", "closed"]
+
     async def test_a_failed_build_closes_everything_and_starts_nothing(self, settings: Any) -> None:
         async def never() -> None:
             raise AssertionError

@@ -1,6 +1,7 @@
 """What a service is composed of."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -149,18 +150,20 @@ class Runtime:
         self.health.set_serving(True)
 
     async def drain(self) -> None:
-        """Stops taking work, gives what is in flight the grace period, ends all tasks."""
+        """Stops taking work, gives all that is in flight one grace period, ends all tasks."""
         self.health.set_serving(False)
         self.tasks.expect_ends()
-        grace_s = self.settings.shutdown_grace_s
-        await asyncio.gather(
-            self.server.stop(grace_s),
-            *(http.stop() for http in self._http),
-            *(stop() for stop in self._draining),
-        )
+        grace_s: float = self.settings.shutdown_grace_s
+        until = time.monotonic() + grace_s
+        stops = [self.server.stop(grace_s), *(http.stop() for http in self._http)]
+        stops += [stop() for stop in self._draining]
+        for result in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(result, Exception):
+                # The rest is stopped all the same.
+                get_logger().error("drain_step_failed", exc_info=result)
         for _, work, _ in self._waiting:
             work.close()
-        await self.tasks.drain(grace_s)
+        await self.tasks.drain(max(until - time.monotonic(), 0.0))
         await self._closing.aclose()
         await self.clients.close()
 
