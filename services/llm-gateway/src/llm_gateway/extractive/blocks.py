@@ -40,7 +40,7 @@ class BlockKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A span of the passage; `level` is a heading's depth or an item's indentation."""
+    """A span of the passage; `level` is a heading's depth, else the indentation."""
 
     kind: BlockKind
     start: int
@@ -118,7 +118,7 @@ class _Reader:
             self._at += 1
             if last.text.strip().startswith(fence):
                 break
-        return Block(BlockKind.CODE, opening.start, last.end)
+        return Block(BlockKind.CODE, opening.start, last.end, opening.indent)
 
     def _table(self) -> Iterator[Block]:
         head = True
@@ -154,14 +154,18 @@ class _Reader:
         last = first
         while self._at < len(self._lines):
             line = self._lines[self._at]
-            if not line.text.strip() or _starts_block(line.text) or not _wraps(last.text, line.text):
+            if (
+                not line.text.strip()
+                or _starts_block(line.text)
+                or not _wraps(last.text, line.text)
+            ):
                 break
             if last.text.rstrip().endswith(":") and _LABELLED.match(line.text):
                 break
             last = line
             self._at += 1
         self._announced = last.text.rstrip("*_ \t\r").endswith(":")
-        return Block(BlockKind.PARAGRAPH, first.start + first.indent, last.end)
+        return Block(BlockKind.PARAGRAPH, first.start + first.indent, last.end, first.indent)
 
 
 def _item_kind(line: str) -> BlockKind | None:

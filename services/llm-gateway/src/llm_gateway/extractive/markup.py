@@ -16,8 +16,28 @@ _EMPHASIS = (
     re.compile(r"(~~)(?=\S)(.+?)(?<=\S)\1", re.DOTALL),
 )
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|<>~])")
+_ATTRIBUTES = re.compile(r"\{[.#:][^{}\n]*\}")
+_LOOSE_EMPHASIS = re.compile(r"\*{2,}|(?<!\w)_{2,}(?!\w)")
 _QUOTE_MARK = re.compile(r"^[ \t]{0,3}>[ \t]?", re.MULTILINE)
 _SPACES = re.compile(r"\s+")
+
+
+# "Learn more about …", and the lists of contents that documentation begins with.
+_POINTER = re.compile(
+    r"(learn (more|how|about)|read (more|about)|see( also)?\b|for more|more information|refer to"
+    r"|check out|in this article|on this page|contents|related|back to)",
+    re.IGNORECASE,
+)
+_MOSTLY = 0.6
+
+
+def points_elsewhere(text: str) -> bool:
+    """Whether `text` rather sends the reader to another page than tells something."""
+    shown = plain(text)
+    if _POINTER.match(shown.lstrip("- ").split("\n")[0]):
+        return True
+    linked = sum(len(match[1] or match[2]) for match in _LINK.finditer(text))
+    return linked > _MOSTLY * max(1, len(shown))
 
 
 def plain(text: str) -> str:
@@ -33,5 +53,6 @@ def plain(text: str) -> str:
     text = _CODE.sub(r"\2", text)
     for emphasis in _EMPHASIS:
         text = emphasis.sub(r"\2", text)
+    text = _LOOSE_EMPHASIS.sub("", _ATTRIBUTES.sub("", text))
     text = _ESCAPE.sub(r"\1", text)
     return _SPACES.sub(" ", html.unescape(text)).strip()

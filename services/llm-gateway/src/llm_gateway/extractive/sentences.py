@@ -3,11 +3,12 @@
 import re
 
 # Words that end in a full stop without ending a sentence.
-_ABBREVIATIONS = frozenset(
-    "e.g i.e etc vs cf approx no nr fig figs eq sec ch vol pp p ed eds al dr mr mrs ms prof st jr sr"
-    " inc ltd co corp dept est min max temp tel ext ver u.s u.k a.m p.m z.b bzw ca usw d.h inkl"
-    " jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun".split()
-)
+_ABBREVIATIONS_TEXT = """
+e.g i.e etc vs cf approx no nr fig figs eq sec ch vol pp p ed eds al dr mr mrs ms prof st jr sr inc
+ltd co corp dept est min max temp tel ext ver u.s u.k a.m p.m z.b bzw ca usw d.h inkl jan feb mar
+apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun
+"""
+_ABBREVIATIONS = frozenset(_ABBREVIATIONS_TEXT.split())
 # A stop of a script that needs no space after it, or a stop with closing marks before a space.
 _STOP = re.compile(r"[。！？](?:[」』”’）)]*)|[.!?…]+[\"'”’»)\]*_`]*(?=\s)")
 _LAST_WORD = re.compile(r"([^\s(\[\"'“‘]+)\Z")

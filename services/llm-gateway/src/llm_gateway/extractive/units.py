@@ -2,12 +2,13 @@
 
 import enum
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llm_gateway.extractive import sentences
 from llm_gateway.extractive.blocks import Block, BlockKind, blocks
-from llm_gateway.extractive.markup import plain
+from llm_gateway.extractive.markup import plain, points_elsewhere
 
 _MARKER = re.compile(r"\s*(?:>\s?)?(?:[-*+•◦▪–·]|(?:step\s+)?\d{1,3}[.):])\s+", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*(?:>\s?)?(?:step\s+)?(\d{1,3})[.):]", re.IGNORECASE)
@@ -18,6 +19,7 @@ _LONGEST_BULLETS = 700
 _LONGEST_CODE = 800
 _MOST_UNITS = 200
 _FEWEST_WORDS = 3
+_TITLE_WORDS = 6
 
 
 class UnitKind(enum.Enum):
@@ -37,7 +39,8 @@ class Unit:
 
     `start` and `end` are its span in the passage, in code points; `text` is what a reader sees of
     it, with line breaks only between the lines of lists and code. `heading` holds the headings
-    above it within the passage. Units of one paragraph share `block`.
+    above it within the passage. Units of one paragraph share `block`. `is_pointer` says that it
+    sends the reader elsewhere rather than telling something.
     """
 
     kind: UnitKind
@@ -46,6 +49,7 @@ class Unit:
     text: str
     heading: str
     block: int
+    is_pointer: bool
 
 
 def units(passage: str) -> list[Unit]:
@@ -82,10 +86,13 @@ class _Units:
             self._at += 1
 
     def _kept(self, unit: Unit | None) -> Iterator[Unit]:
-        if unit is not None and len(unit.text.split()) >= _FEWEST_WORDS:
-            yield unit
-        elif unit is not None and not unit.text.isascii() and len(unit.text) >= 2 * _FEWEST_WORDS:
-            # Scripts without spaces between words.
+        if unit is None:
+            return
+        words = len(unit.text.split())
+        if unit.kind is UnitKind.SENTENCE and words < _TITLE_WORDS and unit.text[-1:].isalnum():
+            return  # A title, or what is left of a table.
+        # Scripts without spaces between words are measured by characters.
+        if words >= _FEWEST_WORDS or (not unit.text.isascii() and len(unit.text) >= 6):
             yield unit
 
     def _enter(self, block: Block) -> None:
@@ -95,7 +102,8 @@ class _Units:
 
     def _unit(self, kind: UnitKind, start: int, end: int, text: str) -> Unit:
         heading = " > ".join(title for _, title in self._headings if title)
-        return Unit(kind, start, end, text, heading, self._at)
+        pointer = points_elsewhere(self._passage[start:end])
+        return Unit(kind, start, end, text, heading, self._at, pointer)
 
     def _paragraph(self, block: Block) -> Iterator[Unit]:
         """Its sentences; the last one takes along the list or code that its colon announces."""
@@ -106,9 +114,7 @@ class _Units:
         if bounds and following and self._passage[: bounds[-1][1]].rstrip("*_ ").endswith(":"):
             lead = bounds.pop()
         for start, end in bounds:
-            sentence = self._unit(
-                UnitKind.SENTENCE, start, end, plain(self._passage[start:end])
-            )
+            sentence = self._unit(UnitKind.SENTENCE, start, end, plain(self._passage[start:end]))
             yield from self._kept(sentence)
         self._at += 1
         if lead and following:
@@ -146,27 +152,38 @@ class _Units:
                 self._at = after
 
     def _take_items(self) -> list[Block]:
-        """The items from here on, those nested in numbered ones included."""
-        first = self._blocks[self._at]
-        items = [first]
+        """The items from here on, with all that is nested in numbered ones."""
+        items = [self._blocks[self._at]]
         self._at += 1
-        while self._at < len(self._blocks):
-            block = self._blocks[self._at]
-            nested = block.kind is BlockKind.BULLET and (
-                first.kind is BlockKind.BULLET or block.level > first.level
-            )
-            if not nested and not (block.kind is BlockKind.NUMBERED and self._counts_on(items, block)):
-                break
-            items.append(block)
+        while self._at < len(self._blocks) and self._belongs(items, self._blocks[self._at]):
+            items.append(self._blocks[self._at])
             self._at += 1
         return items
+
+    def _belongs(self, items: list[Block], block: Block) -> bool:
+        first = items[0]
+        match block.kind:
+            case BlockKind.NUMBERED:
+                return self._counts_on(items, block)
+            case BlockKind.BULLET:
+                return first.kind is BlockKind.BULLET or block.level > first.level
+            case BlockKind.CODE | BlockKind.PARAGRAPH:
+                announced = self._passage[: items[-1].end].endswith(":")
+                nested = block.level > first.level or (block.kind is BlockKind.CODE and announced)
+                return first.kind is BlockKind.NUMBERED and nested
+            case _:
+                return False
 
     def _counts_on(self, items: list[Block], block: Block) -> bool:
         """Whether a numbered item belongs to the list: a new "1." begins another."""
         if items[0].kind is not BlockKind.NUMBERED:
             return False
-        return block.level > items[0].level or self._number(block) != 1 or (
-            self._number(items[-1]) == 1  # Markdown may number every item 1.
+        return (
+            block.level > items[0].level
+            or self._number(block) != 1
+            or (
+                self._number(items[-1]) == 1  # Markdown may number every item 1.
+            )
         )
 
     def _number(self, block: Block) -> int:
@@ -177,26 +194,26 @@ class _Units:
         text = plain(_MARKER.sub("", self._passage[block.start : block.end], count=1))
         return self._unit(UnitKind.ITEM, block.start, block.end, text)
 
-    def _joined(
-        self, kind: UnitKind, lead: tuple[int, int] | None, items: list[Block]
-    ) -> Unit:
+    def _joined(self, kind: UnitKind, lead: tuple[int, int] | None, items: list[Block]) -> Unit:
         lines = [plain(self._passage[lead[0] : lead[1]])] if lead else []
         number = 0
         for item in items:
-            text = plain(_MARKER.sub("", self._passage[item.start : item.end], count=1))
+            raw = self._passage[item.start : item.end]
+            text = plain(_MARKER.sub("", raw, count=1))
             if item.kind is BlockKind.NUMBERED and item.level <= items[0].level:
                 number += 1
                 lines.append(f"{number}. {text}")
+            elif item.kind is BlockKind.CODE:
+                lines.append(_code_lines(raw))
+            elif item.kind is BlockKind.PARAGRAPH:
+                lines.append(text)
             else:
                 lines.append(f"- {text}")
         start = lead[0] if lead else items[0].start
-        return self._unit(kind, start, items[-1].end, "\n".join(lines))
+        return self._unit(kind, start, items[-1].end, "\n".join(line for line in lines if line))
 
     def _code(self, lead: tuple[int, int] | None, block: Block) -> Unit | None:
-        lines = self._passage[block.start : block.end].split("\n")
-        body = "\n".join(line for line in lines if not line.strip().startswith(("```", "~~~")))
-        if len(body) > _LONGEST_CODE:
-            body = ""
+        body = _code_lines(self._passage[block.start : block.end])
         if lead is None:
             return self._unit(UnitKind.CODE, block.start, block.end, body) if body else None
         text = plain(self._passage[lead[0] : lead[1]])
@@ -216,3 +233,10 @@ class _Units:
     def _cells(self, block: Block) -> list[str]:
         row = self._passage[block.start : block.end].strip().strip("|")
         return [plain(cell) for cell in _CELL.split(row)]
+
+
+def _code_lines(block: str) -> str:
+    """The code inside its fences; "" when it is too long to show."""
+    lines = [line for line in block.split("\n") if not line.strip().startswith(("```", "~~~"))]
+    body = textwrap.dedent("\n".join(lines)).strip("\n")
+    return body if len(body) <= _LONGEST_CODE else ""

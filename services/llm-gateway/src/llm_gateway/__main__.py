@@ -1,0 +1,3 @@
+from llm_gateway.main import main
+
+main()

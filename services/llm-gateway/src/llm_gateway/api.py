@@ -1,0 +1,201 @@
+"""LlmGatewayService: translate, call, translate."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceServicer
+from fleetkit.context import tenant_id
+from fleetkit.errors import InvalidArgument
+from fleetkit.postgres import Database
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc.aio import ServicerContext
+
+from llm_gateway import answer, embed, usage
+from llm_gateway.answer import Completed
+from llm_gateway.metering import Metering
+from llm_gateway.models import Models
+from llm_gateway.providers.base import Cited, FinishReason, Passage, Question, TextDelta, Turn
+from llm_gateway.providers.minilm import MiniLm
+from llm_gateway.store import Selection
+from llm_gateway.translate import to_entry
+from llm_gateway.workers.lanes import Lane
+
+_LANES = {pb.EMBED_KIND_QUERY: Lane.INTERACTIVE, pb.EMBED_KIND_PASSAGE: Lane.BULK}
+_REASONS = {
+    FinishReason.COMPLETE: pb.FINISH_REASON_COMPLETE,
+    FinishReason.UNSUPPORTED: pb.FINISH_REASON_UNSUPPORTED,
+    FinishReason.MAX_TOKENS: pb.FINISH_REASON_MAX_TOKENS,
+}
+_KEYS = dict(zip(pb.UsageKey.values()[1:], usage.KEYS, strict=True))
+
+
+class LlmGatewayApi(LlmGatewayServiceServicer):
+    """The RPCs of llm-gateway."""
+
+    def __init__(
+        self,
+        db: Database,
+        metering: Metering,
+        models: Models,
+        embedder: MiniLm,
+        default_embed_model: str,
+    ) -> None:
+        self._db = db
+        self._metering = metering
+        self._models = models
+        self._embedder = embedder
+        self._default_embed_model = default_embed_model
+
+    async def Answer(
+        self, request: pb.AnswerRequest, context: ServicerContext
+    ) -> AsyncIterator[pb.AnswerResponse]:
+        pieces = answer.answer(self._metering, self._models, tenant_id(), _question(request))
+        try:
+            async for piece in pieces:
+                yield _response(piece)
+        finally:
+            await pieces.aclose()
+
+    async def Embed(self, request: pb.EmbedRequest, context: ServicerContext) -> pb.EmbedResponse:
+        lane = _LANES.get(request.kind)
+        if lane is None:
+            raise InvalidArgument("kind is not set: use query or passage", field="kind")
+        model = request.model or self._default_embed_model
+        made = await embed.embed(
+            self._metering, self._embedder, tenant_id(), request.texts, lane, model
+        )
+        rows = zip(made.embedded.vectors, made.embedded.tokens, strict=True)
+        embeddings = [
+            pb.Embedding(values=vector.tolist(), token_count=tokens) for vector, tokens in rows
+        ]
+        return pb.EmbedResponse(embeddings=embeddings, model=made.model)
+
+    async def ListUsage(
+        self, request: pb.ListUsageRequest, context: ServicerContext
+    ) -> pb.ListUsageResponse:
+        selection = Selection(
+            message_id=_id(request.message_id, "message_id"),
+            conversation_id=_id(request.conversation_id, "conversation_id"),
+            start_time=_time(request, "start_time"),
+            end_time=_time(request, "end_time"),
+        )
+        page = await usage.list_usage(
+            self._db, tenant_id(), selection, request.page_size, request.page_token
+        )
+        return pb.ListUsageResponse(
+            items=[to_entry(row) for row in page.items],
+            next_page_token=page.next_page_token,
+            total_nanos=page.total_nanos,
+        )
+
+    async def SummarizeUsage(
+        self, request: pb.SummarizeUsageRequest, context: ServicerContext
+    ) -> pb.SummarizeUsageResponse:
+        group_by = _KEYS.get(request.group_by)
+        if group_by is None:
+            raise InvalidArgument(
+                f"group_by is not set: use one of {', '.join(usage.KEYS)}", field="group_by"
+            )
+        if request.split_by and request.split_by not in _KEYS:
+            raise InvalidArgument("split_by is not a known key", field="split_by")
+        selection = Selection(
+            start_time=_time(request, "start_time"), end_time=_time(request, "end_time")
+        )
+        split_by = _KEYS.get(request.split_by, "")
+        summary = await usage.summarize_usage(self._db, tenant_id(), group_by, split_by, selection)
+        groups = [
+            pb.UsageGroup(
+                key=group.key,
+                split_key=group.split_key,
+                amount_nanos=group.amount_nanos,
+                saved_nanos=group.saved_nanos,
+                unconfirmed_nanos=group.unconfirmed_nanos,
+            )
+            for group in summary.groups
+        ]
+        return pb.SummarizeUsageResponse(total_nanos=summary.total_nanos, groups=groups)
+
+    async def ListModels(
+        self, request: pb.ListModelsRequest, context: ServicerContext
+    ) -> pb.ListModelsResponse:
+        models = [
+            pb.Model(
+                model=model.model,
+                is_default=model.is_default,
+                input_nanos_per_million=model.input_nanos_per_million,
+                output_nanos_per_million=model.output_nanos_per_million,
+                unit=model.unit,
+            )
+            for model in self._models.listed()
+        ]
+        return pb.ListModelsResponse(models=models)
+
+
+def _question(request: pb.AnswerRequest) -> Question:
+    passages = tuple(
+        Passage(
+            chunk_id=passage.chunk_id,
+            document_id=passage.document_id,
+            title=passage.title,
+            heading_path=tuple(passage.heading_path),
+            text=passage.text,
+            score=passage.score,
+        )
+        for passage in request.passages
+    )
+    return Question(
+        model=request.model,
+        instructions=request.instructions,
+        history=tuple(Turn(turn.from_visitor, turn.text) for turn in request.history),
+        passages=passages,
+        text=request.question,
+        max_tokens=request.max_tokens,
+        temperature_millis=request.temperature_millis,
+        prompt_caching=request.prompt_caching,
+    )
+
+
+def _response(piece: TextDelta | Cited | Completed) -> pb.AnswerResponse:
+    match piece:
+        case TextDelta():
+            return pb.AnswerResponse(delta=pb.AnswerDelta(text=piece.text))
+        case Cited():
+            citation = pb.Citation(
+                chunk_id=piece.passage.chunk_id,
+                document_id=piece.passage.document_id,
+                start=piece.start,
+                end=piece.end,
+                quote=piece.quote,
+                answer_start=piece.answer_start,
+                answer_end=piece.answer_end,
+            )
+            return pb.AnswerResponse(citation=citation)
+        case Completed():
+            completed = pb.AnswerCompleted(
+                finish_reason=_REASONS[piece.reason],
+                support=piece.support,
+                model=piece.model,
+                call_id=str(piece.call_id),
+            )
+            return pb.AnswerResponse(completed=completed)
+
+
+def _id(text: str, field: str) -> UUID | None:
+    if not text:
+        return None
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise InvalidArgument(f"{field} is not a UUID", field=field) from error
+
+
+def _time(request: pb.ListUsageRequest | pb.SummarizeUsageRequest, field: str) -> datetime | None:
+    if not request.HasField(field):  # pyright: ignore[reportArgumentType] - both have it
+        return None
+    stamp: Timestamp = getattr(request, field)
+    try:
+        return stamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument(f"{field} is not a time", field=field) from error

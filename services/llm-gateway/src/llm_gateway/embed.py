@@ -1,0 +1,66 @@
+"""Embedding texts: checked, queued by lane, metered, on the ledger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from fleetkit.errors import FailedPrecondition, InvalidArgument
+
+from llm_gateway.metering import Metering
+from llm_gateway.pricing import Unit
+from llm_gateway.providers import minilm
+from llm_gateway.providers.minilm import MiniLm
+from llm_gateway.workers.lanes import Embedded, Lane
+
+_MAX_TEXTS = 64
+_MAX_TEXT_BYTES = 32_000
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Unit vectors of texts in order, and the model that made them, with its version."""
+
+    embedded: Embedded
+    model: str
+
+
+async def embed(
+    metering: Metering,
+    provider: MiniLm,
+    tenant_id: UUID,
+    texts: Sequence[str],
+    lane: Lane,
+    model: str,
+) -> Embeddings:
+    """A vector for each of 1–64 texts of at most 32,000 bytes.
+
+    InvalidArgument names the text that is wrong; ResourceExhausted when the lane is full.
+    """
+    _check(texts)
+    if model != minilm.MODEL:
+        raise FailedPrecondition(
+            f"{model} does not embed here; use {minilm.MODEL}",
+            field="model",
+            reason="PROVIDER_NOT_CONFIGURED",
+        )
+    at_most = {Unit.COMPUTE_US: minilm.most_compute_us(texts)}
+    async with metering.call(tenant_id, "embed", model, at_most) as metered:
+        embedded = await provider.embed(texts, lane, metered.meter)
+    return Embeddings(embedded, f"{model}@{embedded.version}")
+
+
+def _check(texts: Sequence[str]) -> None:
+    if not 1 <= len(texts) <= _MAX_TEXTS:
+        raise InvalidArgument(
+            f"texts has {len(texts)} items; send 1 to {_MAX_TEXTS}", field="texts"
+        )
+    for index, text in enumerate(texts):
+        if not text.strip():
+            raise InvalidArgument(
+                f"texts[{index}] is empty; send only texts with content", field=f"texts[{index}]"
+            )
+        if (size := len(text.encode())) > _MAX_TEXT_BYTES:
+            raise InvalidArgument(
+                f"texts[{index}] has {size} bytes; the most is {_MAX_TEXT_BYTES}",
+                field=f"texts[{index}]",
+            )

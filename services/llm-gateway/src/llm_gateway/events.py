@@ -1,0 +1,18 @@
+"""What llm-gateway does when others say something happened."""
+
+from collections.abc import Mapping
+
+from fleetdesk.gateway.v1 import events_pb2 as gateway_events
+from fleetkit.events import EventMeta, Handler
+from fleetkit.postgres.connection import FleetConnection
+from fleetkit.postgres.tenants import remember_tenant
+
+
+async def on_tenant_created(
+    conn: FleetConnection, _event: gateway_events.TenantCreated, meta: EventMeta
+) -> None:
+    """Learns of a tenant, whose open calls are swept from then on. Idempotent."""
+    await remember_tenant(conn, meta.tenant_id)
+
+
+HANDLERS: Mapping[str, Handler] = {"fleetdesk.gateway.v1.TenantCreated": on_tenant_created}

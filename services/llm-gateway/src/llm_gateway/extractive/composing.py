@@ -1,0 +1,138 @@
+"""Composes an answer from ranked units: few, distinct, in the order of their source."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm_gateway.extractive.ranking import Ranked
+from llm_gateway.extractive.units import Unit, UnitKind
+from llm_gateway.providers.base import Passage
+
+_MOST_UNITS = 5
+# A list stands for several sentences.
+_COST = {UnitKind.STEPS: 3, UnitKind.LIST: 2, UnitKind.CODE: 2}
+# Further units must be nearly as good as the best one, and say something else.
+_NEARLY = 0.8
+_SAME = 0.88
+_CHARACTERS_PER_TOKEN = 4
+_MOST_FOLLOWERS = 3
+_FOLLOWING_CHARACTERS = 600
+# Openings that mean nothing without the sentence before.
+_LEANING = re.compile(
+    r"(it|this|that|these|those|they|them|he|she|his|her|their|its|then|otherwise|however|also"
+    r"|instead|therefore|in this case|if so|if not|as a result|for example|after that|doing so)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A unit as it stands in the answer; `glue` goes before it."""
+
+    unit: Unit
+    passage: Passage
+    support: float
+    glue: str
+
+
+def compose(
+    ranked: Sequence[Ranked],
+    units_of: dict[str, list[Unit]],
+    least_support: float,
+    max_tokens: int,
+    wants_steps: bool,
+) -> list[Part]:
+    """The parts of the answer in order; empty when no unit is supported well enough.
+
+    `units_of` has all units of each passage by chunk id, for the sentence before one that leans
+    on it.
+    """
+    chosen = _choose([one for one in ranked if one.support >= least_support], max_tokens)
+    if not chosen:
+        return []
+    support = {(one.candidate.passage.chunk_id, one.candidate.unit): one.support for one in chosen}
+    passages = list(dict.fromkeys(one.candidate.passage.chunk_id for one in chosen))
+    by_id = {one.candidate.passage.chunk_id: one.candidate.passage for one in chosen}
+    parts: list[Part] = []
+    for chunk_id in passages:
+        wanted = {unit for chunk, unit in support if chunk == chunk_id}
+        units = units_of[chunk_id]
+        if wants_steps and chunk_id == passages[0]:
+            wanted |= _followers(units, chosen[0].candidate.unit)
+        previous: Unit | None = None
+        for unit in _with_leaned_on(units, wanted):
+            weight = support.get((chunk_id, unit), least_support)
+            parts.append(Part(unit, by_id[chunk_id], weight, _glue(previous, unit, bool(parts))))
+            previous = unit
+    return parts
+
+
+def _choose(supported: Sequence[Ranked], max_tokens: int) -> list[Ranked]:
+    """The best unit, then others that are nearly as good and add to it."""
+    chosen: list[Ranked] = []
+    cost = characters = 0
+    for one in supported:
+        unit = one.candidate.unit
+        if chosen and (one.score < _NEARLY * chosen[0].score or _repeats(one, chosen)):
+            continue
+        cost += _COST.get(unit.kind, 1)
+        characters += len(unit.text)
+        if chosen and (cost > _MOST_UNITS or characters > max_tokens * _CHARACTERS_PER_TOKEN):
+            break
+        chosen.append(one)
+    return chosen
+
+
+def _repeats(one: Ranked, chosen: Sequence[Ranked]) -> bool:
+    words = set(one.candidate.words)
+    for other in chosen:
+        if one.vector @ other.vector > _SAME:
+            return True
+        others = set(other.candidate.words)
+        if words and len(words & others) >= 0.8 * len(words):
+            return True
+    return False
+
+
+def _followers(units: Sequence[Unit], best: Unit) -> set[Unit]:
+    """What comes after the best unit under its heading: instructions are rarely one sentence."""
+    followers: set[Unit] = set()
+    if best.kind is not UnitKind.SENTENCE:
+        return followers
+    characters = 0
+    for unit in units[units.index(best) + 1 :]:
+        characters += len(unit.text)
+        if (
+            unit.heading != best.heading
+            or unit.kind in (UnitKind.ROW, UnitKind.ITEM)
+            or len(followers) == _MOST_FOLLOWERS
+            or characters > _FOLLOWING_CHARACTERS
+        ):
+            break
+        followers.add(unit)
+    return followers
+
+
+def _with_leaned_on(units: Sequence[Unit], wanted: set[Unit]) -> list[Unit]:
+    """The wanted units in source order, each with the sentence before that it leans on."""
+    kept: list[Unit] = []
+    for index, unit in enumerate(units):
+        if unit not in wanted:
+            continue
+        before = units[index - 1] if index else None
+        if (
+            before is not None
+            and before not in kept
+            and before.block == unit.block
+            and _LEANING.match(unit.text)
+        ):
+            kept.append(before)
+        kept.append(unit)
+    return kept
+
+
+def _glue(previous: Unit | None, unit: Unit, is_later: bool) -> str:
+    if previous is None:
+        return "\n\n" if is_later else ""
+    prose = previous.kind is unit.kind is UnitKind.SENTENCE
+    return " " if prose else "\n"

@@ -1,0 +1,142 @@
+"""Ranks the units of passages by how well they answer a question."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from llm_gateway.extractive.terms import bigrams, terms
+from llm_gateway.extractive.units import Unit, UnitKind
+from llm_gateway.providers.base import Passage
+
+Vector = NDArray[np.float32]
+
+# English cues; in other languages they add nothing and take nothing away.
+_NUMBER_WANTED = re.compile(
+    r"\b(when|how (many|much|long|often|old|far|big|fast)"
+    r"|(what|which) (year|time|date|day|size|voltage|percentage|price|number))\b",
+    re.IGNORECASE,
+)
+_STEPS_WANTED = re.compile(
+    r"\b(how (do|can|to|should|would|could|does)|steps?|what should i do|where do i)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The fitted numbers of `weights.yaml`."""
+
+    version: str
+    ranking: Mapping[str, float]
+    support: Mapping[str, float]
+    least_support: float
+
+
+def load_weights() -> Weights:
+    """The weights that ship with the service."""
+    text = resources.files("llm_gateway.extractive").joinpath("weights.yaml").read_text("utf-8")
+    fields = yaml.safe_load(text)
+    return Weights(fields["version"], fields["ranking"], fields["support"], fields["least_support"])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A unit of the passage at `rank` (0 is the best), and its words."""
+
+    unit: Unit
+    passage: Passage
+    rank: int
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """A candidate with its score (larger is better), support (0–1) and unit vector."""
+
+    candidate: Candidate
+    score: float
+    support: float
+    vector: Vector
+
+
+class Query:
+    """A question's words, weighted by how rare they are among the candidates."""
+
+    def __init__(self, question: str, candidates: Sequence[Candidate]) -> None:
+        words = terms(question)
+        self._words = tuple(dict.fromkeys(words))
+        self._bigrams = bigrams(words)
+        self._wants_number = bool(_NUMBER_WANTED.search(question))
+        self.wants_steps = bool(_STEPS_WANTED.search(question))
+        self._rarity = _rarity(self._words, candidates)
+
+    def prefer(self, candidates: Sequence[Candidate], most: int) -> list[Candidate]:
+        """The candidates worth embedding, at most `most`, by words and passage alone."""
+        if len(candidates) <= most:
+            return list(candidates)
+        scored = sorted(
+            candidates,
+            key=lambda c: self.features(c)["coverage_in_context"] + 0.5 / (1 + c.rank),
+            reverse=True,
+        )
+        return scored[:most]
+
+    def features(self, candidate: Candidate) -> dict[str, float]:
+        """Everything about a candidate but its cosine, by the names in `weights.yaml`."""
+        unit, words = candidate.unit, set(candidate.words)
+        context = words | set(terms(f"{candidate.passage.title} {_headings(candidate)}"))
+        has_digit = any(character.isdigit() for character in unit.text)
+        shared = len(self._bigrams & bigrams(candidate.words))
+        return {
+            "coverage": self._coverage(words),
+            "coverage_in_context": self._coverage(context),
+            "bigrams": shared / max(1, len(self._bigrams)),
+            "passage_rank": 1 / (1 + candidate.rank),
+            "number_wanted": float(self._wants_number and has_digit),
+            "steps_wanted": float(self.wants_steps and unit.kind is UnitKind.STEPS),
+            "is_pointer": float(unit.is_pointer),
+            "is_question": float(unit.text.rstrip().endswith("?")),
+        }
+
+    def _coverage(self, words: set[str]) -> float:
+        """The share of the question's words, by rarity, that are among `words`."""
+        total = sum(self._rarity.values())
+        return sum(self._rarity[w] for w in self._words if w in words) / total if total else 0.0
+
+
+def rank(
+    query: Query,
+    question_vector: Vector,
+    candidates: Sequence[Candidate],
+    vectors: Sequence[Vector],
+    weights: Weights,
+) -> list[Ranked]:
+    """The candidates, best first."""
+    ranked: list[Ranked] = []
+    for candidate, vector in zip(candidates, vectors, strict=True):
+        features = {**query.features(candidate), "cosine": float(question_vector @ vector)}
+        score = sum(weight * features[name] for name, weight in weights.ranking.items())
+        logit = weights.support["bias"] + sum(
+            weight * features[name] for name, weight in weights.support.items() if name != "bias"
+        )
+        ranked.append(Ranked(candidate, score, 1 / (1 + math.exp(-logit)), vector))
+    return sorted(ranked, key=lambda one: one.score, reverse=True)
+
+
+def _headings(candidate: Candidate) -> str:
+    return f"{' '.join(candidate.passage.heading_path)} {candidate.unit.heading}"
+
+
+def _rarity(words: Sequence[str], candidates: Sequence[Candidate]) -> dict[str, float]:
+    """BM25's inverse document frequency, with the candidates as the documents."""
+    wanted = set(words)
+    found = Counter(word for c in candidates for word in set(c.words) & wanted)
+    count = len(candidates)
+    return {w: math.log(1 + (count - found[w] + 0.5) / (found[w] + 0.5)) for w in words}

@@ -1,0 +1,87 @@
+"""Composes llm-gateway."""
+
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import (
+    add_LlmGatewayServiceServicer_to_server,
+)
+from fleetkit.errors import FailedPrecondition
+from fleetkit.logging import get_logger
+from fleetkit.service import Runtime, cli
+
+from llm_gateway import price_check, pricing, sweeper
+from llm_gateway.api import LlmGatewayApi
+from llm_gateway.config import Settings
+from llm_gateway.events import HANDLERS
+from llm_gateway.ledger import Ledger
+from llm_gateway.metering import Metering
+from llm_gateway.minilm.artifact import weights_folder
+from llm_gateway.models import Models
+from llm_gateway.pricing import PriceBook, Unit
+from llm_gateway.providers import answer_providers
+from llm_gateway.providers.minilm import MiniLm
+from llm_gateway.workers.child import ChildOptions
+from llm_gateway.workers.pool import WorkerPool
+
+
+def build(rt: Runtime) -> None:
+    """Adds the RPCs, the workers, the sweeper, the event handlers and the command check-prices.
+
+    PriceBookError, ModelMissing or FailedPrecondition when the configuration cannot work.
+    """
+    settings: Settings = rt.settings
+    book = pricing.load(settings.price_book_file)
+    ledger = Ledger(rt.db, rt.clock, book)
+    pool = _pool(settings)
+    embedder = MiniLm(pool)
+    models = Models(answer_providers(settings, embedder), book, rt.clock, settings.answer_model)
+    book.period(settings.embed_model, rt.clock.now(), {Unit.COMPUTE_US})
+    metering = Metering(ledger, rt.spawn)
+    api = LlmGatewayApi(rt.db, metering, models, embedder, settings.embed_model)
+    rt.server.add(add_LlmGatewayServiceServicer_to_server, api)
+    rt.consume(HANDLERS)
+    rt.background(_run_workers(pool), "workers")
+    rt.background(sweeper.sweep_forever(rt.db, ledger, settings.sweep_interval_s), "sweeper")
+    rt.on_close(pool.close)
+    rt.command("check-prices", lambda: _check_prices(rt, book, models))
+    rt.command("sweep", lambda: _sweep(rt, ledger))
+
+
+def main() -> None:
+    """Runs the command line."""
+    cli(Settings, build, "llm_gateway")
+
+
+def _pool(settings: Settings) -> WorkerPool:
+    options = ChildOptions(
+        weights_folder(settings.minilm_dir),
+        settings.model_cache_dir.resolve(),
+        settings.minilm_precision,
+        settings.embed_worker_nice,
+    )
+    return WorkerPool(options, settings.embed_workers, settings.embed_queue_texts)
+
+
+async def _run_workers(pool: WorkerPool) -> None:
+    pool.start()
+    await pool.wait_ready()
+    get_logger().info("workers_ready", model_version=pool.version, worker_pids=pool.pids)
+
+
+async def _check_prices(rt: Runtime, book: PriceBook, models: Models) -> None:
+    settings: Settings = rt.settings
+    served = [(settings.embed_model, frozenset({Unit.COMPUTE_US}))]
+    served += [
+        (model.model, models.answering(model.model).provider.kinds) for model in models.listed()
+    ]
+    for sentence in price_check.stale(book, rt.clock.now()):
+        get_logger().warning("price_is_old", price=sentence)
+    gaps = price_check.gaps(book, served)
+    for sentence in gaps:
+        get_logger().error("price_is_wrong", price=sentence)
+    if gaps:
+        raise FailedPrecondition(f"the price book {book.version} has {len(gaps)} gaps")
+    get_logger().info("prices_are_complete", version=book.version, models=len(book.models))
+
+
+async def _sweep(rt: Runtime, ledger: Ledger) -> None:
+    swept = await sweeper.sweep_all(rt.db, ledger)
+    get_logger().info("calls_swept", calls=swept)

@@ -1,0 +1,67 @@
+"""Frames each call to a model: reserve, call, settle, however the call ends."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from fleetkit.errors import FleetError
+from fleetkit.telemetry import counter, histogram
+
+from llm_gateway.ledger import Call, Ledger, Meter, Operation
+from llm_gateway.pricing import Unit
+
+# Runs a coroutine that outlives the request which began it; `Runtime.spawn`.
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """An open call and its meter."""
+
+    call: Call
+    meter: Meter
+
+
+class Metering:
+    """Opens and settles calls on `ledger`; settling survives the cancelling of a request."""
+
+    def __init__(self, ledger: Ledger, spawn: Spawn) -> None:
+        self._ledger = ledger
+        self._spawn = spawn
+        self._calls = counter(
+            "fleetdesk_llm_calls", "Calls to models.", ("operation", "model", "outcome")
+        )
+        self._seconds = histogram(
+            "fleetdesk_llm_call_seconds",
+            "Duration of calls to models in seconds.",
+            ("operation", "model"),
+            _SECONDS,
+        )
+
+    @asynccontextmanager
+    async def call(
+        self, tenant_id: UUID, operation: Operation, model: str, at_most: Mapping[Unit, int]
+    ) -> AsyncIterator[Metered]:
+        """A call whose reservation is written; it is settled, committed, at the block's end."""
+        metered = Metered(
+            await self._ledger.open_call(tenant_id, operation, model, at_most), Meter()
+        )
+        started = time.monotonic()
+        failure = "CANCELLED"
+        try:
+            yield metered
+            failure = ""
+        except FleetError as error:
+            failure = error.reason
+            raise
+        finally:
+            self._seconds.labels(operation, model).observe(time.monotonic() - started)
+            self._calls.labels(operation, model, failure or "ok").inc()
+            closing = self._ledger.close_call(metered.call, metered.meter, failure)
+            await asyncio.shield(self._spawn(closing, "close_call"))

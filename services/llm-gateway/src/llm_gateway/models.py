@@ -1,0 +1,98 @@
+"""Which model serves a request: names, defaults, and the providers that are configured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fleetkit.clock import Clock
+from fleetkit.errors import FailedPrecondition, InvalidArgument
+
+from llm_gateway.pricing import PriceBook, Unit
+from llm_gateway.providers.base import AnswerProvider
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerModel:
+    """A model that can answer here: as "provider/model", and its provider."""
+
+    name: str
+    provider: AnswerProvider
+
+    @property
+    def model(self) -> str:
+        """The provider's own name of it."""
+        return self.name.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model with today's prices, of the shortest prompts."""
+
+    model: str
+    is_default: bool
+    input_nanos_per_million: int
+    output_nanos_per_million: int
+    unit: str
+
+
+class Models:
+    """The models of a fleet, by "provider/model"; `default` must be one of them."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, AnswerProvider],
+        book: PriceBook,
+        clock: Clock,
+        default: str,
+    ) -> None:
+        self._providers = providers
+        self._book = book
+        self._clock = clock
+        self._default = default
+        self.answering(default)
+
+    def answering(self, requested: str) -> AnswerModel:
+        """The model named, or the default for "".
+
+        InvalidArgument for a name without a provider, FailedPrecondition for a provider that is
+        not configured (PROVIDER_NOT_CONFIGURED) and a model without prices (UNPRICED_MODEL).
+        """
+        name = requested or self._default
+        provider_name, slash, model = name.partition("/")
+        if not slash or not model:
+            raise InvalidArgument(
+                "model is named provider/model, for example local/extractive", field="model"
+            )
+        provider = self._providers.get(provider_name)
+        if provider is None:
+            raise FailedPrecondition(
+                f"the provider of {name} is not configured here; configured: "
+                f"{', '.join(sorted(self._providers))}",
+                field="model",
+                reason="PROVIDER_NOT_CONFIGURED",
+            )
+        self._book.period(name, self._clock.now(), provider.kinds)
+        if self._book.models[name].serves != "answer":
+            raise InvalidArgument(f"{name} does not answer questions", field="model")
+        return AnswerModel(name, provider)
+
+    def listed(self) -> list[ListedModel]:
+        """Every model that can answer here, the default first, then by name."""
+        now = self._clock.now()
+        listed: list[ListedModel] = []
+        for name, priced in self._book.models.items():
+            provider = self._providers.get(name.partition("/")[0])
+            period = priced.period(now)
+            if provider is None or priced.serves != "answer" or period is None:
+                continue
+            prices = period.tiers[0].prices
+            compute = prices.get(Unit.COMPUTE_US)
+            listed.append(
+                ListedModel(
+                    name,
+                    name == self._default,
+                    prices.get(Unit.INPUT, 0) if compute is None else compute,
+                    prices.get(Unit.OUTPUT, 0),
+                    "token" if compute is None else "compute_us",
+                )
+            )
+        return sorted(listed, key=lambda model: (not model.is_default, model.model))

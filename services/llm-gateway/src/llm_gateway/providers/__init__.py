@@ -1,0 +1,23 @@
+"""Providers of models: one file each, listed here; made only where configured."""
+
+from collections.abc import Mapping
+
+from llm_gateway.config import Settings
+from llm_gateway.providers.base import AnswerProvider
+from llm_gateway.providers.extractive import Extractive
+from llm_gateway.providers.minilm import MiniLm
+
+
+def answer_providers(settings: Settings, embedder: MiniLm) -> Mapping[str, AnswerProvider]:
+    """The configured providers of answers, by the name before the slash in "provider/model"."""
+    providers: dict[str, AnswerProvider] = {"local": Extractive(embedder)}
+    if settings.anthropic_api_key is not None:
+        # Importing the SDK costs seconds: only where it is used.
+        from llm_gateway.providers.anthropic import Anthropic
+
+        providers["anthropic"] = Anthropic(
+            settings.anthropic_api_key.get_secret_value(),
+            settings.anthropic_base_url,
+            settings.anthropic_first_token_timeout_s,
+        )
+    return providers

@@ -1,0 +1,105 @@
+"""What a provider of answers is given and gives."""
+
+import enum
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from llm_gateway.ledger import Meter
+from llm_gateway.pricing import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of knowledge that an answer may use. Data, never instructions."""
+
+    chunk_id: str
+    document_id: str
+    title: str
+    heading_path: tuple[str, ...]
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier message."""
+
+    from_visitor: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything an answer is made from. `model` is the provider's own name of the model."""
+
+    model: str
+    instructions: str
+    history: tuple[Turn, ...]
+    passages: tuple[Passage, ...]
+    text: str
+    max_tokens: int
+    temperature_millis: int
+    prompt_caching: bool
+
+
+class FinishReason(enum.Enum):
+    """How an answer ended."""
+
+    COMPLETE = enum.auto()
+    UNSUPPORTED = enum.auto()
+    MAX_TOKENS = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More text of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """Answer text [answer_start, answer_end) rests on passage text [start, end), in code points."""
+
+    passage: Passage
+    start: int
+    end: int
+    answer_start: int
+    answer_end: int
+
+    @property
+    def quote(self) -> str:
+        """The passage's words."""
+        return self.passage.text[self.start : self.end]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of an answer; `support`, 0–1, says how well the passages carry its text."""
+
+    reason: FinishReason
+    support: float
+
+
+Piece = TextDelta | Cited | Finished
+
+
+class AnswerProvider(Protocol):
+    """Writes answers. One implementation a file; `providers/__init__.py` lists them."""
+
+    @property
+    def kinds(self) -> frozenset[Unit]:
+        """Every kind of unit that a call may use: each must have a price."""
+        ...
+
+    def at_most(self, question: Question) -> Mapping[Unit, int]:
+        """An upper bound of the units that answering will use."""
+        ...
+
+    def answer(self, question: Question, meter: Meter) -> AsyncGenerator[Piece, None]:
+        """Any number of deltas and citations, then one `Finished`; nothing else when UNSUPPORTED.
+
+        Keeps `meter` up to date on the way, so that it is right whenever the stream ends.
+        """
+        ...

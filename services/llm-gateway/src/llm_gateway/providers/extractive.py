@@ -1,0 +1,122 @@
+"""The provider `local/extractive`: the best sentences of the best passages, cited, or none.
+
+No model writes anything here, so nothing is said that the passages do not say.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+
+from llm_gateway.extractive.composing import Part, compose
+from llm_gateway.extractive.ranking import Candidate, Query, load_weights, rank
+from llm_gateway.extractive.terms import terms
+from llm_gateway.extractive.units import Unit as TextUnit
+from llm_gateway.extractive.units import UnitKind, units
+from llm_gateway.ledger import Meter
+from llm_gateway.pricing import Unit
+from llm_gateway.providers.base import (
+    Cited,
+    Finished,
+    FinishReason,
+    Passage,
+    Piece,
+    Question,
+    TextDelta,
+    Turn,
+)
+from llm_gateway.providers.minilm import MiniLm, most_compute_us
+from llm_gateway.workers.lanes import Lane
+
+# Embedding a unit takes about 8 ms of one core: more of them would be felt as waiting.
+_MOST_EMBEDDED = 32
+# A question of so few words asks on about what was said before.
+_FEWEST_WORDS = 3
+_MOST_OWN_US = 5_000_000
+
+
+class Extractive:
+    """Answers with the passages' own sentences."""
+
+    def __init__(self, embedder: MiniLm) -> None:
+        self._embedder = embedder
+        self._weights = load_weights()
+
+    @property
+    def kinds(self) -> frozenset[Unit]:
+        """Compute only."""
+        return frozenset({Unit.COMPUTE_US})
+
+    def at_most(self, question: Question) -> Mapping[Unit, int]:
+        """The CPU time of embedding the question and as many units as are ever embedded."""
+        texts = [_asked(question), *(passage.text for passage in question.passages)]
+        return {Unit.COMPUTE_US: most_compute_us(texts) + _MOST_OWN_US}
+
+    async def answer(self, question: Question, meter: Meter) -> AsyncGenerator[Piece, None]:
+        """Sentence by sentence, each followed by its citation."""
+        started = time.thread_time_ns()
+        units_of = {passage.chunk_id: units(passage.text) for passage in question.passages}
+        candidates = _candidates(question.passages, units_of)
+        query = Query(_asked(question), candidates)
+        preferred = query.prefer(candidates, _MOST_EMBEDDED)
+        own_ns = time.thread_time_ns() - started
+        if preferred:
+            texts = [_asked(question), *(candidate.unit.text for candidate in preferred)]
+            embedded = await self._embedder.embed(texts, Lane.INTERACTIVE, meter)
+            started = time.thread_time_ns()
+            ranked = rank(
+                query, embedded.vectors[0], preferred, embedded.vectors[1:], self._weights
+            )
+            parts = compose(
+                ranked,
+                units_of,
+                self._weights.least_support,
+                question.max_tokens,
+                query.wants_steps,
+            )
+            own_ns += time.thread_time_ns() - started
+        else:
+            parts = []
+        meter.report(Unit.COMPUTE_US, meter.units.get(Unit.COMPUTE_US, 0) + round(own_ns / 1000))
+        meter.complete = True
+        for piece in _pieces(parts):
+            yield piece
+
+
+def _asked(question: Question) -> str:
+    """The question, with the one before it when it is too short to stand alone."""
+    if len(terms(question.text)) >= _FEWEST_WORDS:
+        return question.text
+    before = _last_of_visitor(question.history)
+    return f"{before} {question.text}" if before else question.text
+
+
+def _last_of_visitor(history: Sequence[Turn]) -> str:
+    return next((turn.text for turn in reversed(history) if turn.from_visitor), "")
+
+
+def _candidates(
+    passages: Sequence[Passage], units_of: Mapping[str, list[TextUnit]]
+) -> list[Candidate]:
+    """All units but those whose text a better passage has already."""
+    seen: set[str] = set()
+    candidates: list[Candidate] = []
+    for index, passage in enumerate(passages):
+        for unit in units_of[passage.chunk_id]:
+            if unit.text not in seen:
+                seen.add(unit.text)
+                candidates.append(Candidate(unit, passage, index, tuple(terms(unit.text))))
+    return candidates
+
+
+def _pieces(parts: Sequence[Part]) -> list[Piece]:
+    if not parts:
+        return [Finished(FinishReason.UNSUPPORTED, 0.0)]
+    pieces: list[Piece] = []
+    at = 0
+    for part in parts:
+        text = f"- {part.unit.text}" if part.unit.kind is UnitKind.ITEM else part.unit.text
+        start = at + len(part.glue)
+        at = start + len(text)
+        pieces.append(TextDelta(part.glue + text))
+        pieces.append(Cited(part.passage, part.unit.start, part.unit.end, start, at))
+    pieces.append(Finished(FinishReason.COMPLETE, max(part.support for part in parts)))
+    return pieces

@@ -1,0 +1,265 @@
+"""SQL of llm-gateway: the cost ledger."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fleetkit.postgres.connection import FleetConnection
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRow:
+    """A row of `usage_call`, as it is written before the call."""
+
+    call_id: UUID
+    tenant_id: UUID
+    create_time: datetime
+    service: str
+    operation: str
+    provider: str
+    model: str
+    purpose: str
+    message_id: UUID | None
+    conversation_id: UUID | None
+    agent_id: UUID | None
+    visitor_id: UUID | None
+    knowledge_document_id: UUID | None
+    price_book_version: str
+    reserved: list[dict[str, Any]]
+    reserved_nanos: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryRow:
+    """A row of `usage_entry`."""
+
+    usage_id: UUID
+    tenant_id: UUID
+    call_id: UUID
+    create_time: datetime
+    status: str
+    service: str
+    provider: str
+    model: str
+    kind: str
+    purpose: str
+    units: int
+    price_nanos_per_million: int
+    price_book_version: str
+    amount_nanos: int
+    saved_nanos: int
+    message_id: UUID | None
+    conversation_id: UUID | None
+    agent_id: UUID | None
+    visitor_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which entries: of a message, of a conversation, of a time; None does not narrow."""
+
+    message_id: UUID | None = None
+    conversation_id: UUID | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+
+    def parameters(self, tenant_id: UUID) -> dict[str, Any]:
+        """As the named parameters of the statements below."""
+        return {
+            "tenant_id": tenant_id,
+            "message_id": self.message_id,
+            "conversation_id": self.conversation_id,
+            "start_time": self.start_time,
+            "end_time": self.end_time,
+        }
+
+
+async def insert_call(conn: FleetConnection, row: CallRow, expires_in_s: float) -> None:
+    """Adds an open call that is given up `expires_in_s` real seconds from now."""
+    await conn.execute(
+        "insert into usage_call (call_id, tenant_id, create_time, expire_time, service, operation,"
+        "  provider, model, purpose, message_id, conversation_id, agent_id, visitor_id,"
+        "  knowledge_document_id, price_book_version, reserved, reserved_nanos)"
+        " values (%s, %s, %s, clock_timestamp() + make_interval(secs => %s), %s, %s, %s, %s, %s,"
+        "  %s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            row.call_id,
+            row.tenant_id,
+            row.create_time,
+            expires_in_s,
+            row.service,
+            row.operation,
+            row.provider,
+            row.model,
+            row.purpose,
+            row.message_id,
+            row.conversation_id,
+            row.agent_id,
+            row.visitor_id,
+            row.knowledge_document_id,
+            row.price_book_version,
+            Jsonb(row.reserved),
+            row.reserved_nanos,
+        ],
+    )
+
+
+async def close_call(
+    conn: FleetConnection, tenant_id: UUID, call_id: UUID, status: str, failure: str
+) -> bool:
+    """Closes an open call; False, changing nothing, when it is closed already."""
+    closed = await conn.execute(
+        "update usage_call set status = %s, failure = %s, finish_time = now()"
+        " where tenant_id = %s and call_id = %s and status = 'open'",
+        [status, failure, tenant_id, call_id],
+    )
+    return closed.rowcount == 1
+
+
+async def close_expired(conn: FleetConnection, tenant_id: UUID, limit: int) -> list[CallRow]:
+    """Closes open calls that nobody waits for any more as unconfirmed, and returns them."""
+    async with conn.cursor(row_factory=class_row(CallRow)) as cursor:
+        await cursor.execute(
+            "update usage_call set status = 'unconfirmed', finish_time = now()"
+            " where tenant_id = %(tenant_id)s and call_id in ("
+            "  select call_id from usage_call"
+            "  where tenant_id = %(tenant_id)s and status = 'open'"
+            "   and expire_time < clock_timestamp()"
+            "  order by expire_time limit %(limit)s for update skip locked)"
+            " returning call_id, tenant_id, create_time, service, operation, provider, model,"
+            "  purpose, message_id, conversation_id, agent_id, visitor_id, knowledge_document_id,"
+            "  price_book_version, reserved, reserved_nanos",
+            {"tenant_id": tenant_id, "limit": limit},
+        )
+        return await cursor.fetchall()
+
+
+async def insert_entry(
+    conn: FleetConnection, row: EntryRow, knowledge_document_id: UUID | None
+) -> None:
+    """Adds an entry; a call has at most one of each kind."""
+    await conn.execute(
+        "insert into usage_entry (usage_id, tenant_id, call_id, create_time, status, service,"
+        "  provider, model, kind, purpose, units, price_nanos_per_million, price_book_version,"
+        "  amount_nanos, saved_nanos, message_id, conversation_id, agent_id, visitor_id,"
+        "  knowledge_document_id)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            row.usage_id,
+            row.tenant_id,
+            row.call_id,
+            row.create_time,
+            row.status,
+            row.service,
+            row.provider,
+            row.model,
+            row.kind,
+            row.purpose,
+            row.units,
+            row.price_nanos_per_million,
+            row.price_book_version,
+            row.amount_nanos,
+            row.saved_nanos,
+            row.message_id,
+            row.conversation_id,
+            row.agent_id,
+            row.visitor_id,
+            knowledge_document_id,
+        ],
+    )
+
+
+async def list_entries(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    selection: Selection,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[EntryRow]:
+    """Entries oldest first, those after the position `after`."""
+    after_time, after_id = after or (None, None)
+    async with conn.cursor(row_factory=class_row(EntryRow)) as cursor:
+        await cursor.execute(
+            "select usage_id, tenant_id, call_id, create_time, status, service, provider, model,"
+            "  kind, purpose, units, price_nanos_per_million, price_book_version, amount_nanos,"
+            "  saved_nanos, message_id, conversation_id, agent_id, visitor_id"
+            " from usage_entry where tenant_id = %(tenant_id)s"
+            "  and (%(message_id)s::uuid is null or message_id = %(message_id)s)"
+            "  and (%(conversation_id)s::uuid is null or conversation_id = %(conversation_id)s)"
+            "  and (%(start_time)s::timestamptz is null or create_time >= %(start_time)s)"
+            "  and (%(end_time)s::timestamptz is null or create_time < %(end_time)s)"
+            "  and (%(after_time)s::timestamptz is null"
+            "   or (create_time, usage_id) > (%(after_time)s, %(after_id)s::uuid))"
+            " order by create_time, usage_id limit %(limit)s",
+            {
+                **selection.parameters(tenant_id),
+                "after_time": after_time,
+                "after_id": after_id,
+                "limit": limit,
+            },
+        )
+        return await cursor.fetchall()
+
+
+async def sum_entries(conn: FleetConnection, tenant_id: UUID, selection: Selection) -> int:
+    """The sum of the amounts of all entries selected, in nano-dollars."""
+    summed = await conn.execute(
+        "select coalesce(sum(amount_nanos), 0)::bigint from usage_entry"
+        " where tenant_id = %(tenant_id)s"
+        "  and (%(message_id)s::uuid is null or message_id = %(message_id)s)"
+        "  and (%(conversation_id)s::uuid is null or conversation_id = %(conversation_id)s)"
+        "  and (%(start_time)s::timestamptz is null or create_time >= %(start_time)s)"
+        "  and (%(end_time)s::timestamptz is null or create_time < %(end_time)s)",
+        selection.parameters(tenant_id),
+    )
+    row = await summed.fetchone()
+    return row[0] if row else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRow:
+    """Sums of the entries that share a key; keys are "" where an entry has none."""
+
+    key: str
+    split_key: str
+    amount_nanos: int
+    saved_nanos: int
+    unconfirmed_nanos: int
+
+
+async def group_entries(
+    conn: FleetConnection, tenant_id: UUID, group_by: str, split_by: str, selection: Selection
+) -> list[GroupRow]:
+    """Sums by one or two of the keys named below; `split_by` may be "" for none."""
+    async with conn.cursor(row_factory=class_row(GroupRow)) as cursor:
+        await cursor.execute(
+            "with keyed as ("
+            "  select amount_nanos, saved_nanos, status,"
+            "   coalesce(case %(group_by)s"
+            "    when 'conversation' then conversation_id::text when 'agent' then agent_id::text"
+            "    when 'visitor' then visitor_id::text when 'model' then provider || '/' || model"
+            "    when 'service' then service when 'purpose' then purpose"
+            "    when 'day' then to_char(create_time at time zone 'UTC', 'YYYY-MM-DD')"
+            "    end, '') as key,"
+            "   coalesce(case %(split_by)s"
+            "    when 'conversation' then conversation_id::text when 'agent' then agent_id::text"
+            "    when 'visitor' then visitor_id::text when 'model' then provider || '/' || model"
+            "    when 'service' then service when 'purpose' then purpose"
+            "    when 'day' then to_char(create_time at time zone 'UTC', 'YYYY-MM-DD')"
+            "    end, '') as split_key"
+            "  from usage_entry where tenant_id = %(tenant_id)s"
+            "   and (%(start_time)s::timestamptz is null or create_time >= %(start_time)s)"
+            "   and (%(end_time)s::timestamptz is null or create_time < %(end_time)s))"
+            " select key, split_key, sum(amount_nanos)::bigint as amount_nanos,"
+            "  sum(saved_nanos)::bigint as saved_nanos,"
+            "  coalesce(sum(amount_nanos) filter (where status = 'unconfirmed'), 0)::bigint"
+            "   as unconfirmed_nanos"
+            " from keyed group by key, split_key"
+            " order by case when %(group_by)s = 'day' then key end, amount_nanos desc,"
+            "  key, split_key",
+            {**selection.parameters(tenant_id), "group_by": group_by, "split_by": split_by},
+        )
+        return await cursor.fetchall()

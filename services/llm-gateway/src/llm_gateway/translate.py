@@ -1,0 +1,49 @@
+"""Ledger rows as protos have them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from fleetdesk.llm_gateway.v1 import usage_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from llm_gateway.store import EntryRow
+
+_STATUSES = {
+    "settled": usage_pb2.USAGE_STATUS_SETTLED,
+    "unconfirmed": usage_pb2.USAGE_STATUS_UNCONFIRMED,
+}
+
+
+def to_entry(row: EntryRow) -> usage_pb2.UsageEntry:
+    """An entry of the ledger."""
+    return usage_pb2.UsageEntry(
+        usage_id=str(row.usage_id),
+        call_id=str(row.call_id),
+        create_time=to_timestamp(row.create_time),
+        service=row.service,
+        provider=row.provider,
+        model=row.model,
+        kind=row.kind,
+        purpose=row.purpose,
+        units=row.units,
+        price_nanos_per_million=row.price_nanos_per_million,
+        price_book_version=row.price_book_version,
+        amount_nanos=row.amount_nanos,
+        saved_nanos=row.saved_nanos,
+        status=_STATUSES[row.status],
+        message_id=_text(row.message_id),
+        conversation_id=_text(row.conversation_id),
+        agent_id=_text(row.agent_id),
+        visitor_id=_text(row.visitor_id),
+    )
+
+
+def to_timestamp(time: datetime) -> Timestamp:
+    """A time."""
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp
+
+
+def _text(value: UUID | None) -> str:
+    return str(value) if value else ""

@@ -1,0 +1,40 @@
+"""llm-gateway as its tests start it: one worker, and one converted model for the whole run."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
+from harness.services import Running
+
+Start = Callable[..., Awaitable[Running]]
+Stub = LlmGatewayServiceStub
+
+
+@pytest.fixture(scope="session")
+def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture
+def start(fleet_service: Callable[..., Any], model_cache: Path) -> Start:
+    """`await start(answer_model=…)` starts llm-gateway with one worker."""
+
+    async def start(**settings: Any) -> Running:
+        defaults = {"model_cache_dir": model_cache, "embed_workers": 1}
+        return await fleet_service("llm-gateway", **{**defaults, **settings})
+
+    return start
+
+
+@pytest.fixture
+async def running(start: Start) -> Running:
+    """llm-gateway with its local providers."""
+    return await start()
+
+
+@pytest.fixture
+def stub(running: Running) -> Any:
+    """Calls to it as conversation."""
+    return running.stub(LlmGatewayServiceStub, caller="conversation")
