@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from fleetkit.postgres.connection import FleetConnection
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +59,30 @@ async def insert_turn(
     return inserted.rowcount == 1
 
 
-async def last_turns(
+async def find_window(
     conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, limit: int
-) -> list[TurnRow]:
-    """The last messages of a conversation, newest first."""
-    async with conn.cursor(row_factory=class_row(TurnRow)) as cursor:
-        await cursor.execute(
-            "select message_id, author, text, token_count, create_time from turn"
-            " where tenant_id = %s and conversation_id = %s"
-            " order by create_time desc, message_id desc limit %s",
-            [tenant_id, conversation_id, limit],
-        )
-        return await cursor.fetchall()
+) -> tuple[list[TurnRow], datetime | None]:
+    """The last messages of a conversation, newest first, and when its window was last cleared.
 
-
-async def find_clear_time(
-    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID
-) -> datetime | None:
-    """When the conversation's window was last cleared; None when it never was."""
-    rows = await conn.execute(
-        "select clear_time from cleared_conversation where tenant_id = %s and conversation_id = %s",
-        [tenant_id, conversation_id],
-    )
-    row = await rows.fetchone()
-    return row[0] if row else None
+    Both in one round trip.
+    """
+    async with (
+        conn.cursor(row_factory=class_row(TurnRow)) as turns,
+        conn.cursor(row_factory=scalar_row) as cleared,
+    ):
+        async with conn.pipeline():
+            await turns.execute(
+                "select message_id, author, text, token_count, create_time from turn"
+                " where tenant_id = %s and conversation_id = %s"
+                " order by create_time desc, message_id desc limit %s",
+                [tenant_id, conversation_id, limit],
+            )
+            await cleared.execute(
+                "select clear_time from cleared_conversation"
+                " where tenant_id = %s and conversation_id = %s",
+                [tenant_id, conversation_id],
+            )
+        return await turns.fetchall(), await cleared.fetchone()
 
 
 async def mark_cleared(conn: FleetConnection, tenant_id: UUID, conversation_id: UUID) -> None:

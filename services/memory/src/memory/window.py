@@ -11,6 +11,9 @@ from fleetkit.tokens import TokenCounter
 from memory import store
 from memory.store import TurnRow
 
+# Counting so much takes less than handing it to a thread does.
+_SHORT_CHARS = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -53,8 +56,7 @@ async def get_context(
 ) -> Window:
     """The window with `pending` merged in: turns that `record_turn` has not been given yet."""
     async with db.tenant(tenant_id) as conn:
-        stored = await store.last_turns(conn, tenant_id, conversation_id, limits.messages)
-        cleared = await store.find_clear_time(conn, tenant_id, conversation_id)
+        stored, cleared = await store.find_window(conn, tenant_id, conversation_id, limits.messages)
     known = {turn.message_id for turn in stored}
     late = [
         await _counted(tokens, turn)
@@ -96,5 +98,7 @@ def _cut(turn: TurnRow, limit: int, tokens: TokenCounter) -> TurnRow:
 
 
 async def _counted(tokens: TokenCounter, turn: TurnRow) -> TurnRow:
+    if len(turn.text) <= _SHORT_CHARS:
+        return replace(turn, token_count=tokens.count(turn.text))
     # The tokenizer works outside the GIL, so the loop goes on meanwhile.
     return replace(turn, token_count=await asyncio.to_thread(tokens.count, turn.text))
