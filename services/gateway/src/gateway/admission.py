@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 from urllib.parse import parse_qs
 
+from fleetkit import context
 from fleetkit.errors import (
     DeadlineExceeded,
     InvalidArgument,
+    NotFound,
     PermissionDenied,
     ResourceExhausted,
     Unauthenticated,
@@ -75,13 +77,14 @@ class Admission:
                 )
         else:
             access.check(principal)
+            await self._check_visit(head, principal, scope)
         _check_media_type(access, head)
         receive = await self._check_forgery(access, head, principal, scope, receive)
         scope["user"] = principal
-        standing = self._count(access, head, principal)
-        if standing is not None:
-            send = _with_standing(send, standing)
         async with _time_limit(access), self._bound(access, principal):
+            standing = await self._count(access, head, principal)
+            if standing is not None:
+                send = _with_standing(send, standing)
             await self._app(scope, receive, send)
 
     async def _without_access(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -143,14 +146,31 @@ class Admission:
             check_csrf(principal, "")
         return receive
 
-    def _count(self, access: Access, head: Head, principal: Principal | None) -> Standing | None:
-        """Counts the request where a limit is declared for those who come without a key."""
-        if access.limit is None or (principal and principal.credential != "visitor"):
+    async def _check_visit(self, head: Head, principal: Principal, scope: Scope) -> None:
+        """A visitor reaches its own conversation only, from pages where its widget may stand."""
+        if principal.credential != "visitor":
+            return
+        wanted = scope["path_params"].get("conversation_id")
+        if wanted is not None and wanted != principal.identity.conversation_id:
+            raise NotFound("there is no such conversation", field="conversation_id")
+        origin = head.get(b"origin")
+        if origin and principal.agent_id and not is_own_page(self._parts.settings, head):
+            await self._parts.widgets.check_origin(principal.tenant_id, principal.agent_id, origin)
+
+    async def _count(
+        self, access: Access, head: Head, principal: Principal | None
+    ) -> Standing | None:
+        """Counts API keys by their tenant's plan, others where the route has a limit."""
+        limiter = self._parts.limiter
+        if principal is not None and principal.credential == "api_key":
+            limit = await self._parts.plan_limits.limit_of(principal)
+            return limiter.hit(limit, str(principal.tenant_id)) if limit else None
+        if access.limit is None or (principal and principal.credential == "session"):
             return None
         key = network_of(head.client_ip)
         if principal is not None:
             key = str(principal.identity.conversation_id)
-        return self._parts.limiter.hit(_LIMITS[access.limit], key)
+        return limiter.hit(_LIMITS[access.limit], key)
 
     @asynccontextmanager
     async def _bound(self, access: Access, principal: Principal | None) -> AsyncIterator[None]:
@@ -159,7 +179,8 @@ class Admission:
         A local route binds nobody: a call that it should not make would be refused.
         """
         if principal is None or access.local:
-            yield
+            with context.deadline_in(access.timeout_s):
+                yield
             return
         with acting_as(self._parts.keyring, principal.identity, access.timeout_s):
             yield

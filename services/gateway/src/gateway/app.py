@@ -9,9 +9,29 @@ from gateway.admission import Admission
 from gateway.edge import Edge
 from gateway.parts import STATE_KEY, GatewayRequest, Parts
 from gateway.problems import HANDLERS as EXCEPTION_HANDLERS
-from gateway.routes import identity
+from gateway.routes import (
+    agents,
+    api_keys,
+    conversations,
+    health,
+    identity,
+    knowledge,
+    messages,
+    money,
+    widget,
+)
 
-API: list[HTTPRouteHandler] = [*identity.HANDLERS]
+API: list[HTTPRouteHandler] = [
+    *identity.HANDLERS,
+    *api_keys.HANDLERS,
+    *agents.HANDLERS,
+    *widget.HANDLERS,
+    *knowledge.HANDLERS,
+    *conversations.HANDLERS,
+    *messages.HANDLERS,
+    *money.HANDLERS,
+    *health.HANDLERS,
+]
 
 
 def create_app(parts: Parts) -> Litestar:

@@ -21,7 +21,7 @@ from prometheus_client import Histogram
 
 from gateway.config import GatewaySettings
 from gateway.origins import is_wellformed
-from gateway.problems import MEDIA_TYPE, Problem
+from gateway.problems import MEDIA_TYPE, ORIGIN_REFUSED, Problem
 from gateway.requests import Head
 
 MAX_QUERY_BYTES = 8 * 1024
@@ -145,6 +145,7 @@ class _Exchange:
         self, scope: Any, receive: Receive, send: Send, headers: list[tuple[bytes, bytes]]
     ) -> None:
         self.head = Head(scope)
+        self._scope = scope
         self.started = time.monotonic()
         self.status = 0
         self._receive = receive
@@ -222,7 +223,7 @@ class _Exchange:
             (b"cross-origin-resource-policy", b"cross-origin" if self._cors else b"same-origin"),
             (b"cache-control", b"no-store"),
         ]
-        if self._cors:
+        if self._cors and not self._scope.get("state", {}).get(ORIGIN_REFUSED):
             wanted += [
                 (b"access-control-allow-origin", self.head.get(b"origin").encode("latin-1")),
                 (b"access-control-expose-headers", _EXPOSED),

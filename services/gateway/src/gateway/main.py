@@ -10,22 +10,37 @@ from gateway.auth.passwords import Passwords
 from gateway.clients import Clients
 from gateway.config import GatewaySettings
 from gateway.parts import Parts
+from gateway.plan_limits import PlanLimits
 from gateway.rate_limits import RateLimiter
+from gateway.stream_slots import StreamSlots
+from gateway.vault import Vault
+from gateway.widgets import Widgets
+
+
+def make_parts(rt: Runtime) -> Parts:
+    """The gateway's parts; ValueError when a setting is missing or malformed."""
+    settings: GatewaySettings = rt.settings
+    clients = Clients(rt.clients)
+    vault = Vault.from_settings(settings, rt.keyring)
+    return Parts(
+        settings=settings,
+        db=rt.db,
+        clock=rt.clock,
+        keyring=rt.keyring,
+        clients=clients,
+        passwords=Passwords(),
+        authenticator=Authenticator(rt.db, rt.clock, rt.keyring),
+        limiter=RateLimiter(),
+        plan_limits=PlanLimits(clients, rt.keyring),
+        widgets=Widgets(rt.db, vault),
+        slots=StreamSlots(settings.max_streams),
+    )
 
 
 async def build(rt: Runtime) -> None:
     """Makes the parts and serves the app on `http_bind`."""
     settings: GatewaySettings = rt.settings
-    parts = Parts(
-        settings=settings,
-        db=rt.db,
-        clock=rt.clock,
-        keyring=rt.keyring,
-        clients=Clients(rt.clients),
-        passwords=Passwords(),
-        authenticator=Authenticator(rt.db, rt.clock, rt.keyring),
-        limiter=RateLimiter(),
-    )
+    parts = make_parts(rt)
     rt.serve_http(
         create_served_app(parts),
         settings.http_bind,

@@ -16,7 +16,10 @@ from gateway.auth.passwords import Passwords
 from gateway.auth.principal import Principal
 from gateway.clients import Clients
 from gateway.config import GatewaySettings
+from gateway.plan_limits import PlanLimits
 from gateway.rate_limits import RateLimiter
+from gateway.stream_slots import StreamSlots
+from gateway.widgets import Widgets
 
 STATE_KEY = "parts"
 
@@ -50,6 +53,9 @@ class Parts:
     passwords: Passwords
     authenticator: Authenticator
     limiter: RateLimiter
+    plan_limits: PlanLimits
+    widgets: Widgets
+    slots: StreamSlots
 
 
 def parts_of(request: Request) -> Parts:

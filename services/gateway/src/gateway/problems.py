@@ -13,6 +13,7 @@ from fleetkit.logging import get_logger
 from litestar import Request, Response
 from litestar.exceptions import (
     HTTPException,
+    InternalServerException,
     MethodNotAllowedException,
     NotFoundException,
     ValidationException,
@@ -23,6 +24,8 @@ from litestar.types import ExceptionHandlersMap
 from gateway.rate_limits import TooManyRequests
 
 MEDIA_TYPE = "application/problem+json"
+# Set in the scope: the page that asked may not read the answer either.
+ORIGIN_REFUSED = "origin_refused"
 _TYPE = "urn:fleetdesk:problem:"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _STATUS_OF: dict[type[FleetError], int] = {
@@ -39,6 +42,7 @@ _STATUS_OF: dict[type[FleetError], int] = {
 # Where a reason says more than its class does.
 _STATUS_OF_REASON = {
     "BODY_TOO_LARGE": 413,
+    "TOO_LARGE": 413,
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "IDEMPOTENCY_KEY_REUSED": 422,
     "REQUEST_ID_REUSED": 422,
@@ -111,7 +115,10 @@ def problem_of(error: Exception, request: Request[Any, Any, Any] | None = None) 
     if isinstance(error, NotFoundException):
         return Problem(404, "ROUTE_NOT_FOUND", "there is nothing at this address")
     if isinstance(error, RequestEntityTooLarge):
-        return Problem(413, "BODY_TOO_LARGE", "the request's body is larger than it may be here")
+        return _of_large_body(request)
+    if isinstance(error, InternalServerException) and "disconnected" in error.detail:
+        # Said to nobody: the client left while it was still sending.
+        return Problem(400, "BODY_INCOMPLETE", "the body ended early")
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_client_error(error)
     trace_id = context.current().trace_id
@@ -121,6 +128,8 @@ def problem_of(error: Exception, request: Request[Any, Any, Any] | None = None) 
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's handler of every exception; logs once what nobody foresaw."""
     problem = problem_of(error, request)
+    if problem.reason == "ORIGIN_NOT_ALLOWED":
+        request.scope["state"][ORIGIN_REFUSED] = True
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         get_logger().error("request_failed_unexpectedly", exc_info=error)
     return problem.response()
@@ -164,8 +173,15 @@ def _field_name(entry: dict[str, Any]) -> str:
     key = str(entry.get("key") or "")
     if key and key != "data":
         return key.removeprefix("data.")
-    # msgspec names an unknown or missing field in its message only.
-    named = re.search(r"field `([^`]+)`", str(entry.get("message", "")))
+    return named_field(str(entry.get("message", "")))
+
+
+def named_field(message: str) -> str:
+    """The field that msgspec's message is about: "… field `x`", "… - at `$.config.name`"."""
+    at = re.search(r"at `\$\.?([^`]+)`", message)
+    if at:
+        return at[1]
+    named = re.search(r"field `([^`]+)`", message)
     return named[1] if named else "body"
 
 
@@ -180,6 +196,12 @@ def _of_wrong_method(request: Request[Any, Any, Any]) -> Problem:
         allowed.append(method)
     detail = f"{request.method} is not possible here: use {' or '.join(allowed)}"
     return Problem(405, "METHOD_NOT_ALLOWED", detail, headers=(("Allow", ", ".join(allowed)),))
+
+
+def _of_large_body(request: Request[Any, Any, Any] | None) -> Problem:
+    limit = request.route_handler.resolve_request_max_body_size() if request else None
+    allowed = f"at most {limit:,} bytes" if limit else "less"
+    return Problem(413, "BODY_TOO_LARGE", f"the body is too large: send {allowed}")
 
 
 def _of_client_error(error: HTTPException) -> Problem:

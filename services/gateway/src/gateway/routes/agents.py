@@ -1,0 +1,187 @@
+"""Agents: draft, publish, roll back, versions."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fleetdesk.conversation.v1 import agent_service_pb2 as pb
+from fleetkit import context
+from fleetkit.ids import new_id
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, JSONBody, PathParameter
+
+from gateway import audit
+from gateway.access import Access, endpoint
+from gateway.auth.principal import Role
+from gateway.clients import call
+from gateway.parts import GatewayRequest, parts_of
+from gateway.requests import client_ip_of
+from gateway.routes.reading import request_id
+from gateway.shapes.agents import (
+    Agent,
+    AgentList,
+    AgentVersion,
+    AgentVersionList,
+    CreateAgentRequest,
+    PublicAgent,
+    RollbackRequest,
+    UpdateAgentRequest,
+)
+from gateway.shapes.common import IdempotencyKey
+
+_TAGS = ["Agents"]
+_READ = Access(role=Role.VIEWER, scope="agents:read")
+_WRITE = Access(role=Role.ADMIN, scope="agents:write")
+
+
+@endpoint("GET", "/v1/agents", _READ, tags=_TAGS, summary="List agents")
+async def get_agents(request: GatewayRequest) -> AgentList:
+    """All agents of the tenant, oldest first."""
+    found = await call(parts_of(request).clients.agents.ListAgents, pb.ListAgentsRequest())
+    return AgentList([Agent.of(agent) for agent in found.agents])
+
+
+@endpoint("POST", "/v1/agents", _WRITE, status_code=201, tags=_TAGS, summary="Make an agent")
+async def post_agent(
+    request: GatewayRequest,
+    data: JSONBody[CreateAgentRequest],
+    idempotency_key: IdempotencyKey = "",
+) -> Agent:
+    """An agent with a draft, with `publish` also version 1."""
+    parts = parts_of(request)
+    async with request_id(request, idempotency_key, data) as key:
+        # The same key makes the same agent: its id is the key's request_id.
+        await parts.widgets.register(request.user.tenant_id, key)
+        made = await call(
+            parts.clients.agents.CreateAgent,
+            pb.CreateAgentRequest(
+                request_id=str(key),
+                agent_id=str(key),
+                config=data.config.message(),
+                publish=data.publish,
+            ),
+        )
+    await _record(request, "agent.created", key)
+    return Agent.of(made.agent)
+
+
+@endpoint("GET", "/v1/agents/{agent_id:uuid}", _READ, tags=_TAGS, summary="Get an agent")
+async def get_agent(request: GatewayRequest, agent_id: FromPath[UUID]) -> Agent:
+    """An agent with its draft and what is published."""
+    found = await call(
+        parts_of(request).clients.agents.GetAgent, pb.GetAgentRequest(agent_id=str(agent_id))
+    )
+    return Agent.of(found.agent)
+
+
+@endpoint("PUT", "/v1/agents/{agent_id:uuid}", _WRITE, tags=_TAGS, summary="Change the draft")
+async def put_agent(
+    request: GatewayRequest, agent_id: FromPath[UUID], data: JSONBody[UpdateAgentRequest]
+) -> Agent:
+    """Replaces the draft, whole; 412 when it has changed since `revision`."""
+    changed = await call(
+        parts_of(request).clients.agents.UpdateDraft,
+        pb.UpdateDraftRequest(
+            request_id=str(new_id()),
+            agent_id=str(agent_id),
+            config=data.config.message(),
+            revision=data.revision,
+        ),
+    )
+    await _record(request, "agent.changed", agent_id)
+    return Agent.of(changed.agent)
+
+
+@endpoint(
+    "POST",
+    "/v1/agents/{agent_id:uuid}/publish",
+    Access(role=Role.ADMIN, scope="agents:write", body="none"),
+    tags=_TAGS,
+    summary="Publish the draft",
+)
+async def post_publish(
+    request: GatewayRequest, agent_id: FromPath[UUID], idempotency_key: IdempotencyKey = ""
+) -> Agent:
+    """Makes the draft the next version. Conversations keep the version they began with."""
+    async with request_id(request, idempotency_key, None) as key:
+        published = await call(
+            parts_of(request).clients.agents.PublishAgent,
+            pb.PublishAgentRequest(request_id=str(key), agent_id=str(agent_id)),
+        )
+    version = str(published.agent.published_version)
+    await _record(request, "agent.published", agent_id, version=version)
+    return Agent.of(published.agent)
+
+
+@endpoint(
+    "POST",
+    "/v1/agents/{agent_id:uuid}/rollback",
+    _WRITE,
+    tags=_TAGS,
+    summary="Go back to a version",
+)
+async def post_rollback(
+    request: GatewayRequest,
+    agent_id: FromPath[UUID],
+    data: JSONBody[RollbackRequest],
+    idempotency_key: IdempotencyKey = "",
+) -> Agent:
+    """Publishes an earlier version's settings as the next version."""
+    async with request_id(request, idempotency_key, data) as key:
+        published = await call(
+            parts_of(request).clients.agents.RollbackAgent,
+            pb.RollbackAgentRequest(
+                request_id=str(key), agent_id=str(agent_id), version=data.version
+            ),
+        )
+    await _record(request, "agent.rolled_back", agent_id, version=str(data.version))
+    return Agent.of(published.agent)
+
+
+@endpoint("GET", "/v1/agents/{agent_id:uuid}/versions", _READ, tags=_TAGS, summary="List versions")
+async def get_versions(request: GatewayRequest, agent_id: FromPath[UUID]) -> AgentVersionList:
+    """An agent's published versions, newest first."""
+    found = await call(
+        parts_of(request).clients.agents.ListAgentVersions,
+        pb.ListAgentVersionsRequest(agent_id=str(agent_id)),
+    )
+    return AgentVersionList([AgentVersion.of(version) for version in found.versions])
+
+
+@endpoint(
+    "GET",
+    "/v1/agents/{agent_id:uuid}/public",
+    Access(anonymous=True, cross_origin=True, limit="public"),
+    tags=_TAGS,
+    summary="What a visitor may know of an agent",
+)
+async def get_public(
+    request: GatewayRequest,
+    agent_id: Annotated[UUID, PathParameter(description="The agent; it must be published.")],
+) -> PublicAgent:
+    """Name, greeting and suggested questions, for the widget."""
+    parts = parts_of(request)
+    tenant_id = await parts.widgets.tenant_of(agent_id)
+    with context.background(tenant_id), context.deadline_in(_READ.timeout_s):
+        found = await call(
+            parts.clients.agents.GetPublicAgent, pb.GetPublicAgentRequest(agent_id=str(agent_id))
+        )
+    return PublicAgent.of(agent_id, found)
+
+
+async def _record(request: GatewayRequest, action: str, agent_id: UUID, **facts: str) -> None:
+    principal = request.user
+    actor = audit.actor_of(principal, client_ip_of(request.scope))
+    async with parts_of(request).db.tenant(principal.tenant_id) as conn:
+        await audit.record(conn, principal.tenant_id, actor, action, str(agent_id), facts)
+
+
+HANDLERS: list[HTTPRouteHandler] = [
+    get_agents,
+    post_agent,
+    get_agent,
+    put_agent,
+    post_publish,
+    post_rollback,
+    get_versions,
+    get_public,
+]

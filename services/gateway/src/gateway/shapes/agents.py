@@ -1,0 +1,190 @@
+"""Bodies of agents and their widgets."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fleetdesk.conversation.v1 import agent_pb2
+from fleetdesk.conversation.v1.agent_service_pb2 import GetPublicAgentResponse
+from msgspec import Meta, Struct, field
+
+from gateway.shapes.common import label_of, time_of, value_of
+from gateway.store.widgets import WidgetRow
+
+PresetName = Literal["professional", "friendly", "technical", "custom"]
+Name = Annotated[str, Meta(min_length=1, max_length=80)]
+_PRESET = "PRESET_"
+
+
+class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of an agent. Thresholds and temperature are in thousandths; 0 is the default."""
+
+    name: Name
+    preset: PresetName = "friendly"
+    greeting: Annotated[str, Meta(max_length=500)] = ""
+    instructions: Annotated[str, Meta(max_length=8000)] = ""
+    model: Annotated[str, Meta(max_length=200)] = ""
+    max_tokens: Annotated[int, Meta(ge=0, le=4000)] = 0
+    temperature_millis: Annotated[int, Meta(ge=0, le=2000)] = 0
+    prompt_caching: bool = True
+    answer_threshold_millis: Annotated[int, Meta(ge=0, le=1000)] = 0
+    handoff_threshold_millis: Annotated[int, Meta(ge=0, le=1000)] = 0
+    suggested_questions: Annotated[list[str], Meta(max_length=5)] = field(default_factory=list)
+    handoff_phrases: Annotated[list[str], Meta(max_length=50)] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, config: agent_pb2.AgentConfig) -> "AgentConfig":
+        """From the proto."""
+        preset = label_of(agent_pb2.Preset, config.preset, _PRESET)
+        return cls(
+            name=config.name,
+            preset=preset or "custom",  # pyright: ignore[reportArgumentType]
+            greeting=config.greeting,
+            instructions=config.instructions,
+            model=config.model,
+            max_tokens=config.max_tokens,
+            temperature_millis=config.temperature_millis,
+            prompt_caching=config.prompt_caching,
+            answer_threshold_millis=config.answer_threshold_millis,
+            handoff_threshold_millis=config.handoff_threshold_millis,
+            suggested_questions=list(config.suggested_questions),
+            handoff_phrases=list(config.handoff_phrases),
+        )
+
+    def message(self) -> agent_pb2.AgentConfig:
+        """As the proto."""
+        return agent_pb2.AgentConfig(
+            name=self.name,
+            preset=value_of(agent_pb2.Preset, self.preset, _PRESET, "preset"),
+            greeting=self.greeting,
+            instructions=self.instructions,
+            model=self.model,
+            max_tokens=self.max_tokens,
+            temperature_millis=self.temperature_millis,
+            prompt_caching=self.prompt_caching,
+            answer_threshold_millis=self.answer_threshold_millis,
+            handoff_threshold_millis=self.handoff_threshold_millis,
+            suggested_questions=self.suggested_questions,
+            handoff_phrases=self.handoff_phrases,
+        )
+
+
+class Agent(Struct, frozen=True):
+    """An agent. `published` is what visitors get; pass `revision` back to change the draft."""
+
+    agent_id: UUID
+    draft: AgentConfig
+    published: AgentConfig | None
+    published_version: int
+    draft_changed: bool
+    create_time: datetime
+    update_time: datetime
+    revision: int
+
+    @classmethod
+    def of(cls, agent: agent_pb2.Agent) -> "Agent":
+        """From the proto."""
+        published = agent.HasField("published")
+        return cls(
+            agent_id=UUID(agent.agent_id),
+            draft=AgentConfig.of(agent.draft),
+            published=AgentConfig.of(agent.published) if published else None,
+            published_version=agent.published_version,
+            draft_changed=agent.draft_changed,
+            create_time=time_of(agent.create_time),
+            update_time=time_of(agent.update_time),
+            revision=agent.revision,
+        )
+
+
+class AgentList(Struct, frozen=True):
+    """All agents, oldest first."""
+
+    items: list[Agent]
+
+
+class AgentVersion(Struct, frozen=True):
+    """A published version. Never changes."""
+
+    version: int
+    config: AgentConfig
+    create_time: datetime
+    publisher: str
+
+    @classmethod
+    def of(cls, version: agent_pb2.AgentVersion) -> "AgentVersion":
+        """From the proto."""
+        return cls(
+            version=version.version,
+            config=AgentConfig.of(version.config),
+            create_time=time_of(version.create_time),
+            publisher=version.publisher,
+        )
+
+
+class AgentVersionList(Struct, frozen=True):
+    """An agent's versions, newest first."""
+
+    items: list[AgentVersion]
+
+
+class CreateAgentRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """An agent to make, maybe published at once."""
+
+    config: AgentConfig
+    publish: bool = False
+
+
+class UpdateAgentRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The new draft, whole. `revision` is the one it is based on; 0 overwrites any."""
+
+    config: AgentConfig
+    revision: Annotated[int, Meta(ge=0)] = 0
+
+
+class RollbackRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The version whose settings return."""
+
+    version: Annotated[int, Meta(ge=1)]
+
+
+class PublicAgent(Struct, frozen=True):
+    """What a visitor may know of an agent."""
+
+    agent_id: UUID
+    name: str
+    greeting: str
+    suggested_questions: list[str]
+
+    @classmethod
+    def of(cls, agent_id: UUID, agent: GetPublicAgentResponse) -> "PublicAgent":
+        """From the proto."""
+        return cls(agent_id, agent.name, agent.greeting, list(agent.suggested_questions))
+
+
+class Widget(Struct, frozen=True):
+    """Where an agent's widget may stand beside our own pages, and whether it has a secret."""
+
+    agent_id: UUID
+    allowed_origins: list[str]
+    has_identity_secret: bool
+    update_time: datetime
+
+    @classmethod
+    def of(cls, row: WidgetRow) -> "Widget":
+        """From the row."""
+        return cls(
+            row.agent_id, row.allowed_origins, row.identity_secret is not None, row.update_time
+        )
+
+
+class UpdateWidgetRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Origins such as https://shop.example.com."""
+
+    allowed_origins: Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(max_length=50)]
+
+
+class IdentitySecret(Struct, frozen=True):
+    """The secret that proves visitors, shown this once."""
+
+    identity_secret: str

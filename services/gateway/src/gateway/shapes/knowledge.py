@@ -1,0 +1,232 @@
+"""Bodies of knowledge: sources, documents, search."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fleetdesk.retrieval.v1 import document_pb2, retrieval_service_pb2
+from msgspec import Meta, Struct
+
+from gateway.shapes.common import label_of, time_of, value_of
+
+_STATUS = "DOCUMENT_STATUS_"
+_PENDING = ("queued", "parsing", "embedding")
+MAX_BATCH = 100
+
+
+class Source(Struct, frozen=True):
+    """A thing given as knowledge. `error` says what to do when `status` is `failed`."""
+
+    source_id: str
+    document_id: str
+    type: str | None
+    external_id: str
+    title: str
+    url: str
+    file_name: str
+    media_type: str
+    byte_count: int
+    status: str | None
+    error: str
+    error_reason: str
+    chunk_count: int
+    create_time: datetime
+    update_time: datetime
+
+    @classmethod
+    def of(cls, source: document_pb2.Source) -> "Source":
+        """From the proto."""
+        return cls(
+            source_id=source.source_id,
+            document_id=source.document_id,
+            type=label_of(document_pb2.SourceType, source.type, "SOURCE_TYPE_"),
+            external_id=source.external_id,
+            title=source.title,
+            url=source.url,
+            file_name=source.file_name,
+            media_type=source.media_type,
+            byte_count=source.byte_count,
+            status=label_of(document_pb2.DocumentStatus, source.status, _STATUS),
+            error=source.error,
+            error_reason=source.error_reason,
+            chunk_count=source.chunk_count,
+            create_time=time_of(source.create_time),
+            update_time=time_of(source.update_time),
+        )
+
+
+class SourceList(Struct, frozen=True):
+    """Sources, newest first; `counts` says how many there are in each state, filtered or not."""
+
+    items: list[Source]
+    next_page_token: str
+    counts: dict[str, int]
+
+    @classmethod
+    def of(cls, found: retrieval_service_pb2.ListSourcesResponse) -> "SourceList":
+        """From the proto."""
+        counts = {
+            label_of(document_pb2.DocumentStatus, entry.status, _STATUS) or "": entry.count
+            for entry in found.counts
+        }
+        items = [Source.of(source) for source in found.sources]
+        return cls(items, found.next_page_token, counts)
+
+
+class SourceRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Knowledge given as JSON. Only `text` exists so far; files come as multipart forms."""
+
+    type: str
+    text: str = ""
+    title: Annotated[str, Meta(max_length=512)] = ""
+    url: Annotated[str, Meta(max_length=2048)] = ""
+    external_id: Annotated[str, Meta(max_length=512)] = ""
+
+
+class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """1–100 sources."""
+
+    sources: Annotated[list[SourceRequest], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class BatchItem(Struct, frozen=True, omit_defaults=True):
+    """What became of one source of a batch: taken, or refused with field and remedy."""
+
+    source: Source | None = None
+    error: str | None = None
+    error_reason: str | None = None
+    error_field: str | None = None
+
+
+class BatchResponse(Struct, frozen=True):
+    """What became of each source, in the order given."""
+
+    items: list[BatchItem]
+
+
+class Document(Struct, frozen=True, omit_defaults=True):
+    """The text of a source; lists leave `text` out."""
+
+    document_id: str
+    source_id: str
+    external_id: str
+    title: str
+    url: str
+    media_type: str
+    status: str | None
+    error: str
+    chunk_count: int
+    update_time: datetime
+    text: str | None = None
+
+    @classmethod
+    def of(cls, document: document_pb2.Document, *, with_text: bool) -> "Document":
+        """From the proto."""
+        return cls(
+            document_id=document.document_id,
+            source_id=document.source_id,
+            external_id=document.external_id,
+            title=document.title,
+            url=document.url,
+            media_type=document.media_type,
+            status=label_of(document_pb2.DocumentStatus, document.status, _STATUS),
+            error=document.error,
+            chunk_count=document.chunk_count,
+            update_time=time_of(document.update_time),
+            text=document.text if with_text else None,
+        )
+
+
+class DocumentList(Struct, frozen=True):
+    """Documents, newest first."""
+
+    items: list[Document]
+    next_page_token: str
+
+
+class SearchRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A query. `explain` shows each stage's scores; `rerank` asks for a reranker, if there is."""
+
+    query: str
+    top_k: Annotated[int, Meta(ge=1, le=50)] = 5
+    explain: bool = False
+    rerank: bool = True
+
+
+class Scores(Struct, frozen=True):
+    """Scores of the stages; null where a stage did not find the chunk, or does not exist."""
+
+    dense: float | None
+    bm25: float | None
+    keyword: float | None
+    fused: float | None
+    rerank: float | None
+    dense_rank: int | None
+    bm25_rank: int | None
+
+    @classmethod
+    def of(cls, scores: document_pb2.Scores) -> "Scores":
+        """From the proto."""
+        return cls(
+            dense=scores.dense if scores.HasField("dense") else None,
+            bm25=scores.bm25 if scores.HasField("bm25") else None,
+            keyword=None,
+            fused=scores.fused if scores.HasField("fused") else None,
+            rerank=None,
+            dense_rank=scores.dense_rank if scores.HasField("dense_rank") else None,
+            bm25_rank=scores.bm25_rank if scores.HasField("bm25_rank") else None,
+        )
+
+
+class SearchResult(Struct, frozen=True):
+    """A passage. `start` and `end` count Unicode code points of the document's text."""
+
+    document_id: str
+    source_id: str
+    external_id: str
+    chunk_id: str
+    title: str
+    url: str
+    heading_path: list[str]
+    text: str
+    start: int
+    end: int
+    score: float
+    scores: Scores | None
+
+    @classmethod
+    def of(cls, result: document_pb2.SearchResult) -> "SearchResult":
+        """From the proto."""
+        return cls(
+            document_id=result.document_id,
+            source_id=result.source_id,
+            external_id=result.external_id,
+            chunk_id=result.chunk_id,
+            title=result.title,
+            url=result.url,
+            heading_path=list(result.heading_path),
+            text=result.text,
+            start=result.start,
+            end=result.end,
+            score=result.score,
+            scores=Scores.of(result.scores) if result.HasField("scores") else None,
+        )
+
+
+class SearchResponse(Struct, frozen=True):
+    """Passages, best first. `relevance` is the probability that they answer the query."""
+
+    results: list[SearchResult]
+    relevance: float
+    reranked: bool
+    knowledge_version: int
+
+
+StatusFilter = Literal["pending", "queued", "parsing", "embedding", "ready", "failed"]
+
+
+def statuses_of(label: StatusFilter | None) -> list[Any]:
+    """The states that a filter means; `pending` is any before ready or failed."""
+    if label is None:
+        return []
+    labels = _PENDING if label == "pending" else (label,)
+    return [value_of(document_pb2.DocumentStatus, one, _STATUS, "status") for one in labels]
