@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -20,7 +21,6 @@ _COMPANY = "Fleetdesk Demo"
 _TIMEOUT_S = 30.0
 _INGEST_PATIENCE_S = 120.0
 _POLL_S = 0.2
-_SKIPPED = {".venv", ".uv", ".data", "node_modules", ".git"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,11 @@ async def ensure_demo(url: str, data: DataDir) -> Demo:
 
 
 def readmes(root: Path) -> Iterator[Path]:
-    """The README files of the repository, those of installed packages left out."""
-    for path in sorted(root.rglob("README.md")):
-        if not _SKIPPED.intersection(path.relative_to(root).parts):
-            yield path
+    """The README files of the repository, not those of what is installed or kept in it."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if name[0] != "." and name != "node_modules")
+        if "README.md" in files:
+            yield Path(folder, "README.md")
 
 
 async def _known(client: httpx.AsyncClient, data: DataDir) -> Demo | None:

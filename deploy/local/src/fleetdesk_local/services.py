@@ -55,6 +55,7 @@ def program(
         "FLEETDESK_PORT_FILE": str(port_file(data, service)),
         "FLEETDESK_BLOB_URL": (data.blobs / package).as_uri(),
         "FLEETDESK_CLOCK_FILE": str(data.clock_file),
+        "FLEETDESK_MODEL_CACHE_DIR": str(data.path / "models"),
         "FLEETDESK_DEFAULT_PLAN": "development",
         **_addresses(assigned),
     }

@@ -24,6 +24,8 @@ TOP_K = 5
 _ENTITLEMENT_TIMEOUT_S = 2.0
 _MEMORY_TIMEOUT_S = 2.0
 _SEARCH_TIMEOUT_S = 15.0
+# Some 4 s: as long as a restart of retrieval takes, which no visitor should notice.
+_SEARCH_ATTEMPTS = 8
 _HISTORY_WITHOUT_MEMORY = 10
 _AUTHORS = {
     "visitor": memory_pb.AUTHOR_VISITOR,
@@ -90,7 +92,8 @@ async def _search(
     request = retrieval_pb.SearchRequest(query=question, top_k=TOP_K, explain=True)
     try:
         return await retry_idempotent(
-            lambda: neighbours.retrieval.Search(request, timeout=_SEARCH_TIMEOUT_S)
+            lambda: neighbours.retrieval.Search(request, timeout=_SEARCH_TIMEOUT_S),
+            attempts=_SEARCH_ATTEMPTS,
         )
     except FleetError as error:
         return error
