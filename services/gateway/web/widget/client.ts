@@ -47,9 +47,9 @@ export class Client {
     this.tickets.set({ conversation_id: ticket.conversation_id, visitor_token: ticket.visitor_token });
   }
 
-  async load(): Promise<{ status: string; messages: StoredMessage[] }> {
-    const body = await this.json(this.path(""));
-    return { status: body.conversation?.status ?? body.status ?? "open", messages: body.messages ?? [] };
+  async load(): Promise<{ status: string; messages: StoredMessage[]; position: number }> {
+    const { conversation, messages, position } = await this.json(this.path(""));
+    return { status: conversation?.status ?? "open", messages: messages ?? [], position: position ?? 0 };
   }
 
   /** Sends a question; the events of its answer. With a `key` sent before, joins that answer. */
@@ -58,10 +58,10 @@ export class Client {
     return this.stream("/messages", { method: "POST", body: JSON.stringify({ text }), headers, signal });
   }
 
-  /** The events after `lastEventId`, then those to come. */
-  events(lastEventId: string, signal: AbortSignal): AsyncGenerator<ServerEvent> {
-    const headers: Record<string, string> = lastEventId ? { "Last-Event-ID": lastEventId } : {};
-    return this.stream("/events", { headers, signal });
+  /** The events after an event's id, or after a position, then those to come. */
+  events(after: string, signal: AbortSignal): AsyncGenerator<ServerEvent> {
+    if (!after.includes(":")) return this.stream(`/events?after=${after}`, { signal });
+    return this.stream("/events", { headers: { "Last-Event-ID": after }, signal });
   }
 
   async act(action: "cancel" | "handoff"): Promise<void> {

@@ -39,6 +39,7 @@ class Widget {
     this.shadow.append(this.root);
     document.body.append(host);
     this.followKeyboard();
+    document.addEventListener("visibilitychange", guarded(() => this.panel.shown()));
   }
 
   private newPanel(): Panel {
@@ -59,11 +60,12 @@ class Widget {
       const back = this.opener instanceof HTMLElement && this.opener.tagName.toLowerCase() !== TAG ? this.opener : this.bubble;
       (back === document.body ? this.bubble : back).focus();
     }
-    this.panel.shown(open);
+    this.panel.shown();
   }
 
   private startOver(): void {
-    this.panel.shown(false);
+    this.panel.element.hidden = true;
+    this.panel.shown();
     this.panel.element.remove();
     this.client.forget();
     this.panel = this.newPanel();

@@ -29,6 +29,7 @@ export class Panel implements View {
   private sourceOpener: HTMLElement | null = null;
   private retry: (() => unknown) | null = null;
   private started = false;
+  private ready = false;
 
   constructor(
     private readonly client: Client,
@@ -81,14 +82,14 @@ export class Panel implements View {
       this.started = false;
       this.complain(error, () => this.begin());
     }
+    this.ready = this.started;
     this.listen();
   }
 
-  /** The panel was shown or put away. */
-  shown(isShown: boolean): void {
-    if (isShown) this.listen();
-    else this.session.unwatch();
-    if (isShown) this.bottom();
+  /** The panel was shown or put away, the page came to the front or left it. */
+  shown(): void {
+    this.listen();
+    if (!this.element.hidden) this.bottom();
   }
 
   focus(): void {
@@ -139,7 +140,9 @@ export class Panel implements View {
       rate: guarded((rated: Entry, rating: number) => this.session.rate(rated, rating)),
     });
     this.views.set(entry, view);
-    this.log.append(view.element);
+    const { entries } = this.session;
+    const next = entries.slice(entries.indexOf(entry) + 1).map((later) => this.views.get(later)?.element);
+    this.log.insertBefore(view.element, next.find((element) => element) ?? null);
     this.intro.querySelector(".asks")?.remove();
     this.restart.hidden = false;
   }
@@ -162,11 +165,11 @@ export class Panel implements View {
     this.intro.append(list);
   }
 
-  /** While a person is asked for or answering, their replies come by a stream of their own. */
+  /** While the chat is looked at, what persons write comes by a stream of its own. */
   private listen(): void {
-    const wanted = !this.element.hidden && !this.session.answering && this.person.disabled;
-    if (wanted) guarded(() => this.session.watch())();
-    else if (this.session.answering) this.session.unwatch();
+    const isSeen = !this.element.hidden && document.visibilityState === "visible";
+    if (isSeen && this.ready && !this.session.answering) guarded(() => this.session.watch())();
+    else this.session.unwatch();
   }
 
   private typed(event: KeyboardEvent): void {

@@ -55,10 +55,7 @@ export class Session {
   async restore(): Promise<void> {
     if (!this.client.known) return;
     try {
-      const { status, messages } = await this.client.load();
-      this.status = status;
-      for (const message of messages) this.restoreMessage(message);
-      this.view.state(this);
+      await this.sync();
       const open = this.entries.find((entry) => entry.status === "answering");
       if (open) await this.follow(open);
     } catch (error) {
@@ -168,27 +165,85 @@ export class Session {
           answer = messageOf(event);
           this.sent(question);
         }
-        const isMine = event.event === "message.posted" && question.id === messageOf(event);
-        return isMine ? this.status === "taken_over" : this.ends(event, answer);
+        return this.ends(event, answer);
       },
+      // While a person answers, the agent is silent: the stream ends with the question itself.
+      async () => question.id !== "" && !answer && (await this.isTakenOver()),
     );
+    // An answer given long ago, joined by its key, comes as its end alone.
+    if (this.byId.get(answer)?.text === "") await this.sync();
+  }
+
+  private async isTakenOver(): Promise<boolean> {
+    await this.sync();
+    return this.status === "taken_over";
   }
 
   private follow(entry: Entry): Promise<void> {
     this.set(true);
-    const from = this.seen.has(entry.id) ? `${entry.id}:${this.seen.get(entry.id)}` : `${entry.id}:0`;
-    if (from.endsWith(":0")) entry.text = "";
-    this.lastEventId = from;
+    if (!this.seen.has(entry.id)) {
+      // Its first event, which says that it began, is known; its text is told from the beginning.
+      this.seen.set(entry.id, 1);
+      entry.text = "";
+    }
+    this.lastEventId = `${entry.id}:${this.seen.get(entry.id)}`;
     return this.persist(
       (signal) => this.client.events(this.lastEventId, signal),
       (event) => this.ends(event, entry.id),
-    ).finally(() => this.set(false));
+    )
+      .catch((error: unknown) => this.settle(error))
+      .finally(() => this.set(false));
   }
 
-  /** Reads streams, a new one after each that broke, until an event ends the matter. */
+  /** Events are kept for some days only: of an older answer the message itself is read. */
+  private async settle(error: unknown): Promise<void> {
+    if (!(error instanceof Refused) || error.status !== 409) throw error;
+    await this.sync();
+  }
+
+  /** Brings what was said up to what the gateway has. */
+  private async sync(): Promise<void> {
+    const { status, messages, position } = await this.client.load();
+    this.status = status;
+    this.lastEventId ||= String(position);
+    let before = 0;
+    for (const message of messages) before = this.merge(message, before) + 1;
+    this.view.state(this);
+  }
+
+  /** Takes in a whole message; returns its place. One that is new goes to place `at`. */
+  private merge(message: StoredMessage, at: number): number {
+    const entry = this.byId.get(message.message_id) ?? this.unnamed(message) ?? this.insert(message, at);
+    if (!entry.id) this.name(entry, message.message_id);
+    if (message.status !== "answering" || !entry.text) entry.text = message.text;
+    entry.status = message.status;
+    entry.outcome = message.outcome ?? "";
+    entry.reason = message.handoff_reason ?? "";
+    entry.citations = message.citations ?? [];
+    entry.rating = message.rating ?? 0;
+    this.view.show(entry);
+    return this.entries.indexOf(entry);
+  }
+
+  /** The entry of a message whose id has not been told yet. */
+  private unnamed(message: StoredMessage): Entry | undefined {
+    return this.entries.find((entry) => !entry.id && entry.role === message.role && entry.text === message.text);
+  }
+
+  private insert(message: StoredMessage, at: number): Entry {
+    const entry = made(message);
+    this.entries.splice(at, 0, entry);
+    return entry;
+  }
+
+  /**
+   * Reads streams, a new one after each that broke, until an event ends the matter, or until
+   * one ended by itself and `isOver`.
+   */
   private async persist(
     open: (signal: AbortSignal) => AsyncGenerator<ServerEvent>,
     isLast: (event: ServerEvent) => boolean,
+    isOver: () => Promise<boolean> = async () => false,
   ): Promise<void> {
     for (let tries = 0; ; tries += 1) {
       const abort = new AbortController();
@@ -199,6 +254,7 @@ export class Session {
           this.line(true);
           if (isLast(event)) return;
         }
+        if (await isOver()) return;
       } catch (error) {
         if (error instanceof Refused && !mayPass(error)) throw error;
         if (error instanceof Refused && tries >= 2) throw error;
@@ -240,11 +296,13 @@ export class Session {
 
   private apply(event: ServerEvent): void {
     const { event: kind, data } = event;
-    if (kind === "conversation.status") {
+    if (kind === "status") {
       this.status = data.status ?? this.status;
       this.view.state(this);
     } else if (kind === "message.posted") {
-      this.posted({ ...data, message_id: messageOf(event) });
+      this.posted(data.message);
+    } else if (kind === "error" && !messageOf(event)) {
+      throw new Refused(data.status ?? 500, data, 0); // Not the answer failed, but the stream.
     } else if (messageOf(event)) {
       const entry = this.answer(messageOf(event));
       if (entry.status === "answering") this.written(entry, kind, data);
@@ -271,39 +329,18 @@ export class Session {
     this.view.show(entry);
   }
 
-  private posted(data: StoredMessage): void {
-    if (this.byId.has(data.message_id)) return;
-    const unnamed = this.entries.find((entry) => !entry.id && entry.role === data.role && entry.text === data.text);
-    if (unnamed) {
-      this.name(unnamed, data.message_id);
-      this.sent(unnamed);
-      return;
-    }
-    const entry = this.add({ role: data.role, text: data.text, status: "completed" }, data.message_id);
-    if (data.role !== "visitor") this.view.heard(entry, `${data.text}\n`);
+  private posted(message: StoredMessage | undefined): void {
+    if (!message || this.byId.has(message.message_id)) return;
+    this.merge(message, this.entries.length);
+    if (message.role !== "visitor") this.view.heard(this.byId.get(message.message_id)!, `${message.text}\n`);
   }
 
   private answer(id: string): Entry {
     return this.byId.get(id) ?? this.add({ role: "agent", text: "", status: "answering" }, id);
   }
 
-  private restoreMessage(message: StoredMessage): void {
-    this.add(
-      {
-        role: message.role,
-        text: message.text,
-        status: message.status,
-        outcome: message.outcome ?? "",
-        reason: message.handoff_reason ?? "",
-        citations: message.citations ?? [],
-        rating: message.rating ?? 0,
-      },
-      message.message_id,
-    );
-  }
-
-  private add(given: Partial<Entry> & Pick<Entry, "role" | "text" | "status">, id = ""): Entry {
-    const entry: Entry = { id: "", outcome: "", reason: "", citations: [], rating: 0, ...given };
+  private add(given: Pick<Entry, "role" | "text" | "status">, id = ""): Entry {
+    const entry = made(given);
     this.entries.push(entry);
     if (id) this.name(entry, id);
     this.view.show(entry);
@@ -343,6 +380,11 @@ export class Session {
     this.reconnecting = !isUp;
     this.view.state(this);
   }
+}
+
+function made(given: Pick<Entry, "role" | "text" | "status">): Entry {
+  const { role, text, status } = given;
+  return { id: "", role, text, status, outcome: "", reason: "", citations: [], rating: 0 };
 }
 
 /** Message and number of an event: its id is "<message_id>:<n>". */

@@ -1,0 +1,61 @@
+"""Headless Chromium for tests, and the assets that pages need."""
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, async_playwright
+
+ROOT = Path(__file__).parents[2]
+WEB = ROOT / "services/gateway/web"
+STATIC = ROOT / "services/gateway/src/gateway/static"
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def chromium_path() -> str:
+    """The browser of this machine; the test fails with what to do when there is none."""
+    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail("no Chromium on this machine: install Debian's package `chromium`", False)
+    return found
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """A headless browser that talks to this machine only."""
+    arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium_path(), args=arguments)
+        yield browser
+        await browser.close()
+
+
+def built_assets() -> Path:
+    """The folder of built assets; builds them where `make setup` did not."""
+    if not (STATIC / "manifest.json").is_file():
+        npm = shutil.which("npm", path=f"{ROOT / '.venv/bin'}:/usr/local/bin:/usr/bin:/bin")
+        assert npm, "npm is missing: run `make setup`"
+        subprocess.run([npm, "ci"], cwd=WEB, check=True)
+        subprocess.run([npm, "run", "build"], cwd=WEB, check=True)
+    return STATIC
+
+
+async def axe_violations(page: Page) -> list[str]:
+    """What axe finds wrong with a page at any level, target sizes included; one line each.
+
+    Waits until animations are over: half-faded text has half its contrast. axe is run through
+    the debugger, which no Content Security Policy keeps out.
+    """
+    await page.evaluate(
+        "Promise.all(document.getAnimations().map(each => each.finished.catch(() => {})))"
+    )
+    found = await Axe().run(page, options={"rules": {"target-size": {"enabled": True}}})
+    return [
+        f"{violation['id']}: {violation['help']}: {node['html'][:200]}"
+        for violation in found.response["violations"]
+        for node in violation["nodes"]
+    ]
