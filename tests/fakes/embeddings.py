@@ -1,6 +1,6 @@
-"""A stand-in for llm-gateway's Embed: vectors that are alike where texts share words.
+"""A stand-in for the embedding model, at llm-gateway's Embed: alike where texts share words.
 
-It speaks gRPC on a real socket and checks no token; what it was asked is in `texts` and
+The real model would be loaded anew for every test. It speaks gRPC on a real socket and checks no token; what it was asked is in `texts` and
 `attributions`. `down` makes it answer UNAVAILABLE, `delay_s` makes it slow.
 """
 
@@ -14,18 +14,15 @@ from typing import Any
 import grpc
 import numpy as np
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
-from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import (
-    LlmGatewayServiceServicer,
-    add_LlmGatewayServiceServicer_to_server,
-)
 from fleetkit.context import Attribution
 from fleetkit.rpc import metadata as md
 
 DIMENSIONS = 384
 MODEL = "local/fake@1"
+_SERVICE = "fleetdesk.llm_gateway.v1.LlmGatewayService"
 
 
-class FakeEmbeddings(LlmGatewayServiceServicer):
+class FakeEmbeddings:
     """See the module."""
 
     def __init__(self) -> None:
@@ -52,7 +49,14 @@ async def serve_embeddings() -> AsyncIterator[FakeEmbeddings]:
     """A served one; `address` is its gRPC target."""
     fake = FakeEmbeddings()
     server = grpc.aio.server()
-    add_LlmGatewayServiceServicer_to_server(fake, server)
+    embed = grpc.unary_unary_rpc_method_handler(
+        fake.Embed,
+        request_deserializer=pb.EmbedRequest.FromString,
+        response_serializer=pb.EmbedResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(_SERVICE, {"Embed": embed}),)
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     fake.address = f"127.0.0.1:{port}"
     await server.start()

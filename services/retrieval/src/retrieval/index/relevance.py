@@ -6,11 +6,11 @@ right topic that the passages leave open looks much like one that they answer.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from retrieval.index.bm25 import K1, idf
 from retrieval.index.ranking import QueryFacts, Ranked
-from retrieval.index.weights import RelevanceWeights
+from retrieval.index.weights import LogisticModel, RelevanceWeights
 
 _TOP = 5
 _MARGIN_RANK = 10
@@ -26,6 +26,11 @@ def probability(ranked: Sequence[Ranked], facts: QueryFacts, weights: RelevanceW
         return 0.0
     found = signals(ranked, facts)
     model = weights.with_vector if "best_cosine" in found else weights.without_vector
+    return from_signals(found, model)
+
+
+def from_signals(found: Mapping[str, float], model: LogisticModel) -> float:
+    """The probability that a model gives to signals."""
     logit = model.bias + math.fsum(
         weight * found[name] for name, weight in model.coefficients.items()
     )

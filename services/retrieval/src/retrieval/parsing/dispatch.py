@@ -1,9 +1,9 @@
-"""Bytes to a parsed document, whatever they are."""
+"""Bytes to a parsed document, whatever they are. Parsers are loaded when first needed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from retrieval.parsing import html, markdown, pdf, sniff, text
+from retrieval.parsing import sniff
 from retrieval.parsing.document import ParsedDocument
 
 
@@ -22,10 +22,18 @@ def parse(
     found = sniff.sniff(content)
     match found.media_type:
         case sniff.PDF:
+            from retrieval.parsing import pdf
+
             return pdf.parse(content, limits.max_chars, limits.max_pages, progress)
         case sniff.HTML:
+            from retrieval.parsing import html
+
             return html.parse(found.text, limits.max_chars)
         case sniff.MARKDOWN:
+            from retrieval.parsing import markdown
+
             return markdown.parse(found.text, limits.max_chars)
         case _:
+            from retrieval.parsing import text
+
             return text.parse(found.text, limits.max_chars)

@@ -1,0 +1,1 @@
+"""How well search finds, measured on labelled sets that are not part of this repository."""

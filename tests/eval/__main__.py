@@ -1,0 +1,137 @@
+"""`make eval`: prints how well search finds, and how well it knows that it has not found."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from retrieval.index import ranking, relevance
+from retrieval.index.weights import Weights, load_weights
+
+from .fitting import RankedQuery
+from .metrics import MEASURES, auroc, interval
+from .relevance_data import ANSWERED, NOT_ANSWERED, Example
+from .workbench import Workbench, open_workbench, parser, short, table
+
+METHODS = ("bm25", "dense", "fused")
+_THRESHOLDS = (0.5, 0.3)
+
+
+def main() -> None:
+    """Prints the tables; writes them as JSON where told to."""
+    arguments = parser("Measures search and relevance on labelled sets.")
+    arguments.add_argument("--json", type=Path, help="also write the figures there")
+    options = arguments.parse_args()
+    bench = open_workbench(options)
+    if not bench.sets:
+        print(f"no labelled set under {options.data}: nothing was measured")
+        return
+    weights = load_weights()
+    print(f"model {bench.cache.model}, weights {weights.version}\n")
+    figures = {"ranking": rankings(bench, weights, options.queries)}
+    figures["relevance"] = judged(bench, weights)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+def rankings(bench: Workbench, weights: Weights, limit: int) -> dict[str, Any]:
+    """Each method's measures on each set, with 95 % intervals, and averaged over the sets."""
+    figures: dict[str, Any] = {}
+    rows: list[list[str]] = []
+    for evaluated in bench.sets:
+        queries = bench.ranked_queries(evaluated, limit)
+        for method in METHODS:
+            found = measure(queries, method, weights)
+            figures[f"{evaluated.name}/{method}"] = found
+            cells = [f"{m:.3f} [{low:.3f}, {high:.3f}]" for m, low, high in found.values()]
+            rows.append([short(evaluated.name), f"{len(queries)}", method, *cells])
+    for method in METHODS:
+        means = [
+            sum(figures[f"{e.name}/{method}"][name][0] for e in bench.sets) / len(bench.sets)
+            for name in MEASURES
+        ]
+        rows.append(["average of sets", "", method, *(f"{mean:.3f}".ljust(20) for mean in means)])
+    print(table(["set", "questions", "method", *MEASURES], rows), end="\n\n")
+    return figures
+
+
+def measure(
+    queries: list[RankedQuery], method: str, weights: Weights
+) -> dict[str, tuple[float, float, float]]:
+    """Mean and 95 % interval of each measure."""
+    values: dict[str, list[float]] = {name: [] for name in MEASURES}
+    for query in queries:
+        documents = ordered(query, method, weights)
+        for name, function in MEASURES.items():
+            values[name].append(function(documents, query.grades))
+    return {name: (sum(v) / len(v), *interval(v)) for name, v in values.items()}
+
+
+def ordered(query: RankedQuery, method: str, weights: Weights) -> list[str]:
+    """The documents in a method's order, each at its best passage's place."""
+    of = {c.chunk_no: d for c, d in zip(query.candidates, query.documents, strict=True)}
+    match method:
+        case "bm25":
+            key = lambda r: (-r.candidate.bm25, r.candidate.chunk_no)  # noqa: E731
+        case "dense":
+            key = lambda r: (-(r.candidate.cosine or 0.0), r.candidate.chunk_no)  # noqa: E731
+        case _:
+            key = lambda r: (-r.fused, r.candidate.chunk_no)  # noqa: E731
+    ranked = sorted(ranking.rank(query.candidates, weights.fusion), key=key)
+    if method == "bm25":
+        ranked = [item for item in ranked if item.candidate.bm25 > 0]
+    return list(dict.fromkeys(of[item.candidate.chunk_no] for item in ranked))
+
+
+def judged(bench: Workbench, weights: Weights) -> dict[str, Any]:
+    """AUROC of relevance by kind of question, and what the thresholds do."""
+    examples = list(bench.examples(weights.fusion).examples())
+    figures: dict[str, Any] = {}
+    for label, vectors in (("with vectors", True), ("words alone", False)):
+        scored = [(e, probability(e, weights, vectors=vectors)) for e in examples]
+        print(f"relevance, {label}: AUROC against the answered questions of the same size")
+        figures[label] = print_relevance(scored)
+    return figures
+
+
+def probability(example: Example, weights: Weights, *, vectors: bool) -> float:
+    """Relevance of an example, as the service computes it."""
+    found = example.signals if vectors else example.word_signals
+    model = weights.relevance.with_vector if vectors else weights.relevance.without_vector
+    return relevance.from_signals(found, model) if found else 0.0
+
+
+def print_relevance(scored: list[tuple[Example, float]]) -> dict[str, Any]:
+    """A row for each set: AUROC by kind, and shares on the right side of the thresholds."""
+    rows: list[list[str]] = []
+    figures: dict[str, Any] = {}
+    for name in dict.fromkeys(e.set_name for e, _ in scored):
+        by_kind: dict[str, list[float]] = {}
+        for example, value in scored:
+            if example.set_name == name:
+                by_kind.setdefault(example.kind, []).append(value)
+        found = relevance_figures(by_kind)
+        figures[name] = found
+        rows.append([short(name), *(f"{v:.3f}" if v is not None else "" for v in found.values())])
+    print(table(["set", *next(iter(figures.values()))], rows), end="\n\n")
+    return figures
+
+
+def relevance_figures(by_kind: dict[str, list[float]]) -> dict[str, float | None]:
+    """AUROC of each kind without an answer; shares of answered and off-topic questions."""
+    found: dict[str, float | None] = {}
+    for kind in NOT_ANSWERED:
+        against = by_kind[ANSWERED[1] if kind.startswith("small") else ANSWERED[0]]
+        found[kind] = auroc(against, by_kind[kind]) if kind in by_kind else None
+    for threshold in _THRESHOLDS:
+        answered = by_kind[ANSWERED[0]]
+        found[f"answered>={threshold}"] = sum(v >= threshold for v in answered) / len(answered)
+    strangers = by_kind.get("off_topic", [])
+    for threshold in _THRESHOLDS:
+        below = sum(v < threshold for v in strangers)
+        found[f"off_topic<{threshold}"] = below / len(strangers) if strangers else None
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Fits `weights.json` of retrieval: `python -m tests.eval.fit_ranking --write`.
+
+Prints first what each set gets from weights fitted on the other sets alone, which is the figure
+to believe.
+"""
+
+import json
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from retrieval.index.weights import FusionWeights, LogisticModel, RelevanceWeights, Weights
+
+from .__main__ import measure, print_relevance, probability
+from .fitting import RankedQuery, fit_fusion, fit_relevance
+from .metrics import MEASURES
+from .relevance_data import Example
+from .workbench import Workbench, open_workbench, parser, short, table
+
+_EVEN = FusionWeights((1.0, 0.0), (1.0, 0.0))
+_NONE = LogisticModel({}, 0.0)
+_WITH_VECTOR = (
+    "best_cosine", "top_cosine", "cosine_margin", "top_coverage", "best_coverage", "known_terms",
+    "log_terms",
+)  # fmt: skip
+_WITHOUT_VECTOR = (
+    "top_coverage", "best_coverage", "known_terms", "log_terms", "bm25_share", "bm25_margin",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Fits, prints, and writes where told to."""
+    arguments = parser("Fits the weights of fusion and relevance.")
+    arguments.add_argument("--write", action="store_true", help="replace weights.json")
+    arguments.add_argument("--version", default="1", help="version of the new weights")
+    options = arguments.parse_args()
+    bench = open_workbench(options)
+    queries = {e.name: bench.ranked_queries(e, options.queries) for e in bench.sets}
+    held_out = print_fusion(queries)
+    fusion = fit_fusion(queries)
+    examples = list(bench.examples(fusion).examples())
+    held_out |= print_held_out_relevance(examples, fusion)
+    weights = Weights(options.version, fusion, _fit(examples))
+    data = as_json(weights, bench, queries, held_out)
+    print(json.dumps({key: data[key] for key in ("fusion", "relevance")}, indent=1))
+    if options.write:
+        path = Path(str(files("retrieval.index") / "weights.json"))
+        path.write_text(json.dumps(data, indent=2) + "\n")
+        print(f"wrote {path}")
+
+
+def print_fusion(queries: dict[str, list[RankedQuery]]) -> dict[str, Any]:
+    """Each set's measures with weights of the other sets, beside BM25, dense and even weights."""
+    rows: list[list[str]] = []
+    found: dict[str, Any] = {}
+    for name, asked in queries.items():
+        others = {other: rows_ for other, rows_ in queries.items() if other != name}
+        fitted = fit_fusion(others)
+        relevance = RelevanceWeights(_NONE, _NONE)
+        cells: list[str] = []
+        for method, fusion in (
+            ("bm25", _EVEN),
+            ("dense", _EVEN),
+            ("even", _EVEN),
+            ("fused", fitted),
+        ):
+            values = measure(asked, method, Weights("", fusion, relevance))
+            cells.append(f"{values['nDCG@10'][0]:.3f}/{values['R@10'][0]:.3f}")
+            found.setdefault(short(name), {})[method] = {
+                key: round(values[key][0], 4) for key in MEASURES
+            }
+        rows.append([short(name), *cells])
+    print("nDCG@10/R@10; fused: fitted on the other sets")
+    print(table(["set", "bm25", "dense", "even z-scores", "fused"], rows), end="\n\n")
+    return {"ranking": found}
+
+
+def print_held_out_relevance(examples: list[Example], fusion: FusionWeights) -> dict[str, Any]:
+    """Relevance of each set by the model of the other sets."""
+    found: dict[str, Any] = {}
+    for label, vectors in (("with_vector", True), ("without_vector", False)):
+        scored: list[tuple[Example, float]] = []
+        for name in dict.fromkeys(e.set_name for e in examples):
+            weights = Weights("", fusion, _fit([e for e in examples if e.set_name != name]))
+            scored.extend(
+                (e, probability(e, weights, vectors=vectors))
+                for e in examples
+                if e.set_name == name
+            )
+        print(f"relevance {label}: AUROC, each set by the model of the others")
+        figures = print_relevance(scored)
+        found[label] = {
+            short(name): {k: round(v, 4) for k, v in values.items() if v is not None}
+            for name, values in figures.items()
+        }
+    return {"relevance": found}
+
+
+def as_json(
+    weights: Weights,
+    bench: Workbench,
+    queries: dict[str, list[RankedQuery]],
+    held_out: dict[str, Any],
+) -> dict[str, Any]:
+    """The file's content."""
+    return {
+        "version": weights.version,
+        "provenance": {
+            "fitted": datetime.now(UTC).date().isoformat(),
+            "by": "python -m tests.eval.fit_ranking",
+            "embedding_model": bench.cache.model,
+            "questions": {short(name): len(rows) for name, rows in queries.items()},
+            "measured_with_weights_of_the_other_sets": held_out,
+        },
+        "fusion": {"dense": list(weights.fusion.dense), "bm25": list(weights.fusion.bm25)},
+        "relevance": {
+            name: {"coefficients": dict(model.coefficients), "bias": model.bias}
+            for name, model in (
+                ("with_vector", weights.relevance.with_vector),
+                ("without_vector", weights.relevance.without_vector),
+            )
+        },
+    }
+
+
+def _fit(examples: list[Example]) -> RelevanceWeights:
+    return RelevanceWeights(
+        fit_relevance(examples, _WITH_VECTOR, vectors=True),
+        fit_relevance(examples, _WITHOUT_VECTOR, vectors=False),
+    )
+
+
+if __name__ == "__main__":
+    main()
