@@ -27,6 +27,7 @@ from harness.services import SERVICES, FleetServices
 
 SENTENCE = "I held the power button for ten seconds and the blue light blinks twice. "
 TURNS = 40
+COLUMNS = ("callers", "p50 ms", "p95 ms", "p99 ms", "calls/s", "cpu ms")
 
 
 async def main(calls: int, folder: Path, run: Run) -> None:
@@ -75,7 +76,8 @@ async def measure(stub: MemoryServiceStub, conversation_id: str, callers: int, c
     # Of a call, client and server together: says something on a busy machine, too.
     cpu_ms = (time.process_time() - cpu) * 1e3 / len(taken_ms)
     cuts = statistics.quantiles(taken_ms, n=100)
-    print(f"{callers:8} {cuts[49]:8.1f} {cuts[94]:8.1f} {cuts[98]:8.1f} {rate:8.0f} {cpu_ms:8.1f}")
+    figures = (cuts[49], cuts[94], cuts[98], rate, cpu_ms)
+    print(f"{callers:9}" + "".join(f"{figure:9.1f}" for figure in figures))
 
 
 def turn() -> pb.Turn:
