@@ -1,5 +1,7 @@
 """The HTTP application: routes, their admission, and errors as problem documents."""
 
+from functools import cache, partial
+
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
@@ -7,6 +9,7 @@ from litestar.types import ASGIApp
 
 from gateway.admission import Admission
 from gateway.edge import Edge
+from gateway.openapi import describe
 from gateway.parts import STATE_KEY, GatewayRequest, Parts
 from gateway.problems import HANDLERS as EXCEPTION_HANDLERS
 from gateway.routes import (
@@ -46,7 +49,7 @@ def create_app(parts: Parts) -> Litestar:
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=None,
         request_class=GatewayRequest,
-        state=State({STATE_KEY: parts}),
+        state=State({STATE_KEY: parts, health.DESCRIPTION_KEY: cache(partial(describe, API))}),
         logging_config=None,
     )
 

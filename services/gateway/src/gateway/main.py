@@ -1,5 +1,6 @@
 """Composition of the gateway."""
 
+from functools import partial
 from typing import NoReturn
 
 from fleetkit.service import Runtime, cli
@@ -9,10 +10,12 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.passwords import Passwords
 from gateway.clients import Clients
 from gateway.config import GatewaySettings
+from gateway.http_protocol import GuardedProtocol
 from gateway.parts import Parts
 from gateway.plan_limits import PlanLimits
 from gateway.rate_limits import RateLimiter
 from gateway.stream_slots import StreamSlots
+from gateway.upkeep import reseal_secrets, tidy, tidy_forever
 from gateway.vault import Vault
 from gateway.widgets import Widgets
 
@@ -41,10 +44,13 @@ async def build(rt: Runtime) -> None:
     """Makes the parts and serves the app on `http_bind`."""
     settings: GatewaySettings = rt.settings
     parts = make_parts(rt)
+    rt.background(tidy_forever(rt.db, rt.clock), "tidy")
+    rt.command("tidy", partial(tidy, rt.db))
+    rt.command("reseal-secrets", partial(reseal_secrets, rt.db, parts.widgets))
     rt.serve_http(
         create_served_app(parts),
         settings.http_bind,
-        http="httptools",
+        http=GuardedProtocol,
         ws="none",
         lifespan="off",
         proxy_headers=bool(settings.trusted_proxies),

@@ -1,0 +1,55 @@
+"""What must be tidied up: ended sessions, old Idempotency-Keys, secrets under old keys."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from fleetkit.clock import Clock
+from fleetkit.errors import FleetError
+from fleetkit.logging import get_logger
+from fleetkit.postgres import Database, known_tenants
+
+from gateway.auth.authenticator import SESSION_IDLE
+from gateway.idempotency import KEPT_HOURS
+from gateway.store.accounts import forget_credentials
+from gateway.store.idempotency import delete_old_key_uses
+from gateway.store.sessions import delete_ended_sessions
+from gateway.widgets import Widgets
+
+_EVERY_S = 3600.0
+
+
+async def tidy_forever(db: Database, clock: Clock) -> None:
+    """Tidies every hour; several replicas may do it at once. Errors wait for the next time."""
+    while True:
+        await clock.sleep(_EVERY_S)
+        try:
+            await tidy(db)
+        except FleetError as error:
+            get_logger().warning("tidying_failed", exc_info=error)
+
+
+async def tidy(db: Database) -> None:
+    """Removes what has ended, one tenant at a time."""
+    after: UUID | None = None
+    while tenants := await known_tenants(db, after):
+        for tenant_id in tenants:
+            await _tidy_tenant(db, tenant_id)
+        after = tenants[-1]
+
+
+async def reseal_secrets(db: Database, widgets: Widgets) -> None:
+    """Seals every tenant's secrets with the first of the configured keys."""
+    after: UUID | None = None
+    while tenants := await known_tenants(db, after):
+        for tenant_id in tenants:
+            count = await widgets.reseal(tenant_id)
+            if count:
+                get_logger().info("secrets_resealed", count=count)
+        after = tenants[-1]
+
+
+async def _tidy_tenant(db: Database, tenant_id: UUID) -> None:
+    async with db.tenant(tenant_id) as conn:
+        hashes = await delete_ended_sessions(conn, tenant_id, datetime.now(UTC) - SESSION_IDLE)
+        await forget_credentials(conn, "session", hashes)
+        await delete_old_key_uses(conn, tenant_id, KEPT_HOURS)
