@@ -29,6 +29,7 @@ class AgentApi(AgentServiceServicer):
 
     def __init__(self, deps: Deps) -> None:
         self._db = deps.db
+        self._settings = deps.settings
         self._llm_gateway = deps.neighbours.llm_gateway
 
     async def CreateAgent(
@@ -66,7 +67,11 @@ class AgentApi(AgentServiceServicer):
     ) -> agent_pb.ListAgentsResponse:
         async with self._db.tenant(tenant_id()) as conn:
             rows = await agent_store.list_agents(conn, tenant_id())
-        return agent_pb.ListAgentsResponse(agents=[wire.agent_message(row) for row in rows])
+        return agent_pb.ListAgentsResponse(
+            agents=[wire.agent_message(row) for row in rows],
+            default_answer_threshold_millis=self._settings.answer_threshold_millis,
+            default_handoff_threshold_millis=self._settings.handoff_threshold_millis,
+        )
 
     async def UpdateDraft(
         self, request: agent_pb.UpdateDraftRequest, context: ServicerContext
