@@ -28,11 +28,14 @@ async def ask_and_kill(fleet: LocalFleet, client: httpx.AsyncClient, name: str) 
 
 
 def is_settled(client: httpx.AsyncClient, conversation_id: str) -> Callable[[], Awaitable[bool]]:
-    """Whether no turn of the conversation is open any more."""
+    """Whether no turn of the conversation is open any more; False while it can't be read."""
 
     async def check() -> bool:
-        found = await talking.messages(client, conversation_id)
-        return all(message["status"] != "answering" for message in found)
+        found = await client.get(f"/v1/conversations/{conversation_id}")
+        if found.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            return False
+        assert found.is_success, found.text
+        return all(message["status"] != "answering" for message in found.json()["messages"])
 
     return check
 

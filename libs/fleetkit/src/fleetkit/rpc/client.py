@@ -31,7 +31,7 @@ _OPTIONS = (
     # A restarted service is found again at once, not after gRPC's default of up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 300),
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 )
 
