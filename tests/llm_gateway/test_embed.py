@@ -12,7 +12,6 @@ from fleetkit.context import Attribution
 from fleetkit.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from harness.access import assert_refuses_strangers
 from harness.services import Running
-
 from llm_gateway.pricing import amount_nanos
 
 As = Callable[..., Any]

@@ -32,7 +32,9 @@ def build(rt: Runtime) -> None:
     ledger = Ledger(rt.db, rt.clock, book)
     pool = _pool(settings)
     embedder = MiniLm(pool)
-    models = Models(answer_providers(settings, embedder), book, rt.clock, settings.answer_model)
+    models = Models(
+        answer_providers(settings, embedder, book), book, rt.clock, settings.answer_model
+    )
     book.period(settings.embed_model, rt.clock.now(), {Unit.COMPUTE_US})
     metering = Metering(ledger, rt.spawn)
     api = LlmGatewayApi(rt.db, metering, models, embedder, settings.embed_model)

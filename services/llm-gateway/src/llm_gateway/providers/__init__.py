@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 
 from llm_gateway.config import Settings
+from llm_gateway.pricing import PriceBook
 from llm_gateway.providers.base import AnswerProvider
 from llm_gateway.providers.extractive import Extractive
 from llm_gateway.providers.minilm import MiniLm
 
 
-def answer_providers(settings: Settings, embedder: MiniLm) -> Mapping[str, AnswerProvider]:
+def answer_providers(
+    settings: Settings, embedder: MiniLm, book: PriceBook
+) -> Mapping[str, AnswerProvider]:
     """The configured providers of answers, by the name before the slash in "provider/model"."""
     providers: dict[str, AnswerProvider] = {"local": Extractive(embedder)}
     if settings.anthropic_api_key is not None:
@@ -19,5 +22,6 @@ def answer_providers(settings: Settings, embedder: MiniLm) -> Mapping[str, Answe
             settings.anthropic_api_key.get_secret_value(),
             settings.anthropic_base_url,
             settings.anthropic_first_token_timeout_s,
+            lambda model: book.models[f"anthropic/{model}"].cache_minimum_tokens,
         )
     return providers
