@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fleetdesk_local import children
 from fleetdesk_local.postgres import PostgresServer
 from fleetdesk_local.postgres_cluster import end_orphan, remove_cluster
 
 _VARIABLE = "FLEETDESK_TEST_RUN_DIR"
+_PREFIX = "fleetdesk-test-"
+_PID = "run.pid"
 
 
 class Run:
@@ -26,8 +29,15 @@ class Run:
 
     @classmethod
     def begin(cls) -> "Run":
-        """Makes the folder; workers started from now on find it in their environment."""
-        folder = Path(tempfile.mkdtemp(prefix="fleetdesk-test-"))
+        """Makes the folder; workers started from now on find it in their environment.
+
+        Ends what runs that were killed have left.
+        """
+        for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_PID}"):
+            if left.stat().st_uid == os.getuid() and children.read_pid_file(left) is None:
+                cls(left.parent)._remove()
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        children.write_pid_file(folder / _PID, os.getpid())
         # PostgreSQL runs as another user when the tests run as root.
         folder.chmod(0o711)
         os.environ[_VARIABLE] = str(folder)
@@ -51,6 +61,9 @@ class Run:
         del os.environ[_VARIABLE]
         if self._server is not None:
             self._server.stop()
+        self._remove()
+
+    def _remove(self) -> None:
         if self.postgres_folder.exists():
             end_orphan((self.postgres_folder / "postgres").resolve())
             remove_cluster(self.postgres_folder)

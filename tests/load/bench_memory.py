@@ -41,9 +41,7 @@ async def main(calls: int, folder: Path, run: Run) -> None:
         stub = memory.stub(MemoryServiceStub, caller="conversation")
         with background(uuid4()):
             conversation_id = await filled(stub)
-            print(
-                f"{'callers':>8} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8} {'calls/s':>8} {'cpu ms':>8}"
-            )
+            print("".join(f"{name:>9}" for name in COLUMNS))
             for callers in (1, 16):
                 await measure(stub, conversation_id, callers, calls)
     finally:
