@@ -1,15 +1,14 @@
 """One fleet for all of these tests, and a browser."""
 
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from fleetdesk_local.browser import find_browser
+from harness.browser import chromium
 from harness.local_fleet import LocalFleet, local_fleet
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.async_api import Page
 
 RETURNS = Path(__file__).with_name("returns.md")
 
@@ -37,27 +36,10 @@ def teach(fleet: LocalFleet, document: Path) -> None:
             time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium; without one the test is skipped, in CI it fails."""
-    executable = find_browser()
-    if executable is None:
-        advice = "Chromium is missing: `apt-get install chromium` as root"
-        if os.environ.get("CI"):
-            pytest.fail(advice)
-        pytest.skip(advice)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield launched
-        launched.close()
-
-
 @pytest.fixture
-def page(browser: Browser, running_fleet: LocalFleet) -> Iterator[Page]:
+async def page(running_fleet: LocalFleet) -> AsyncIterator[Page]:
     """A page of a fresh browser profile at the fleet."""
-    context = browser.new_context(base_url=running_fleet.url)
-    context.set_default_timeout(20_000)
-    yield context.new_page()
-    context.close()
+    async with chromium() as browser:
+        context = await browser.new_context(base_url=running_fleet.url)
+        context.set_default_timeout(20_000)
+        yield await context.new_page()
