@@ -179,7 +179,7 @@ class TurnRunner:
         except TimeoutError:
             return "DEADLINE_EXCEEDED"
         except FleetError as error:
-            get_logger().warning("turn_failed", reason=error.reason, exc_info=error)
+            get_logger().warning("turn_failed", reason=error.reason, error=type(error).__name__)
             return error.reason
         return None
 

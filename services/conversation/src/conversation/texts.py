@@ -26,7 +26,8 @@ def title_of(text: str) -> str:
     line = " ".join(text.split())
     if len(line) <= MAX_TITLE_CHARS:
         return line
-    cut = line[: MAX_TITLE_CHARS - 1]
-    words = cut.rpartition(" ")[0]
-    # A language without spaces, or one endless word, is cut anywhere.
-    return f"{words if len(words) > MAX_TITLE_CHARS // 2 else cut}…"
+    words = line[:MAX_TITLE_CHARS].rpartition(" ")[0]
+    if len(words) <= MAX_TITLE_CHARS // 2:
+        # A language without spaces, or one endless word, is cut anywhere.
+        words = line[: MAX_TITLE_CHARS - 1]
+    return f"{words}…"
