@@ -206,7 +206,8 @@ class TestJobRunner:
             await release.wait()
             log.append("end")
 
-        made = runner(db, handler)
+        # Busy with the first, so that what follows is the second runner's to claim.
+        made = runner(db, handler, concurrency=1)
         async with running(made.run()):
             await add(db, tenant_id, subject_id)
             await first.wait()
