@@ -31,7 +31,7 @@ from fleetkit.telemetry import counter
 
 TOPIC = "job"
 _POLL_S = 1.0
-_LEASE_S = 30.0
+LEASE_S = 30.0
 _LONGEST_BACKOFF_S = 300.0
 
 
@@ -89,7 +89,7 @@ class JobRunner:
         concurrency: int = 4,
         max_attempts: int = 8,
         on_dead: OnDead | None = None,
-        lease_s: float = _LEASE_S,
+        lease_s: float = LEASE_S,
         backoff_s: float = 1.0,
     ) -> None:
         self._db = db

@@ -15,7 +15,7 @@ from fleetkit.config import FleetSettings
 from fleetkit.events import Consumer, Handler, Relay
 from fleetkit.health import Health
 from fleetkit.http import HttpServer
-from fleetkit.jobs import JobHandler, JobRunner, OnDead
+from fleetkit.jobs import LEASE_S, JobHandler, JobRunner, OnDead
 from fleetkit.logging import get_logger
 from fleetkit.postgres import Database
 from fleetkit.rpc.client import RpcClients
@@ -90,6 +90,7 @@ class Runtime:
         concurrency: int = 4,
         max_attempts: int = 8,
         on_dead: OnDead | None = None,
+        lease_s: float = LEASE_S,
     ) -> JobRunner:
         """Runs durable jobs with `handlers` by kind; see `JobRunner`."""
         runner = JobRunner(
@@ -99,6 +100,7 @@ class Runtime:
             concurrency=concurrency,
             max_attempts=max_attempts,
             on_dead=on_dead,
+            lease_s=lease_s,
         )
         self._run(self.tasks.run_forever, runner.run(), "jobs")
         return runner
