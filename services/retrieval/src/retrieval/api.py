@@ -28,7 +28,9 @@ class RetrievalApi(RetrievalServiceServicer):
         self._db = db
         self._originals = originals
         self._searcher = searcher
-        self._uploads = Uploads(settings.max_upload_bytes, settings.max_uploads)
+        self._uploads = Uploads(
+            settings.max_upload_bytes, settings.max_uploads, settings.upload_wait_s
+        )
 
     async def CreateSources(
         self, request: pb.CreateSourcesRequest, context: Any

@@ -17,7 +17,9 @@ class Settings(FleetSettings):
     max_upload_bytes: int = Field(default=50 * 2**20, ge=1024, le=2**30)
     """The largest file; larger ones are refused while they come in."""
     max_uploads: int = Field(default=4, ge=1, le=100)
-    """Uploads held in memory at once; more are refused with a time to try again."""
+    """Uploads held in memory at once."""
+    upload_wait_s: float = Field(default=15.0, ge=0, le=60)
+    """How long a further one waits for its turn before it is refused."""
     max_document_chars: int = Field(default=2_000_000, ge=1_000)
     """The longest text of one document, in code points."""
     max_document_pages: int = Field(default=2_000, ge=1)
@@ -34,6 +36,8 @@ class Settings(FleetSettings):
     """Documents that are worked on at once."""
     ingest_max_attempts: int = Field(default=12, ge=1, le=100)
     """How often a document is tried when something else than the document is wrong."""
+    ingest_lease_s: float = Field(default=30.0, ge=1, le=600)
+    """How long a document waits after its process died before another one takes it over."""
     embed_batch_size: int = Field(default=32, ge=1, le=64)
     """Passages of one call to the embedding model."""
     embed_timeout_s: float = Field(default=60.0, gt=0, le=115)

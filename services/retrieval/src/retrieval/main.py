@@ -44,6 +44,7 @@ def build(rt: Runtime) -> None:
         concurrency=settings.ingest_concurrency,
         max_attempts=settings.ingest_max_attempts,
         on_dead=ingest.give_up,
+        lease_s=settings.ingest_lease_s,
     )
     searcher = Searcher(rt.db, embedder, load_weights(), candidates=settings.candidates)
     servicer = RetrievalApi(rt.db, originals, searcher, settings)

@@ -10,23 +10,35 @@ MAX_PIECE_BYTES = 2**20
 
 
 class Uploads:
-    """Limits what uploads may hold in memory: `max_bytes` each, `max_count` at once."""
+    """Limits what uploads may hold in memory: `max_bytes` each, `max_count` at once.
 
-    def __init__(self, max_bytes: int, max_count: int) -> None:
+    Further ones wait up to `max_wait_s` for their turn.
+    """
+
+    def __init__(self, max_bytes: int, max_count: int, max_wait_s: float) -> None:
         self.max_bytes = max_bytes
+        self._max_wait_s = max_wait_s
         self._slots = asyncio.Semaphore(max_count)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """A place for one upload; ResourceExhausted when all are taken."""
-        if self._slots.locked():
+        """A place for one upload; ResourceExhausted when none becomes free for a while.
+
+        Waiting costs no memory: the sender is held back until its pieces are read.
+        """
+        try:
+            async with asyncio.timeout(self._max_wait_s):
+                await self._slots.acquire()
+        except TimeoutError as error:
             raise ResourceExhausted(
                 "too many uploads at once: try again in a moment",
                 reason="TOO_MANY_UPLOADS",
                 retry_after_s=2.0,
-            )
-        async with self._slots:
+            ) from error
+        try:
             yield
+        finally:
+            self._slots.release()
 
     async def gather(self, pieces: AsyncIterator[bytes]) -> bytes:
         """The whole file; ResourceExhausted as soon as it is over the limit."""
