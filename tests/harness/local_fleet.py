@@ -79,8 +79,8 @@ def make(command: str, data_dir: Path, http_port: int) -> subprocess.CompletedPr
 
 
 @contextmanager
-def local_fleet(data_dir: Path) -> Iterator[LocalFleet]:
-    """A fleet brought up by `make up DETACH=1`; its data is deleted at the end."""
+def local_fleet(data_dir: Path, *, keep: bool = False) -> Iterator[LocalFleet]:
+    """A fleet brought up by `make up DETACH=1`; its data is deleted at the end, or kept."""
     [http_port] = ports.free_ports(1)
     began = time.monotonic()
     up = make("up DETACH=1", data_dir, http_port)
@@ -90,5 +90,5 @@ def local_fleet(data_dir: Path) -> Iterator[LocalFleet]:
         demo = Demo(**json.loads((data_dir / "demo.json").read_text()))
         yield LocalFleet(demo, DataDir(data_dir), seconds)
     finally:
-        down = make("reset", data_dir, http_port)
+        down = make("down" if keep else "reset", data_dir, http_port)
         assert down.returncode == 0, down.stdout + down.stderr
