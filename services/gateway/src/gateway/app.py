@@ -4,6 +4,7 @@ from functools import cache, partial
 
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
@@ -11,7 +12,6 @@ from gateway.admission import Admission
 from gateway.edge import Edge
 from gateway.openapi import describe
 from gateway.parts import STATE_KEY, GatewayRequest, Parts
-from gateway.problems import HANDLERS as EXCEPTION_HANDLERS
 from gateway.routes import (
     agents,
     api_keys,
@@ -23,6 +23,8 @@ from gateway.routes import (
     money,
     widget,
 )
+from gateway.routes.pages.errors import handle_outside
+from gateway.routes.pages.index import PAGES
 
 API: list[HTTPRouteHandler] = [
     *identity.HANDLERS,
@@ -44,9 +46,9 @@ def create_app(parts: Parts) -> Litestar:
         return Admission(app, parts)
 
     return Litestar(
-        route_handlers=[*API],
+        route_handlers=[*API, *PAGES],
         middleware=[admitted],
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers={Exception: handle_outside, HTTPException: handle_outside},
         openapi_config=None,
         request_class=GatewayRequest,
         state=State({STATE_KEY: parts, health.DESCRIPTION_KEY: cache(partial(describe, API))}),

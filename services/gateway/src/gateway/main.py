@@ -14,6 +14,7 @@ from gateway.http_protocol import GuardedProtocol
 from gateway.parts import Parts
 from gateway.plan_limits import PlanLimits
 from gateway.rate_limits import RateLimiter
+from gateway.rendering import Pages
 from gateway.stream_slots import StreamSlots
 from gateway.upkeep import reseal_secrets, tidy, tidy_forever
 from gateway.vault import Vault
@@ -37,6 +38,7 @@ def make_parts(rt: Runtime) -> Parts:
         plan_limits=PlanLimits(clients, rt.keyring),
         widgets=Widgets(rt.db, vault),
         slots=StreamSlots(settings.max_streams),
+        pages=Pages.load(),
     )
 
 

@@ -18,6 +18,7 @@ from gateway.clients import Clients
 from gateway.config import GatewaySettings
 from gateway.plan_limits import PlanLimits
 from gateway.rate_limits import RateLimiter
+from gateway.rendering import Pages
 from gateway.stream_slots import StreamSlots
 from gateway.widgets import Widgets
 
@@ -56,6 +57,7 @@ class Parts:
     plan_limits: PlanLimits
     widgets: Widgets
     slots: StreamSlots
+    pages: Pages
 
 
 def parts_of(request: Request) -> Parts:

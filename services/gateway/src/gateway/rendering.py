@@ -1,42 +1,75 @@
-"""How pages are rendered: Jinja with everything escaped, names of assets, and their headers."""
+"""How pages are made: templates with everything escaped, and the assets they name."""
 
+import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from litestar.contrib.jinja import JinjaTemplateEngine
-from litestar.template.config import TemplateConfig
 
 from gateway.views.format import percent
 
 PACKAGE_DIR = Path(__file__).parent
 TEMPLATES_DIR = PACKAGE_DIR / "templates"
 STATIC_DIR = PACKAGE_DIR / "static"
+WIDGET = "widget.js"
+_MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
 
 
 class MissingAssets(RuntimeError):
     """The assets were never built."""
 
 
-def load_manifest(static_dir: Path = STATIC_DIR) -> dict[str, str]:
-    """Plain name → name with a content hash, as the build wrote it.
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One built file; `encoded` has its compressed twins by content coding."""
 
-    MissingAssets when it did not run.
-    """
-    path = static_dir / "manifest.json"
-    if not path.is_file():
-        raise MissingAssets(
-            f"{path} is missing: run `npm ci && npm run build` in services/gateway/web"
-        )
-    return json.loads(path.read_text())
+    media_type: str
+    plain: bytes
+    encoded: Mapping[str, bytes]
+    etag: str
 
 
-def environment(manifest: dict[str, str]) -> Environment:
-    """The Jinja environment of the pages; a name that a template misspells is an error."""
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Templates and assets, read once at start."""
+
+    templates: Environment
+    assets: Mapping[str, Asset]
+    manifest: Mapping[str, str]
+
+    @classmethod
+    def load(cls, static_dir: Path = STATIC_DIR) -> "Pages":
+        """Reads what the build wrote; MissingAssets, saying what to do, when it did not run."""
+        path = static_dir / "manifest.json"
+        if not path.is_file():
+            raise MissingAssets(
+                "the pages' assets are not built: run `make setup`, or `npm ci && npm run build`"
+                " in services/gateway/web"
+            )
+        manifest: dict[str, str] = json.loads(path.read_text())
+        assets = {name: _asset(static_dir / name) for name in manifest.values()}
+        return cls(environment(manifest), assets, manifest)
+
+    def render(self, template: str, **context: Any) -> str:
+        """A page's HTML. A name that a template misspells is an error."""
+        return self.templates.get_template(template).render(**context)
+
+
+def environment(manifest: Mapping[str, str]) -> Environment:
+    """The Jinja environment of the pages."""
     env = Environment(
         loader=FileSystemLoader(TEMPLATES_DIR),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -50,7 +83,12 @@ def environment(manifest: dict[str, str]) -> Environment:
     return env
 
 
-def template_config(static_dir: Path = STATIC_DIR) -> TemplateConfig[JinjaTemplateEngine]:
-    """Litestar's configuration of the pages' templates."""
-    engine = JinjaTemplateEngine.from_environment(environment(load_manifest(static_dir)))
-    return TemplateConfig(instance=engine)
+def _asset(path: Path) -> Asset:
+    plain = path.read_bytes()
+    twins = {"br": path.with_name(f"{path.name}.br"), "gzip": path.with_name(f"{path.name}.gz")}
+    return Asset(
+        media_type=_MEDIA_TYPES[path.suffix],
+        plain=plain,
+        encoded={coding: twin.read_bytes() for coding, twin in twins.items() if twin.is_file()},
+        etag=f'"{hashlib.sha256(plain).hexdigest()[:16]}"',
+    )

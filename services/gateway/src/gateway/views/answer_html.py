@@ -1,5 +1,6 @@
 """An answer's Markdown as safe HTML, with its citations as footnotes."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import nh3
@@ -51,9 +52,9 @@ def _without_private_use(text: str) -> str:
     return "".join("\ufffd" if _FOOTNOTE_BASE <= ord(char) <= end else char for char in text)
 
 
-def _with_marks(text: str, citations: "list[conv.MessageCitation] | object") -> str:
+def _with_marks(text: str, citations: Sequence[conv.MessageCitation]) -> str:
     """The text with a mark after each cited part, last first so that positions stay true."""
-    numbered = list(enumerate(citations, start=1))[:_FOOTNOTE_LIMIT]  # type: ignore[call-overload]
+    numbered = list(enumerate(citations, start=1))[:_FOOTNOTE_LIMIT]
     for number, citation in sorted(
         numbered, key=lambda entry: (entry[1].answer_end, entry[0]), reverse=True
     ):

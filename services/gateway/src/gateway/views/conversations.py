@@ -21,7 +21,7 @@ STATUSES = {
     "taken_over": conv.CONVERSATION_STATUS_TAKEN_OVER,
     "resolved": conv.CONVERSATION_STATUS_RESOLVED,
 }
-REASONS = {
+REASONS: dict[int, str] = {
     conv.HANDOFF_REASON_MISSING_KNOWLEDGE: "nothing in your knowledge answers it",
     conv.HANDOFF_REASON_LOW_CONFIDENCE: "no sentence of the passages supports an answer",
     conv.HANDOFF_REASON_VISITOR_REQUEST: "the visitor asked for a person",
@@ -29,12 +29,12 @@ REASONS = {
     conv.HANDOFF_REASON_TOOL_FAILURE: "a tool failed",
     conv.HANDOFF_REASON_USAGE_LIMIT: "your plan's allowance is used up",
 }
-_OUTCOME_BADGES = {
+_OUTCOME_BADGES: dict[int, Badge] = {
     conv.OUTCOME_ANSWERED: Badge("Answered", "circle-check", "good"),
     conv.OUTCOME_CLARIFY: Badge("Asked back", "circle-question-mark"),
     conv.OUTCOME_HANDOFF: Badge("Handed over", "headset", "warn"),
 }
-_STATUS_BADGES = {
+_STATUS_BADGES: dict[int, Badge] = {
     conv.CONVERSATION_STATUS_WAITING: Badge("Waiting for a person", "headset", "warn"),
     conv.CONVERSATION_STATUS_TAKEN_OVER: Badge("With a person", "user-round"),
     conv.CONVERSATION_STATUS_RESOLVED: Badge("Resolved", "check"),
@@ -118,7 +118,7 @@ def badges_of(conversation: conv.Conversation) -> tuple[Badge, ...]:
     return badges or (Badge("No answer yet", "clock"),)
 
 
-def outcome_badge(outcome: "conv.Outcome") -> Badge | None:
+def outcome_badge(outcome: int) -> Badge | None:
     """An outcome in an icon and a word; None before there is one."""
     return _OUTCOME_BADGES.get(outcome)
 

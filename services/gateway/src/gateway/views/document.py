@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from fleetdesk.retrieval.v1 import document_pb2 as doc
 
@@ -95,6 +96,6 @@ def segments(text: str, passage: Span | None, quote: Span | None) -> tuple[Segme
             passage=passage.start <= start < passage.end,
             quote=quote.start <= start < quote.end,
         )
-        for start, end in zip(cuts, cuts[1:], strict=False)
+        for start, end in pairwise(cuts)
         if end > start
     )

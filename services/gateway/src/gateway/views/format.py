@@ -90,7 +90,7 @@ def _ago(moment: datetime, now: datetime) -> str:
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """ "1 document", "1,204 documents"."""
+    """A number with its noun: "1 document", "1,204 documents"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
@@ -102,6 +102,14 @@ def percent(share: float) -> str:
     if rounded == 0 and share > 0:
         return "<1 %"
     return f"{rounded} %"
+
+
+def sentence(text: str) -> str:
+    """A message as a sentence: a capital, and a full stop."""
+    text = text.strip()
+    if not text:
+        return text
+    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
 
 
 def size(byte_count: int) -> str:

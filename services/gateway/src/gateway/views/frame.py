@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlencode
 
+from gateway.auth.principal import Role
+
 Theme = Literal["system", "light", "dark"]
 Tone = Literal["good", "warn", "bad", "busy", "info", ""]
 
@@ -19,6 +21,7 @@ class NavItem:
     key: str
     on_phone: bool = True
     parent: str = ""
+    min_role: Role = Role.VIEWER
 
 
 NAV = (
@@ -27,7 +30,16 @@ NAV = (
     NavItem("costs", "Costs", "coins", "/costs", "o"),
     NavItem("settings", "Settings", "settings", "/settings/widget", "s"),
     NavItem("widget", "Widget", "message-circle", "/settings/widget", "w", False, "settings"),
-    NavItem("api-keys", "API keys", "key-round", "/settings/api-keys", "a", False, "settings"),
+    NavItem(
+        "api-keys",
+        "API keys",
+        "key-round",
+        "/settings/api-keys",
+        "a",
+        on_phone=False,
+        parent="settings",
+        min_role=Role.ADMIN,
+    ),
 )
 
 

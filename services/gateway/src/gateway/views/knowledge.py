@@ -22,13 +22,14 @@ STATUS_FILTERS = {
     "pending": PENDING,
     "failed": (doc.DOCUMENT_STATUS_FAILED,),
 }
-_BADGES = {
+_BADGES: dict[int, Badge] = {
     doc.DOCUMENT_STATUS_QUEUED: Badge("Waiting", "clock"),
     doc.DOCUMENT_STATUS_PARSING: Badge("Reading", "loader-circle", "busy"),
     doc.DOCUMENT_STATUS_EMBEDDING: Badge("Indexing", "loader-circle", "busy"),
     doc.DOCUMENT_STATUS_READY: Badge("Ready", "circle-check", "good"),
     doc.DOCUMENT_STATUS_FAILED: Badge("Failed", "circle-alert", "bad"),
 }
+_PHRASE_CHARS = 24
 _KINDS = {
     "text/markdown": "Markdown",
     "text/html": "HTML",
@@ -76,7 +77,7 @@ class SourceList:
         return bool(self.filter or self.status)
 
 
-def badge_of(status: "doc.DocumentStatus") -> Badge:
+def badge_of(status: int) -> Badge:
     """A status in an icon and a word."""
     return _BADGES.get(status, Badge("Unknown", "circle-question-mark"))
 
@@ -207,3 +208,44 @@ def source_list(
         ),
         partial=bool(page_token or response.next_page_token),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSource:
+    """What a deletion destroys, and what to type to confirm it."""
+
+    source_id: str
+    title: str
+    what: str
+    phrase: str
+    error: str
+
+
+def delete_source_view(source: doc.Source, error: str = "") -> DeleteSource:
+    """The question before a source is deleted."""
+    title = source.title or source.file_name or "Untitled"
+    passages = count(source.chunk_count, "passage")
+    original = f"the original ({size(source.byte_count)})"
+    return DeleteSource(
+        source_id=source.source_id,
+        title=title,
+        what=f"the document, its {passages}, and {original}",
+        phrase=confirmation(title),
+        error=error,
+    )
+
+
+def confirmation(name: str) -> str:
+    """What to type to confirm: the name, or its first words when it is long."""
+    words = name.split() or ["delete"]
+    phrase = words[0]
+    for word in words[1:]:
+        if len(phrase) + len(word) >= _PHRASE_CHARS:
+            break
+        phrase = f"{phrase} {word}"
+    return phrase[: 2 * _PHRASE_CHARS]
+
+
+def is_confirmed(phrase: str, typed: str) -> bool:
+    """Whether what was typed is the phrase, but for case and spaces."""
+    return " ".join(typed.split()).casefold() == phrase.casefold()

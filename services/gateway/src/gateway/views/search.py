@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsResponse
 from fleetdesk.retrieval.v1 import document_pb2 as doc
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 
@@ -103,17 +104,26 @@ def _hit(rank: int, result: doc.SearchResult) -> Hit:
         text=result.text,
         href=link(f"/documents/{result.document_id}", chunk=result.chunk_id) + "#quote",
         stages=(
-            _stage("BM25", scores, "bm25", rank),
-            _stage("Dense", scores, "dense", rank),
+            _stage("BM25", f"{scores.bm25:.2f}", scores.bm25_rank, rank),
+            _stage("Dense", f"{scores.dense:.3f}", scores.dense_rank, rank),
             StageScore("Fused", f"{result.score:.3f}", rank),
         ),
     )
 
 
-def _stage(label: str, scores: doc.Scores, name: str, final_rank: int) -> StageScore:
-    if not scores.HasField(name):
+def _stage(label: str, score: str, rank: int, final_rank: int) -> StageScore:
+    """A stage's score; ranks begin at 1, so 0 says that the stage did not find the passage."""
+    if not rank:
         return StageScore(label, "not found")
-    rank = getattr(scores, f"{name}_rank") if scores.HasField(f"{name}_rank") else None
-    digits = 2 if name == "bm25" else 3
-    score = f"{getattr(scores, name):.{digits}f}"
-    return StageScore(label, score, rank, rank - final_rank if rank else 0)
+    return StageScore(label, score, rank, rank - final_rank)
+
+
+def thresholds_of(found: ListAgentsResponse) -> Thresholds | None:
+    """Those of the oldest published agent; None when none is published."""
+    agent = next((item for item in found.agents if item.HasField("published")), None)
+    if agent is None:
+        return None
+    config = agent.published
+    answer = config.answer_threshold_millis or found.default_answer_threshold_millis
+    handoff = config.handoff_threshold_millis or found.default_handoff_threshold_millis
+    return Thresholds(config.name, answer / 1000, min(answer, handoff) / 1000)

@@ -50,7 +50,8 @@ def columns(
 def to_csv(head: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
     """CSV (RFC 4180) of text and whole numbers.
 
-    Text that a spreadsheet would take for a formula gets a leading apostrophe (OWASP, CSV injection).
+    Text that a spreadsheet would take for a formula gets a leading apostrophe (OWASP, CSV
+    injection).
     """
     out = io.StringIO()
     writer = csv.writer(out)

@@ -16,12 +16,12 @@ from gateway.views.frame import Badge, link
 from gateway.views.receipt import ReceiptTree, receipt_tree
 
 _CONTEXT_CHARS = 180
-_ROLES = {
+_ROLES: dict[int, tuple[str, str, str]] = {
     conv.MESSAGE_ROLE_VISITOR: ("Visitor", "user-round", "visitor"),
     conv.MESSAGE_ROLE_AGENT: ("AI agent", "bot", "agent"),
     conv.MESSAGE_ROLE_PERSON: ("Person", "headset", "person"),
 }
-_STATES = {
+_STATES: dict[int, Badge] = {
     conv.MESSAGE_STATUS_ANSWERING: Badge("Being written", "loader-circle", "busy"),
     conv.MESSAGE_STATUS_CANCELED: Badge("Stopped by the visitor", "circle-stop"),
     conv.MESSAGE_STATUS_FAILED: Badge("Failed", "circle-alert", "bad"),
@@ -236,8 +236,8 @@ def excerpt(text: str, quotes: Sequence[tuple[int, int]]) -> tuple[Segment, ...]
     first = max(min(start for start, _ in quotes) - _CONTEXT_CHARS, 0)
     last = min(max(end for _, end in quotes) + _CONTEXT_CHARS, len(text))
     pieces, position = [Segment("…")] if first else [], first
-    for start, end in sorted(quotes):
-        start = max(start, position)
+    for begin, end in sorted(quotes):
+        start = max(begin, position)
         if end <= start:
             continue
         pieces += [Segment(text[position:start]), Segment(text[start:end], quote=True)]

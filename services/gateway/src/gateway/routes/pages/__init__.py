@@ -1,0 +1,1 @@
+"""The pages that people see: each route asks the services and renders, and decides nothing."""

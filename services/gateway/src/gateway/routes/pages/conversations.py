@@ -1,0 +1,101 @@
+"""Conversations: the list, and one with the reasons of its answers."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from fleetdesk.conversation.v1 import conversation_pb2
+from fleetdesk.conversation.v1 import conversation_service_pb2 as pb
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import (
+    USAGE_KEY_CONVERSATION,
+    SummarizeUsageRequest,
+)
+from fleetdesk.retrieval.v1.document_pb2 import SearchResult
+from fleetdesk.retrieval.v1.retrieval_service_pb2 import GetChunksRequest
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from gateway.clients import call
+from gateway.parts import GatewayRequest, parts_of
+from gateway.routes.pages.downloads import csv_file
+from gateway.routes.pages.reading import asked, asked_of
+from gateway.routes.pages.showing import page, show
+from gateway.views.conversations import (
+    CSV_HEAD,
+    OUTCOMES,
+    STATUSES,
+    Asked,
+    conversation_list,
+    csv_rows,
+)
+from gateway.views.transcript import opened, transcript
+
+_MAX_CHUNKS = 100
+
+
+@page("GET", "/conversations")
+async def get_conversations(request: GatewayRequest) -> Response:
+    """A page of the list, as CSV when asked so."""
+    wanted = Asked(
+        outcome=asked_of(request, "outcome", OUTCOMES),
+        status=asked_of(request, "status", STATUSES),
+        page_token=asked(request, "page_token"),
+        sort=asked(request, "sort"),
+        descending=asked(request, "dir") == "desc",
+    )
+    found, costs = await asyncio.gather(_conversations(request, wanted), _costs(request))
+    now = parts_of(request).clock.now()
+    view = conversation_list(found.conversations, found.next_page_token, costs, wanted, now)
+    if asked(request, "format") == "csv":
+        return csv_file("conversations.csv", CSV_HEAD, csv_rows(view))
+    return show(request, "conversations", "conversations/list.html", view=view)
+
+
+@page("GET", "/conversations/{conversation_id:uuid}")
+async def get_conversation(request: GatewayRequest, conversation_id: FromPath[UUID]) -> Response:
+    """A transcript, with the pane of the answer `answer`, or of the last one."""
+    parts = parts_of(request)
+    found = await call(
+        parts.clients.conversations.GetConversation,
+        pb.GetConversationRequest(conversation_id=str(conversation_id), with_receipts=True),
+    )
+    answer = opened(found.messages, asked(request, "answer"))
+    chunks = await _chunks(request, answer)
+    view = transcript(found.conversation, found.messages, answer, chunks, parts.clock.now())
+    return show(request, "conversations", "conversations/detail.html", view=view)
+
+
+async def _conversations(request: GatewayRequest, wanted: Asked) -> pb.ListConversationsResponse:
+    return await call(
+        parts_of(request).clients.conversations.ListConversations,
+        pb.ListConversationsRequest(
+            status=STATUSES.get(wanted.status, conversation_pb2.CONVERSATION_STATUS_UNSPECIFIED),
+            outcome=OUTCOMES.get(wanted.outcome, conversation_pb2.OUTCOME_UNSPECIFIED),
+            page_token=wanted.page_token,
+        ),
+    )
+
+
+async def _costs(request: GatewayRequest) -> dict[str, int]:
+    """Nano-dollars by conversation."""
+    sums = await call(
+        parts_of(request).clients.models.SummarizeUsage,
+        SummarizeUsageRequest(group_by=USAGE_KEY_CONVERSATION),
+    )
+    return {group.key: group.amount_nanos for group in sums.groups}
+
+
+async def _chunks(
+    request: GatewayRequest, answer: conversation_pb2.Message | None
+) -> dict[str, SearchResult]:
+    """The passages that an answer was made from, those that still exist."""
+    passages: Sequence[conversation_pb2.PassageUsed] = answer.passages if answer else ()
+    if not passages:
+        return {}
+    wanted = GetChunksRequest(chunk_ids=[used.chunk_id for used in passages[:_MAX_CHUNKS]])
+    found = await call(parts_of(request).clients.retrieval.GetChunks, wanted)
+    return {chunk.chunk_id: chunk for chunk in found.chunks}
+
+
+HANDLERS: list[HTTPRouteHandler] = [get_conversations, get_conversation]

@@ -1,0 +1,91 @@
+"""Where a person lands, the health dot, and the page to try the widget on."""
+
+import asyncio
+from uuid import UUID
+
+from fleetdesk.billing.v1.billing_service_pb2 import GetSubscriptionRequest
+from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsRequest
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import ListModelsRequest
+from fleetdesk.retrieval.v1.retrieval_service_pb2 import ListSourcesRequest
+from fleetkit.errors import FleetError, NotFound
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+
+from gateway.access import Access
+from gateway.auth.principal import Role
+from gateway.clients import call
+from gateway.origins import own_origin
+from gateway.parts import GatewayRequest, parts_of
+from gateway.rendering import WIDGET
+from gateway.requests import Head
+from gateway.routes.pages.reading import asked
+from gateway.routes.pages.showing import page, render
+from gateway.views.health import ServiceHealth, health_view
+from gateway.views.settings import chosen_agent, published_agents, snippet
+
+_PROBE_S = 2.0
+_ANYONE = Access(role=Role.VIEWER, anonymous=True, body="none")
+
+
+@page("GET", "/")
+async def get_home() -> Response:
+    """Knowledge first: without it nothing else works."""
+    return Response(None, status_code=303, headers={"Location": "/knowledge"})
+
+
+@page("GET", "/health-dot")
+async def get_health_dot(request: GatewayRequest) -> Response:
+    """Whether each service answers a small question of this person's."""
+    clients = parts_of(request).clients
+    probes = {
+        "conversation": clients.agents.ListAgents(ListAgentsRequest(), timeout=_PROBE_S),
+        "retrieval": clients.retrieval.ListSources(
+            ListSourcesRequest(page_size=1), timeout=_PROBE_S
+        ),
+        "llm-gateway": clients.models.ListModels(ListModelsRequest(), timeout=_PROBE_S),
+        "billing": clients.billing.GetSubscription(GetSubscriptionRequest(), timeout=_PROBE_S),
+    }
+    answers = await asyncio.gather(*probes.values(), return_exceptions=True)
+    services = [
+        ServiceHealth(name, not isinstance(answer, FleetError) or isinstance(answer, NotFound))
+        for name, answer in zip(probes, answers, strict=True)
+    ]
+    return render(request, "health.html", health=health_view(services))
+
+
+@page("GET", "/widget-preview", _ANYONE)
+async def get_widget_preview(request: GatewayRequest) -> Response:
+    """A page with the widget's script tag, as a customer places it.
+
+    `?agent=` says which agent; whoever is signed in may leave it out. `?lang=` is handed on.
+    """
+    agent_id = await _agent_id(request)
+    lang = asked(request, "lang")
+    origin = own_origin(parts_of(request).settings, Head(request.scope))
+    return render(
+        request,
+        "widget_preview.html",
+        agent_id=agent_id,
+        lang=lang if lang.isalpha() and len(lang) <= 3 else "en",
+        script_src=f"/{WIDGET}",
+        snippet=snippet(origin, agent_id),
+    )
+
+
+async def _agent_id(request: GatewayRequest) -> str:
+    wanted = asked(request, "agent")
+    if wanted:
+        try:
+            return str(UUID(wanted))
+        except ValueError as error:
+            raise NotFound("there is no such agent", field="agent") from error
+    if request.user is None or request.user.role is None:
+        raise NotFound("the address names no agent: add ?agent=<its id>", field="agent")
+    found = await call(parts_of(request).clients.agents.ListAgents, ListAgentsRequest())
+    agent = chosen_agent(published_agents(found.agents), "")
+    if agent is None:
+        raise NotFound("no agent is published yet", field="agent")
+    return agent.agent_id
+
+
+HANDLERS: list[HTTPRouteHandler] = [get_home, get_health_dot, get_widget_preview]

@@ -1,0 +1,25 @@
+"""All routes of pages and assets."""
+
+from litestar.handlers import HTTPRouteHandler
+
+from gateway.routes.pages import (
+    account,
+    assets,
+    conversations,
+    costs,
+    home,
+    knowledge,
+    search,
+    settings,
+)
+
+PAGES: list[HTTPRouteHandler] = [
+    *assets.HANDLERS,
+    *account.HANDLERS,
+    *home.HANDLERS,
+    *knowledge.HANDLERS,
+    *search.HANDLERS,
+    *conversations.HANDLERS,
+    *costs.HANDLERS,
+    *settings.HANDLERS,
+]

@@ -1,0 +1,33 @@
+"""What pages read of their requests. What makes no sense in an address is left out."""
+
+from collections.abc import Collection
+
+from gateway.parts import GatewayRequest
+
+_MAX_CHARS = 2_000
+_MAX_DIGITS = 9
+
+
+async def form_of(request: GatewayRequest, *names: str) -> dict[str, str]:
+    """The named fields of a form, "" where one is missing or is a file."""
+    form = await request.form()
+    found = {name: form.get(name) for name in names}
+    return {name: value if isinstance(value, str) else "" for name, value in found.items()}
+
+
+def asked(request: GatewayRequest, name: str) -> str:
+    """A parameter of the address, trimmed; "" when it is missing."""
+    return str(request.query_params.get(name, "")).strip()[:_MAX_CHARS]
+
+
+def asked_of(request: GatewayRequest, name: str, known: Collection[str], default: str = "") -> str:
+    """A parameter that is one of some; the default otherwise."""
+    value = asked(request, name)
+    return value if value in known else default
+
+
+def asked_number(request: GatewayRequest, name: str) -> int | None:
+    """A parameter that is a whole number; None otherwise."""
+    value = asked(request, name)
+    is_number = value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS
+    return int(value) if is_number else None
