@@ -1,7 +1,8 @@
 """A stand-in for the embedding model, at llm-gateway's Embed: alike where texts share words.
 
-The real model would be loaded anew for every test. It speaks gRPC on a real socket and checks no token; what it was asked is in `texts` and
-`attributions`. `down` makes it answer UNAVAILABLE, `delay_s` makes it slow.
+The real model would be loaded anew for every test. It speaks gRPC on a real socket and checks no
+token; what it was asked is in `texts` and `attributions`. `down` makes it answer UNAVAILABLE,
+`delay_s` makes it slow.
 """
 
 import asyncio

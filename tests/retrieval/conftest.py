@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from fakes.embeddings import FakeEmbeddings, serve_embeddings
-from fleetdesk.retrieval.v1 import document_pb2, retrieval_service_pb2 as pb
+from fleetdesk.retrieval.v1 import document_pb2
+from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
 from harness.services import Running
 from harness.waiting import eventually
@@ -28,8 +29,8 @@ async def retrieval(fleet_service, embeddings) -> Running:
 class Knowledge:
     """What a tenant's admin does, through the gateway."""
 
-    def __init__(self, retrieval: Running, act: Callable[..., Any], tenant_id: UUID) -> None:
-        self.stub = retrieval.stub(RetrievalServiceStub, caller="gateway")
+    def __init__(self, stub: Any, act: Callable[..., Any], tenant_id: UUID) -> None:
+        self.stub = stub
         self.tenant_id = tenant_id
         self._act = act
 
@@ -90,11 +91,16 @@ def text(content: str | bytes, **fields: Any) -> pb.SourceInput:
     return pb.SourceInput(content=encoded, **fields)
 
 
+def stub_of(retrieval: Running) -> Any:
+    """Calls as the gateway makes them."""
+    return retrieval.stub(RetrievalServiceStub, caller="gateway")
+
+
 @pytest.fixture
 def knowledge(retrieval, as_identity, tenant_id) -> Knowledge:
-    return Knowledge(retrieval, as_identity, tenant_id)
+    return Knowledge(stub_of(retrieval), as_identity, tenant_id)
 
 
 @pytest.fixture
 def other_knowledge(retrieval, as_identity, other_tenant_id) -> Knowledge:
-    return Knowledge(retrieval, as_identity, other_tenant_id)
+    return Knowledge(stub_of(retrieval), as_identity, other_tenant_id)

@@ -10,7 +10,7 @@ from fleetkit.errors import AlreadyExists, InvalidArgument, NotFound, ResourceEx
 from harness.access import assert_refuses_strangers
 from harness.waiting import eventually
 
-from .conftest import text
+from .conftest import Knowledge, stub_of, text
 
 SERVICE = "fleetdesk.retrieval.v1.RetrievalService"
 READY = document_pb2.DOCUMENT_STATUS_READY
@@ -163,12 +163,10 @@ class TestUploadSource:
     async def test_stops_a_file_over_the_limit_and_keeps_nothing(
         self, fleet_service, embeddings, as_identity, tenant_id, tmp_path
     ):
-        from .conftest import Knowledge
-
         small = await fleet_service(
             "retrieval", llm_gateway_address=embeddings.address, max_upload_bytes=100_000
         )
-        knowledge = Knowledge(small, as_identity, tenant_id)
+        knowledge = Knowledge(stub_of(small), as_identity, tenant_id)
         with pytest.raises(ResourceExhausted) as caught:
             await knowledge.upload(*[b"a" * 30_000] * 10)
         assert caught.value.reason == "TOO_LARGE"

@@ -3,7 +3,8 @@
 from uuid import UUID, uuid4
 
 import pytest
-from fleetdesk.retrieval.v1 import document_pb2, retrieval_service_pb2 as pb
+from fleetdesk.retrieval.v1 import document_pb2
+from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
 from fleetkit.context import Attribution, attributed
 from fleetkit.errors import InvalidArgument

@@ -103,6 +103,7 @@ class _Chunker:
         last = group[-1]
         if last.section != unit.section or not last.prose or not unit.prose:
             return []
+        limit = self._sizes.target_tokens + self._sizes.overlap_tokens
         taken: _Unit | None = None
         for span in reversed(sentences(self._document.text, Span(last.start, last.end))):
             if span.start <= group[0].start:
@@ -110,7 +111,7 @@ class _Chunker:
             repeated = self._tokens.count(span.start, last.end)
             if repeated > self._sizes.overlap_tokens:
                 break
-            if not self._fits(span.start, unit.end, self._sizes.target_tokens):
+            if not self._fits(span.start, unit.end, limit):
                 break
             taken = _Unit(span.start, last.end, last.path, last.section, prose=True)
         return [taken] if taken else []

@@ -1,0 +1,231 @@
+"""Ingest: failures end in a sentence, interruptions in a whole document."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleetdesk.retrieval.v1 import document_pb2, events_pb2
+from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
+from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
+from fleetkit.clock import Clock
+from fleetkit.ids import new_id
+from fleetkit.rpc.client import RpcClients
+from fleetkit.rpc.keys import KeyRing
+from harness.waiting import eventually
+from retrieval.config import Settings
+from retrieval.knowledge.originals import Originals
+
+from .conftest import Knowledge, stub_of, text
+
+READY = document_pb2.DOCUMENT_STATUS_READY
+FAILED = document_pb2.DOCUMENT_STATUS_FAILED
+FILE = document_pb2.SOURCE_TYPE_FILE
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"%PDF-1.7\nbroken", "BROKEN_PDF"),
+            (b"!!! ??? ...", "NO_TEXT"),
+            (b"<?xml version='1.0'?><a/>", "UNSUPPORTED_TYPE"),
+        ],
+    )
+    async def test_say_what_is_wrong(self, knowledge, retrieval, content, reason):
+        source = await knowledge.add(content, type=FILE)
+        assert (source.status, source.error_reason) == (FAILED, reason)
+        assert source.error.endswith(".")
+        assert source.chunk_count == 0
+        (event,) = await retrieval.events(events_pb2.DocumentFailed)
+        assert event["errorReason"] == reason
+        assert not await retrieval.events(events_pb2.KnowledgeChanged)
+
+    async def test_of_a_new_content_leave_the_former_one_in_place(self, knowledge):
+        await knowledge.add("Tea is served at four.", external_id="tea")
+        broken = await knowledge.add(b"%PDF-1.7\nbroken", external_id="tea", type=FILE)
+        assert broken.status == FAILED
+        found = await knowledge.search("tea")
+        assert [result.text for result in found.results] == ["Tea is served at four."]
+
+    async def test_of_the_model_are_tried_again(self, knowledge, embeddings):
+        embeddings.down = True
+        (outcome,) = await knowledge.create(text("Tea is served at four."))
+
+        async def asked() -> bool:
+            return len(embeddings.attributions) >= 2
+
+        await eventually(asked)
+        embeddings.down = False
+        source = await knowledge.ended(outcome.source.source_id)
+        assert source.status == READY
+
+    async def test_that_last_end_in_a_sentence(
+        self, fleet_service, embeddings, as_identity, tenant_id
+    ):
+        retrieval = await fleet_service(
+            "retrieval", llm_gateway_address=embeddings.address, ingest_max_attempts=1
+        )
+        embeddings.down = True
+        source = await Knowledge(stub_of(retrieval), as_identity, tenant_id).add("A text.")
+        assert (source.status, source.error_reason) == (FAILED, "UNAVAILABLE")
+        assert "sync" in source.error
+
+
+class TestVersions:
+    async def test_a_search_sees_the_former_document_until_the_new_one_is_whole(
+        self, knowledge, embeddings
+    ):
+        body = "\n\n".join(f"## Part {n}\n\n" + "Tea at four. " * 40 for n in range(4))
+        await knowledge.add(body, external_id="tea")
+        embeddings.delay_s = 0.3
+        (outcome,) = await knowledge.create(text(body.replace("four", "five"), external_id="tea"))
+        seen: set[frozenset[bool]] = set()
+        source_id = outcome.source.source_id
+        while (await knowledge.source(source_id)).status != READY:
+            embeddings.delay_s = 0.1
+            results = (await knowledge.search("tea", top_k=50)).results
+            seen.add(frozenset("five" in result.text for result in results))
+        assert seen <= {frozenset({False}), frozenset({True})}
+        results = (await knowledge.search("tea", top_k=50)).results
+        assert all("five" in result.text for result in results)
+
+    async def test_of_two_contents_in_a_row_the_last_one_stays(self, knowledge, embeddings):
+        embeddings.delay_s = 0.2
+        for hour in ("four", "five", "six"):
+            (outcome,) = await knowledge.create(text(f"Tea at {hour}.", external_id="tea"))
+        source_id = outcome.source.source_id
+
+        async def last() -> bool:
+            results = (await knowledge.search("tea")).results
+            return [result.text for result in results] == ["Tea at six."]
+
+        await eventually(last, timeout_s=20)
+        assert (await knowledge.ended(source_id)).status == READY
+
+    async def test_another_model_makes_all_vectors_anew(self, knowledge, embeddings, retrieval):
+        await knowledge.add("Tea at four.\n", external_id="tea")
+        embeddings.model = "local/fake@2"
+        await knowledge.add("Coffee at nine.\n")
+        (source,) = await retrieval.rows("select source_id from source where external_id = 'tea'")
+        with knowledge.acting():
+            request = pb.SyncSourceRequest(request_id="s", source_id=str(source["source_id"]))
+            await knowledge.stub.SyncSource(request)
+        await knowledge.ended(str(source["source_id"]))
+        await knowledge.add("# Tea\n\nTea at four, with cake.\n", external_id="tea")
+        models = await retrieval.rows("select distinct model from chunk_vector")
+        assert {row["model"] for row in models} == {"local/fake@2"}
+
+
+class TestOriginals:
+    async def test_of_a_broken_request_are_swept_away(self, knowledge, retrieval, tmp_path):
+        originals = Originals(retrieval.db, retrieval.rt.blobs)
+        await originals.put(knowledge.tenant_id, {new_id(): b"half a request"})
+        assert len(blobs(tmp_path)) == 1
+        await knowledge.add("A text that stays.")
+        retrieval.advance(2 * 3600)
+
+        async def swept() -> bool:
+            return not await retrieval.rows("select from job")
+
+        await eventually(swept)
+        assert [path.read_bytes() for path in blobs(tmp_path)] == [b"A text that stays."]
+
+
+def blobs(folder: Path) -> list[Path]:
+    return list((folder / "blobs").rglob("originals/*"))
+
+
+class Processes:
+    """`python -m retrieval` as the supervisor runs it."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._clients: list[RpcClients] = []
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> Any:
+        """Calls to it, once it serves."""
+        port_file = self._folder / "ports.json"
+        port_file.unlink(missing_ok=True)
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "retrieval", env=environment(self._settings, port_file)
+        )
+
+        async def served() -> bool:
+            return port_file.exists()
+
+        await eventually(served, timeout_s=30)
+        address = f"127.0.0.1:{json.loads(port_file.read_text())['grpc']}"
+        settings = self._settings.model_copy(update={"retrieval_address": address})
+        clients = RpcClients(settings, KeyRing.load(settings.keys_dir, "gateway"), Clock())
+        self._clients.append(clients)
+        return RetrievalServiceStub(clients.channel("retrieval"))
+
+    async def end(self) -> None:
+        """Leaves nothing running."""
+        for clients in self._clients:
+            await clients.close()
+        if self.process is not None and self.process.returncode is None:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """As the kernel would."""
+        assert self.process is not None
+        self.process.kill()
+        await self.process.wait()
+
+
+def environment(settings: Settings, port_file: Path) -> dict[str, str]:
+    values = settings.model_dump(exclude_none=True)
+    values["port_file"] = port_file
+    for name in ("postgres_url", "postgres_owner_url"):
+        values[name] = values[name].get_secret_value()
+    given = {f"FLEETDESK_{name.upper()}": str(value) for name, value in values.items()}
+    return {**given, "PATH": os.environ["PATH"]}
+
+
+@pytest.fixture
+async def processes(
+    fleet, database: Callable[[str], Any], embeddings, tmp_path
+) -> AsyncIterator[Processes]:
+    settings = fleet.settings_of(
+        Settings,
+        await database("retrieval"),
+        llm_gateway_address=embeddings.address,
+        ingest_lease_s=1.0,
+    )
+    started = Processes(settings, tmp_path)
+    yield started
+    await started.end()
+
+
+class TestKill:
+    @pytest.mark.timeout(180)
+    async def test_minus_nine_in_the_middle_is_made_good(
+        self, processes, embeddings, as_identity, tenant_id
+    ):
+        embeddings.delay_s = 30.0
+        knowledge = Knowledge(await processes.start(), as_identity, tenant_id)
+        body = "\n\n".join(f"## Part {n}\n\n" + "Tea at four. " * 40 for n in range(6))
+        outcomes = await knowledge.create(*(text(f"# Doc {n}\n\n{body}") for n in range(3)))
+
+        async def embedding() -> bool:
+            return len(embeddings.attributions) > 0
+
+        await eventually(embedding, timeout_s=30)
+        await processes.kill()
+        embeddings.delay_s = 0.0
+        knowledge = Knowledge(await processes.start(), as_identity, tenant_id)
+        for outcome in outcomes:
+            source = await knowledge.ended(outcome.source.source_id, timeout_s=60)
+            assert source.status == READY
+            assert source.chunk_count >= 6
+        found = await knowledge.search("tea", top_k=50)
+        assert len({result.document_id for result in found.results}) == 3
+        assert found.knowledge_version == 3
