@@ -89,10 +89,16 @@ class TestDownAndReset:
 
 class TestLogs:
     def test_names_the_logs_that_there_are(self, data, capsys):
-        data.logs.mkdir()
         (data.logs / "gateway.log").touch()
         assert cli.main(["logs", "gatway"]) == 1
         assert "there are gateway" in capsys.readouterr().err
+
+
+class TestDataFolder:
+    def test_lets_others_pass_but_not_look(self, data):
+        assert stat.S_IMODE(data.path.stat().st_mode) == 0o711
+        for private in (data.keys, data.logs, data.run, data.blobs):
+            assert stat.S_IMODE(private.stat().st_mode) == 0o700
 
 
 class TestState:

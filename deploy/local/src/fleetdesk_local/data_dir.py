@@ -43,6 +43,9 @@ class DataDir:
                 f"The data folder {self.path} belongs to another user: run as that user, or "
                 "choose another with FLEETDESK_DATA_DIR."
             )
+        # The folder itself must let PostgreSQL's user pass; these are ours alone.
+        for private in (self.keys, self.logs, self.run, self.blobs):
+            private.mkdir(exist_ok=True, mode=0o700)
 
     @property
     def keys(self) -> Path:
