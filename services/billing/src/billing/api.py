@@ -6,7 +6,7 @@ from fleetdesk.billing.v1.billing_service_pb2_grpc import BillingServiceServicer
 from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
-from google.protobuf.timestamp_pb2 import Timestamp
+from fleetkit.rpc.fields import timestamp
 from grpc.aio import ServicerContext
 
 from billing import entitlements, subscriptions
@@ -96,15 +96,12 @@ def to_plan(plan: Plan) -> plan_pb2.Plan:
 
 def to_subscription(row: SubscriptionRow) -> plan_pb2.Subscription:
     """A subscription as the proto has it."""
-    start, end = Timestamp(), Timestamp()
-    start.FromDatetime(row.period_start_time)
-    end.FromDatetime(row.period_end_time)
     return plan_pb2.Subscription(
         tenant_id=str(row.tenant_id),
         plan_id=row.plan_id,
         seats=row.seats,
         status=_STATUSES[row.status],
-        period_start_time=start,
-        period_end_time=end,
+        period_start_time=timestamp(row.period_start_time),
+        period_end_time=timestamp(row.period_end_time),
         revision=row.revision,
     )

@@ -13,6 +13,7 @@ from fleetdesk.conversation.v1.conversation_service_pb2_grpc import Conversation
 from fleetkit.context import current, identity, tenant_id
 from fleetkit.errors import NotFound
 from fleetkit.ids import new_id
+from fleetkit.rpc.fields import to_optional_uuid, to_uuid
 from grpc.aio import ServicerContext
 
 from conversation import agents, conversations, handoffs, listening, turns, wire
@@ -36,7 +37,7 @@ class AgentApi(AgentServiceServicer):
         self, request: agent_pb.CreateAgentRequest, context: ServicerContext
     ) -> agent_pb.CreateAgentResponse:
         config = wire.config_of(request.config)
-        agent_id = wire.to_uuid(request.agent_id, "agent_id") if request.agent_id else new_id()
+        agent_id = to_uuid(request.agent_id, "agent_id") if request.agent_id else new_id()
         await agents.check_model(self._llm_gateway, config)
         row = await agents.create_requested(
             self._db, tenant_id(), agent_id, request, config, identity().subject
@@ -46,7 +47,7 @@ class AgentApi(AgentServiceServicer):
     async def GetAgent(
         self, request: agent_pb.GetAgentRequest, context: ServicerContext
     ) -> agent_pb.GetAgentResponse:
-        agent_id = wire.to_uuid(request.agent_id, "agent_id")
+        agent_id = to_uuid(request.agent_id, "agent_id")
         async with self._db.tenant(tenant_id()) as conn:
             row = await agents.existing(conn, tenant_id(), agent_id)
         return agent_pb.GetAgentResponse(agent=wire.agent_message(row))
@@ -54,7 +55,7 @@ class AgentApi(AgentServiceServicer):
     async def GetPublicAgent(
         self, request: agent_pb.GetPublicAgentRequest, context: ServicerContext
     ) -> agent_pb.GetPublicAgentResponse:
-        agent_id = wire.to_uuid(request.agent_id, "agent_id")
+        agent_id = to_uuid(request.agent_id, "agent_id")
         config = await agents.published_config(self._db, tenant_id(), agent_id)
         return agent_pb.GetPublicAgentResponse(
             name=config.name,
@@ -76,7 +77,7 @@ class AgentApi(AgentServiceServicer):
     async def UpdateDraft(
         self, request: agent_pb.UpdateDraftRequest, context: ServicerContext
     ) -> agent_pb.UpdateDraftResponse:
-        agent_id = wire.to_uuid(request.agent_id, "agent_id")
+        agent_id = to_uuid(request.agent_id, "agent_id")
         config = wire.config_of(request.config)
         await agents.check_model(self._llm_gateway, config)
         row = await agents.update_draft(self._db, tenant_id(), agent_id, request, config)
@@ -85,7 +86,7 @@ class AgentApi(AgentServiceServicer):
     async def PublishAgent(
         self, request: agent_pb.PublishAgentRequest, context: ServicerContext
     ) -> agent_pb.PublishAgentResponse:
-        agent_id = wire.to_uuid(request.agent_id, "agent_id")
+        agent_id = to_uuid(request.agent_id, "agent_id")
         row = await agents.publish_agent(
             self._db, tenant_id(), agent_id, request, identity().subject
         )
@@ -94,7 +95,7 @@ class AgentApi(AgentServiceServicer):
     async def RollbackAgent(
         self, request: agent_pb.RollbackAgentRequest, context: ServicerContext
     ) -> agent_pb.RollbackAgentResponse:
-        agent_id = wire.to_uuid(request.agent_id, "agent_id")
+        agent_id = to_uuid(request.agent_id, "agent_id")
         row = await agents.rollback_agent(
             self._db, tenant_id(), agent_id, request, identity().subject
         )
@@ -103,7 +104,7 @@ class AgentApi(AgentServiceServicer):
     async def ListAgentVersions(
         self, request: agent_pb.ListAgentVersionsRequest, context: ServicerContext
     ) -> agent_pb.ListAgentVersionsResponse:
-        agent_id = wire.to_uuid(request.agent_id, "agent_id")
+        agent_id = to_uuid(request.agent_id, "agent_id")
         rows = await agents.list_versions(self._db, tenant_id(), agent_id)
         return agent_pb.ListAgentVersionsResponse(
             versions=[wire.version_message(row) for row in rows]
@@ -120,7 +121,7 @@ class ConversationApi(ConversationServiceServicer):
     async def CreateConversation(
         self, request: pb.CreateConversationRequest, context: ServicerContext
     ) -> pb.CreateConversationResponse:
-        agent_id = wire.to_uuid(request.agent_id, "agent_id")
+        agent_id = to_uuid(request.agent_id, "agent_id")
         row = await conversations.create(self._deps, tenant_id(), agent_id, request)
         return pb.CreateConversationResponse(conversation=wire.conversation_message(row))
 
@@ -146,7 +147,7 @@ class ConversationApi(ConversationServiceServicer):
     async def ListConversations(
         self, request: pb.ListConversationsRequest, context: ServicerContext
     ) -> pb.ListConversationsResponse:
-        agent_id = wire.to_uuid(request.agent_id, "agent_id") if request.agent_id else None
+        agent_id = to_optional_uuid(request.agent_id, "agent_id")
         wanted = ConversationFilter(
             status=wire.status_name(request.status, "status"),
             outcome=wire.outcome_name(request.outcome, "outcome"),
@@ -248,7 +249,7 @@ class ConversationApi(ConversationServiceServicer):
             self._deps,
             tenant_id(),
             _reachable(request.conversation_id),
-            wire.to_uuid(request.message_id, "message_id"),
+            to_uuid(request.message_id, "message_id"),
             request.rating,
         )
         return pb.RateMessageResponse(message=wire.message_message(row))
@@ -266,7 +267,7 @@ class ConversationApi(ConversationServiceServicer):
 
 def _reachable(conversation_id: str) -> UUID:
     """The conversation's id; NotFound when a visitor names another than their own."""
-    found = wire.to_uuid(conversation_id, "conversation_id")
+    found = to_uuid(conversation_id, "conversation_id")
     person = current().identity
     if person is not None and person.kind == "visitor" and person.conversation_id != found:
         raise NotFound("there is no such conversation", field="conversation_id")

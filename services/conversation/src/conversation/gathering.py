@@ -10,10 +10,10 @@ from fleetdesk.memory.v1 import memory_service_pb2 as memory_pb
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as retrieval_pb
 from fleetkit.errors import FleetError
 from fleetkit.logging import get_logger
+from fleetkit.rpc.fields import timestamp
 from fleetkit.rpc.retry import retry_idempotent
 from fleetkit.telemetry import counter
 
-from conversation import wire
 from conversation.citations import Passage
 from conversation.decision import Topic
 from conversation.deps import Neighbours
@@ -144,7 +144,7 @@ def memory_turn(row: MessageRow) -> memory_pb.Turn:
         message_id=str(row.message_id),
         author=_AUTHORS[row.role],
         text=row.text,
-        create_time=wire.timestamp(row.create_time),
+        create_time=timestamp(row.create_time),
     )
 
 

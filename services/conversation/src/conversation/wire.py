@@ -1,35 +1,16 @@
 """Rows to protos and back."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from fleetdesk.conversation.v1 import agent_pb2, conversation_pb2
 from fleetkit.errors import InvalidArgument
-from google.protobuf.timestamp_pb2 import Timestamp
+from fleetkit.rpc.fields import optional_timestamp, timestamp
 
 from conversation.agent_config import AgentConfig
 from conversation.store.agents import AgentRow, AgentVersionRow
 from conversation.store.conversations import ConversationRow
 from conversation.store.messages import MessageRow
-
-
-def to_uuid(text: str, field: str) -> UUID:
-    """The id in a request; InvalidArgument naming the field when it is none."""
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise InvalidArgument(f"{field} is not a UUID", field=field) from error
-
-
-def timestamp(time: datetime | None) -> Timestamp | None:
-    """A proto time; None stays unset."""
-    if time is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
 
 
 def config_of(message: agent_pb2.AgentConfig) -> AgentConfig:
@@ -155,7 +136,7 @@ def message_message(row: MessageRow) -> conversation_pb2.Message:
         citations=[conversation_pb2.MessageCitation(**each) for each in row.citations],
         passages=[conversation_pb2.PassageUsed(**each) for each in row.passages],
         create_time=timestamp(row.create_time),
-        complete_time=timestamp(row.complete_time),
+        complete_time=optional_timestamp(row.complete_time),
         question_id=str(row.question_id) if row.question_id else "",
         first_token_ms=row.first_token_ms,
         error_reason=row.error_reason,

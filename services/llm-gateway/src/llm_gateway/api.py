@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from uuid import UUID
 
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceServicer
 from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
+from fleetkit.rpc.fields import to_optional_uuid
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc.aio import ServicerContext
 
@@ -16,8 +16,8 @@ from llm_gateway import answer, embed, usage
 from llm_gateway.answer import Completed
 from llm_gateway.metering import Metering
 from llm_gateway.models import Models
-from llm_gateway.providers.base import Cited, FinishReason, Passage, Question, TextDelta, Turn
 from llm_gateway.providers.minilm import MiniLm
+from llm_gateway.question import Cited, FinishReason, Passage, Question, TextDelta, Turn
 from llm_gateway.store import Selection
 from llm_gateway.translate import to_entry
 from llm_gateway.workers.lanes import Lane
@@ -76,8 +76,8 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         self, request: pb.ListUsageRequest, context: ServicerContext
     ) -> pb.ListUsageResponse:
         selection = Selection(
-            message_id=_id(request.message_id, "message_id"),
-            conversation_id=_id(request.conversation_id, "conversation_id"),
+            message_id=to_optional_uuid(request.message_id, "message_id"),
+            conversation_id=to_optional_uuid(request.conversation_id, "conversation_id"),
             start_time=_time(request, "start_time"),
             end_time=_time(request, "end_time"),
         )
@@ -180,15 +180,6 @@ def _response(piece: TextDelta | Cited | Completed) -> pb.AnswerResponse:
                 call_id=str(piece.call_id),
             )
             return pb.AnswerResponse(completed=completed)
-
-
-def _id(text: str, field: str) -> UUID | None:
-    if not text:
-        return None
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise InvalidArgument(f"{field} is not a UUID", field=field) from error
 
 
 def _time(request: pb.ListUsageRequest | pb.SummarizeUsageRequest, field: str) -> datetime | None:

@@ -1,10 +1,9 @@
 """Ledger rows as protos have them."""
 
-from datetime import datetime
 from uuid import UUID
 
 from fleetdesk.llm_gateway.v1 import usage_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
+from fleetkit.rpc.fields import timestamp
 
 from llm_gateway.store import EntryRow
 
@@ -19,7 +18,7 @@ def to_entry(row: EntryRow) -> usage_pb2.UsageEntry:
     return usage_pb2.UsageEntry(
         usage_id=str(row.usage_id),
         call_id=str(row.call_id),
-        create_time=to_timestamp(row.create_time),
+        create_time=timestamp(row.create_time),
         service=row.service,
         provider=row.provider,
         model=row.model,
@@ -36,13 +35,6 @@ def to_entry(row: EntryRow) -> usage_pb2.UsageEntry:
         agent_id=_text(row.agent_id),
         visitor_id=_text(row.visitor_id),
     )
-
-
-def to_timestamp(time: datetime) -> Timestamp:
-    """A time."""
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
 
 
 def _text(value: UUID | None) -> str:

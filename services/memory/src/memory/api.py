@@ -8,8 +8,8 @@ from fleetdesk.memory.v1.memory_service_pb2_grpc import MemoryServiceServicer
 from fleetkit.context import current, tenant_id
 from fleetkit.errors import InvalidArgument, NotFound
 from fleetkit.postgres import Database
+from fleetkit.rpc.fields import timestamp, to_optional_uuid, to_uuid
 from fleetkit.tokens import TokenCounter
-from google.protobuf.timestamp_pb2 import Timestamp
 from grpc.aio import ServicerContext
 
 from memory import window
@@ -39,8 +39,8 @@ class MemoryApi(MemoryServiceServicer):
             self._db,
             self._tokens,
             tenant_id(),
-            _uuid(request.conversation_id, "conversation_id"),
-            _optional_uuid(request.visitor_id, "visitor_id"),
+            to_uuid(request.conversation_id, "conversation_id"),
+            to_optional_uuid(request.visitor_id, "visitor_id"),
             _turn(request.turn, "turn"),
         )
         return pb.RecordTurnResponse(recorded=recorded)
@@ -52,8 +52,8 @@ class MemoryApi(MemoryServiceServicer):
             raise InvalidArgument(
                 f"pending_turns has more than {_MAX_PENDING} turns", field="pending_turns"
             )
-        _optional_uuid(request.visitor_id, "visitor_id")
-        conversation_id = _uuid(request.conversation_id, "conversation_id")
+        to_optional_uuid(request.visitor_id, "visitor_id")
+        conversation_id = to_uuid(request.conversation_id, "conversation_id")
         _check_visitor(conversation_id)
         found = await window.get_context(
             self._db,
@@ -71,7 +71,7 @@ class MemoryApi(MemoryServiceServicer):
         self, request: pb.ClearConversationRequest, context: ServicerContext
     ) -> pb.ClearConversationResponse:
         count = await window.clear_conversation(
-            self._db, tenant_id(), _uuid(request.conversation_id, "conversation_id")
+            self._db, tenant_id(), to_uuid(request.conversation_id, "conversation_id")
         )
         return pb.ClearConversationResponse(message_count=count)
 
@@ -107,7 +107,7 @@ def _turn(turn: pb.Turn, field: str) -> TurnRow:
     if not turn.HasField("create_time"):
         raise InvalidArgument(f"{field}.create_time is not set", field=f"{field}.create_time")
     return TurnRow(
-        message_id=_uuid(turn.message_id, f"{field}.message_id"),
+        message_id=to_uuid(turn.message_id, f"{field}.message_id"),
         author=author,
         text=turn.text,
         token_count=0,
@@ -116,25 +116,12 @@ def _turn(turn: pb.Turn, field: str) -> TurnRow:
 
 
 def _to_turn(turn: TurnRow) -> pb.Turn:
-    created = Timestamp()
-    created.FromDatetime(turn.create_time)
     return pb.Turn(
         message_id=str(turn.message_id),
         author=_AUTHORS_BACK[turn.author],
         text=turn.text,
-        create_time=created,
+        create_time=timestamp(turn.create_time),
     )
-
-
-def _uuid(text: str, field: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise InvalidArgument(f"{field} is not a UUID", field=field) from error
-
-
-def _optional_uuid(text: str, field: str) -> UUID | None:
-    return _uuid(text, field) if text else None
 
 
 def _within(number: int, limit: int, field: str) -> int:

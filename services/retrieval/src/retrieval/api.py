@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceServicer
 from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
+from fleetkit.rpc.fields import to_optional_uuid, to_uuid
 
 from retrieval import wire
 from retrieval.config import Settings
@@ -65,7 +65,7 @@ class RetrievalApi(RetrievalServiceServicer):
         return pb.UploadSourceResponse(source=wire.source(taken.source))
 
     async def GetSource(self, request: pb.GetSourceRequest, context: Any) -> pb.GetSourceResponse:
-        source_id = wire.parse_id("source_id", request.source_id)
+        source_id = to_uuid(request.source_id, "source_id")
         row = await sources.get_source(self._db, tenant_id(), source_id)
         return pb.GetSourceResponse(source=wire.source(row))
 
@@ -77,7 +77,7 @@ class RetrievalApi(RetrievalServiceServicer):
             tenant_id(),
             statuses=wire.parse_statuses(request.statuses),
             containing=request.filter,
-            before=_token(request.page_token),
+            before=to_optional_uuid(request.page_token, "page_token"),
             page_size=request.page_size,
         )
         return pb.ListSourcesResponse(
@@ -89,14 +89,14 @@ class RetrievalApi(RetrievalServiceServicer):
     async def DeleteSource(
         self, request: pb.DeleteSourceRequest, context: Any
     ) -> pb.DeleteSourceResponse:
-        source_id = wire.parse_id("source_id", request.source_id)
+        source_id = to_uuid(request.source_id, "source_id")
         count = await sources.delete_source(self._db, self._originals, tenant_id(), source_id)
         return pb.DeleteSourceResponse(chunk_count=count)
 
     async def SyncSource(
         self, request: pb.SyncSourceRequest, context: Any
     ) -> pb.SyncSourceResponse:
-        source_id = wire.parse_id("source_id", request.source_id)
+        source_id = to_uuid(request.source_id, "source_id")
         row = await sources.sync_source(self._db, tenant_id(), request.request_id, source_id)
         return pb.SyncSourceResponse(source=wire.source(row))
 
@@ -107,7 +107,7 @@ class RetrievalApi(RetrievalServiceServicer):
             self._db,
             tenant_id(),
             statuses=wire.parse_statuses(request.statuses),
-            before=_token(request.page_token),
+            before=to_optional_uuid(request.page_token, "page_token"),
             page_size=request.page_size,
         )
         return pb.ListDocumentsResponse(
@@ -118,12 +118,12 @@ class RetrievalApi(RetrievalServiceServicer):
     async def GetDocument(
         self, request: pb.GetDocumentRequest, context: Any
     ) -> pb.GetDocumentResponse:
-        document_id = wire.parse_id("document_id", request.document_id)
+        document_id = to_uuid(request.document_id, "document_id")
         row = await documents.get_document(self._db, tenant_id(), document_id)
         return pb.GetDocumentResponse(document=wire.document(row))
 
     async def GetChunks(self, request: pb.GetChunksRequest, context: Any) -> pb.GetChunksResponse:
-        chunk_ids = [wire.parse_id("chunk_ids", chunk_id) for chunk_id in request.chunk_ids]
+        chunk_ids = [to_uuid(chunk_id, "chunk_ids") for chunk_id in request.chunk_ids]
         rows = await documents.get_chunks(self._db, tenant_id(), chunk_ids)
         return pb.GetChunksResponse(chunks=[wire.passage(row) for row in rows])
 
@@ -148,7 +148,3 @@ async def _data(requests: AsyncIterator[pb.UploadSourceRequest]) -> AsyncIterato
         if request.WhichOneof("piece") != "data":
             raise InvalidArgument("after its header an upload has data only", field="header")
         yield request.data
-
-
-def _token(page_token: str) -> UUID | None:
-    return wire.parse_id("page_token", page_token) if page_token else None

@@ -1,7 +1,6 @@
 """Rows to protos and back."""
 
 from collections.abc import Iterable, Mapping
-from uuid import UUID
 
 from fleetdesk.retrieval.v1 import document_pb2 as pb
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb_service
@@ -22,14 +21,6 @@ _STATUSES = {
 }
 _TYPE_NAMES: dict[int, str] = {int(number): name for name, number in _TYPES.items()}
 _STATUS_NAMES: dict[int, str] = {int(number): name for name, number in _STATUSES.items()}
-
-
-def parse_id(field: str, value: str) -> UUID:
-    """A UUID; InvalidArgument naming the field otherwise."""
-    try:
-        return UUID(value)
-    except ValueError as error:
-        raise InvalidArgument(f"{field} is a UUID", field=field) from error
 
 
 def parse_statuses(statuses: Iterable[int]) -> list[str]:
