@@ -68,14 +68,14 @@ class Fleet:
             await self._stop()
 
     def _prepare(self) -> None:
+        ended = children.end_orphans(self._data.run)
+        if ended:
+            self._say(f"ended what an earlier run left: {', '.join(ended)}")
         if not ports.is_free(self._settings.http_port):
             raise LocalError(
                 f"Port {self._settings.http_port} is taken: stop what listens there, or choose "
                 "another with FLEETDESK_HTTP_PORT."
             )
-        ended = children.end_orphans(self._data.run)
-        if ended:
-            self._say(f"ended what an earlier run left: {', '.join(ended)}")
         generate_keys(self._data.keys, services.SERVICES)
         self._servers.prepare()
 
