@@ -9,7 +9,7 @@ from fleetkit.errors import InvalidArgument, Unavailable
 
 from llm_gateway.metering import Metered, Metering
 from llm_gateway.models import Models
-from llm_gateway.providers.base import Cited, Finished, FinishReason, Question, TextDelta
+from llm_gateway.question import Cited, Finished, FinishReason, Question, TextDelta
 
 _MAX_PASSAGES = 20
 _MAX_QUESTION_BYTES = 16_000

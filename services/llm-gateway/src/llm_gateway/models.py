@@ -7,7 +7,7 @@ from fleetkit.clock import Clock
 from fleetkit.errors import FailedPrecondition, InvalidArgument
 
 from llm_gateway.pricing import PriceBook, Unit
-from llm_gateway.providers.base import AnswerProvider
+from llm_gateway.question import AnswerProvider
 
 
 @dataclass(frozen=True, slots=True)

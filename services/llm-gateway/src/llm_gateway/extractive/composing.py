@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from llm_gateway.extractive.ranking import Ranked
 from llm_gateway.extractive.units import Unit, UnitKind
-from llm_gateway.providers.base import Passage
+from llm_gateway.question import Passage
 
 _MOST_UNITS = 5
 # A list stands for several sentences.

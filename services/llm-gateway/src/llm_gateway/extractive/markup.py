@@ -4,8 +4,11 @@ import html
 import re
 
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-_IMAGE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)|!\[([^\]\n]*)\]\[[^\]\n]*\]")
-_LINK = re.compile(r"\[([^\]\n]+)\]\((?:[^()\n]|\([^()\n]*\))*\)|\[([^\]\n]+)\]\[[^\]\n]*\]")
+# Bounded, so that brackets that never close cost little.
+_IMAGE = re.compile(r"!\[[^\]\n]{0,300}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]{0,300}\])")
+_LINK = re.compile(
+    r"\[([^\[\]\n]{1,300})\](?:\((?:[^()\n]|\([^()\n]{0,200}\)){0,2000}\)|\[[^\]\n]{0,300}\])"
+)
 _AUTOLINK = re.compile(r"<((?:https?|mailto):[^\s>]+)>")
 _TAG = re.compile(r"</?[a-zA-Z][^<>\n]{0,300}>")
 _ADMONITION = re.compile(r"\[!(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION|INFO)\]", re.IGNORECASE)
@@ -36,7 +39,7 @@ def points_elsewhere(text: str) -> bool:
     shown = plain(text)
     if _POINTER.match(shown.lstrip("- ").split("\n")[0]):
         return True
-    linked = sum(len(match[1] or match[2]) for match in _LINK.finditer(text))
+    linked = sum(len(match[1]) for match in _LINK.finditer(text))
     return linked > _MOSTLY * max(1, len(shown))
 
 
@@ -47,7 +50,7 @@ def plain(text: str) -> str:
     text = _ADMONITION.sub(" ", text)
     # The alternative text of a picture describes what an answer cannot show.
     text = _IMAGE.sub(" ", text)
-    text = _LINK.sub(lambda match: match[1] or match[2], text)
+    text = _LINK.sub(r"\1", text)
     text = _AUTOLINK.sub(r"\1", text)
     text = _TAG.sub(" ", text)
     text = _CODE.sub(r"\2", text)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from llm_gateway.extractive.terms import bigrams, terms
 from llm_gateway.extractive.units import Unit, UnitKind
-from llm_gateway.providers.base import Passage
+from llm_gateway.question import Passage
 
 Vector = NDArray[np.float32]
 

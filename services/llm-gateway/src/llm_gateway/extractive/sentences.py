@@ -14,6 +14,7 @@ _STOP = re.compile(r"[。！？](?:[」』”’）)]*)|[.!?…]+[\"'”’»)\]
 _LAST_WORD = re.compile(r"([^\s(\[\"'“‘]+)\Z")
 _OPENING = " \t\r\n\"'“‘«([*_`¿¡"
 _LONGEST = 600
+_LONGEST_ABBREVIATION = 24
 
 
 def split(text: str) -> list[tuple[int, int]]:
@@ -35,7 +36,7 @@ def _ends_sentence(text: str, stop: re.Match[str]) -> bool:
         return False
     if stop[0][0] != "." or stop[0].startswith(".."):
         return True
-    word = _LAST_WORD.search(text, 0, stop.start())
+    word = _LAST_WORD.search(text[max(0, stop.start() - _LONGEST_ABBREVIATION) : stop.start()])
     if word is None:
         return True
     last = word[1].lower().lstrip("*_`")

@@ -5,6 +5,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from llm_gateway.extractive import sentences
 from llm_gateway.extractive.blocks import Block, BlockKind, blocks
@@ -18,6 +19,10 @@ _LONGEST_STEPS = 2000
 _LONGEST_BULLETS = 700
 _LONGEST_CODE = 800
 _MOST_UNITS = 200
+# Bounds the work on a passage; chunks of knowledge are a third of it.
+_LONGEST_PASSAGE = 16_000
+_LONGEST_ITEM = 1000
+_LONGEST_TITLE = 200
 _FEWEST_WORDS = 3
 _TITLE_WORDS = 6
 
@@ -53,8 +58,8 @@ class Unit:
 
 
 def units(passage: str) -> list[Unit]:
-    """The units of a passage in order, at most 200."""
-    return list(_Units(passage).build())[:_MOST_UNITS]
+    """The units of a passage in order: at most 200, of its first 16,000 characters."""
+    return list(islice(_Units(passage[:_LONGEST_PASSAGE]).build(), _MOST_UNITS))
 
 
 class _Units:
@@ -96,7 +101,7 @@ class _Units:
             yield unit
 
     def _enter(self, block: Block) -> None:
-        title = plain(self._passage[block.start : block.end].lstrip("# "))
+        title = plain(self._passage[block.start : block.end].lstrip("# ")[:_LONGEST_TITLE])
         self._headings = [(level, text) for level, text in self._headings if level < block.level]
         self._headings.append((block.level, title))
 
@@ -111,7 +116,7 @@ class _Units:
         bounds = [(block.start + a, block.start + b) for a, b in sentences.split(text)]
         lead: tuple[int, int] | None = None
         following = self._blocks[self._at + 1] if self._at + 1 < len(self._blocks) else None
-        if bounds and following and self._passage[: bounds[-1][1]].rstrip("*_ ").endswith(":"):
+        if bounds and following and text.rstrip("*_ ").endswith(":"):
             lead = bounds.pop()
         for start, end in bounds:
             sentence = self._unit(UnitKind.SENTENCE, start, end, plain(self._passage[start:end]))
@@ -168,7 +173,7 @@ class _Units:
             case BlockKind.BULLET:
                 return first.kind is BlockKind.BULLET or block.level > first.level
             case BlockKind.CODE | BlockKind.PARAGRAPH:
-                announced = self._passage[: items[-1].end].endswith(":")
+                announced = self._passage[items[-1].end - 1] == ":"
                 nested = block.level > first.level or (block.kind is BlockKind.CODE and announced)
                 return first.kind is BlockKind.NUMBERED and nested
             case _:
@@ -190,7 +195,9 @@ class _Units:
         match = _NUMBER.match(self._passage, block.start)
         return int(match[1]) if match else 0
 
-    def _item(self, block: Block) -> Unit:
+    def _item(self, block: Block) -> Unit | None:
+        if block.end - block.start > _LONGEST_ITEM:
+            return None
         text = plain(_MARKER.sub("", self._passage[block.start : block.end], count=1))
         return self._unit(UnitKind.ITEM, block.start, block.end, text)
 
@@ -221,7 +228,9 @@ class _Units:
             return self._unit(UnitKind.SENTENCE, *lead, text)
         return self._unit(UnitKind.CODE, lead[0], block.end, f"{text}\n{body}")
 
-    def _row(self, block: Block) -> Unit:
+    def _row(self, block: Block) -> Unit | None:
+        if block.end - block.start > _LONGEST_ITEM:
+            return None
         cells = self._cells(block)
         if len(self._row_head) == len(cells):
             pairs = zip(self._row_head, cells, strict=True)

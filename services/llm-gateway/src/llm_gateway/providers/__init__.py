@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from llm_gateway.config import Settings
 from llm_gateway.pricing import PriceBook
-from llm_gateway.providers.base import AnswerProvider
 from llm_gateway.providers.extractive import Extractive
 from llm_gateway.providers.minilm import MiniLm
+from llm_gateway.question import AnswerProvider
 
 
 def answer_providers(

@@ -28,8 +28,8 @@ from llm_gateway.ledger import Meter
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.anthropic_errors import translated, was_sent
 from llm_gateway.providers.anthropic_request import Documents, build_request, most_units
-from llm_gateway.providers.base import Finished, FinishReason, Piece, Question
 from llm_gateway.providers.grounding import Grounding, quoted_span, same_words
+from llm_gateway.question import Finished, FinishReason, Piece, Question
 
 _ATTEMPTS = 3
 _FIRST_WAIT_S = 0.2

@@ -15,8 +15,8 @@ from anthropic.types import (
 )
 
 from llm_gateway.pricing import Unit
-from llm_gateway.providers.base import Passage, Question, Turn
 from llm_gateway.providers.grounding import Block, citable_blocks
+from llm_gateway.question import Passage, Question, Turn
 
 HAND_OVER = "hand_over"
 

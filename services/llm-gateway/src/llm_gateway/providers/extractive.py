@@ -3,17 +3,21 @@
 No model writes anything here, so nothing is said that the passages do not say.
 """
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from llm_gateway.extractive.composing import Part, compose
-from llm_gateway.extractive.ranking import Candidate, Query, load_weights, rank
+from llm_gateway.extractive.ranking import Candidate, Query, Vector, load_weights, rank
 from llm_gateway.extractive.terms import terms
 from llm_gateway.extractive.units import Unit as TextUnit
 from llm_gateway.extractive.units import UnitKind, units
 from llm_gateway.ledger import Meter
 from llm_gateway.pricing import Unit
-from llm_gateway.providers.base import (
+from llm_gateway.providers.minilm import MiniLm, most_compute_us
+from llm_gateway.question import (
     Cited,
     Finished,
     FinishReason,
@@ -23,7 +27,6 @@ from llm_gateway.providers.base import (
     TextDelta,
     Turn,
 )
-from llm_gateway.providers.minilm import MiniLm, most_compute_us
 from llm_gateway.workers.lanes import Lane
 
 # Embedding a unit takes about 8 ms of one core: more of them would be felt as waiting.
@@ -31,6 +34,8 @@ _MOST_EMBEDDED = 32
 # A question of so few words asks on about what was said before.
 _FEWEST_WORDS = 3
 _MOST_OWN_US = 5_000_000
+
+T = TypeVar("T")
 
 
 class Extractive:
@@ -52,33 +57,60 @@ class Extractive:
 
     async def answer(self, question: Question, meter: Meter) -> AsyncGenerator[Piece, None]:
         """Sentence by sentence, each followed by its citation."""
-        started = time.thread_time_ns()
-        units_of = {passage.chunk_id: units(passage.text) for passage in question.passages}
-        candidates = _candidates(question.passages, units_of)
-        query = Query(_asked(question), candidates)
-        preferred = query.prefer(candidates, _MOST_EMBEDDED)
-        own_ns = time.thread_time_ns() - started
-        if preferred:
-            texts = [_asked(question), *(candidate.unit.text for candidate in preferred)]
-            embedded = await self._embedder.embed(texts, Lane.INTERACTIVE, meter)
-            started = time.thread_time_ns()
-            ranked = rank(
-                query, embedded.vectors[0], preferred, embedded.vectors[1:], self._weights
-            )
-            parts = compose(
-                ranked,
-                units_of,
-                self._weights.least_support,
-                question.max_tokens,
-                query.wants_steps,
-            )
-            own_ns += time.thread_time_ns() - started
-        else:
-            parts = []
-        meter.report(Unit.COMPUTE_US, meter.units.get(Unit.COMPUTE_US, 0) + round(own_ns / 1000))
+        prepared, own_ns = await asyncio.to_thread(_timed, lambda: _prepare(question))
+        meter.report(Unit.COMPUTE_US, round(own_ns / 1000))
         meter.complete = True
+        parts: list[Part] = []
+        if prepared.candidates:
+            vectors = await self._embed(prepared, meter)
+            parts, own_ns = await asyncio.to_thread(
+                _timed, lambda: self._compose(question, prepared, vectors)
+            )
+            meter.report(Unit.COMPUTE_US, meter.units[Unit.COMPUTE_US] + round(own_ns / 1000))
         for piece in _pieces(parts):
             yield piece
+
+    async def _embed(self, prepared: "_Prepared", meter: Meter) -> list[Vector]:
+        """Unit vectors of the question and, after it, of each candidate."""
+        texts = [prepared.asked, *(candidate.unit.text for candidate in prepared.candidates)]
+        embedded = await self._embedder.embed(texts, Lane.INTERACTIVE, meter)
+        return embedded.vectors
+
+    def _compose(
+        self, question: Question, prepared: "_Prepared", vectors: Sequence[Vector]
+    ) -> list[Part]:
+        ranked = rank(prepared.query, vectors[0], prepared.candidates, vectors[1:], self._weights)
+        return compose(
+            ranked,
+            prepared.units_of,
+            self._weights.least_support,
+            question.max_tokens,
+            prepared.query.wants_steps,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A question and the units that may answer it, before anything is embedded."""
+
+    asked: str
+    query: Query
+    candidates: list[Candidate]
+    units_of: dict[str, list[TextUnit]]
+
+
+def _prepare(question: Question) -> _Prepared:
+    asked = _asked(question)
+    units_of = {passage.chunk_id: units(passage.text) for passage in question.passages}
+    candidates = _candidates(question.passages, units_of)
+    query = Query(asked, candidates)
+    return _Prepared(asked, query, query.prefer(candidates, _MOST_EMBEDDED), units_of)
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, int]:
+    """The result of `work`, and the CPU nanoseconds that it took of this thread."""
+    started = time.thread_time_ns()
+    return work(), time.thread_time_ns() - started
 
 
 def _asked(question: Question) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_gateway.extractive.units import units
-from llm_gateway.providers.base import Cited, Passage, Piece, TextDelta
+from llm_gateway.question import Cited, Passage, Piece, TextDelta
 
 _LINK = re.compile(
     r"(?:https?://|www\.)[^\s<>()\[\]\"'`]+|\b[\w.+-]+@[\w-]+\.[\w.-]+\b", re.IGNORECASE
