@@ -104,7 +104,7 @@ class Widget:
         """The last answer's text without its footnotes."""
         return await self.body().evaluate(
             "body => { const copy = body.cloneNode(true);"
-            " copy.querySelectorAll('.cite').forEach(each => each.remove());"
+            " copy.querySelectorAll('.mark').forEach(each => each.remove());"
             " return copy.textContent; }"
         )
 
@@ -189,7 +189,7 @@ class TestAsking:
         await expect(widget.answers.last).to_have_attribute("data-status", "completed")
         first = widget.body().locator("p").first
         await expect(first).to_have_text(
-            "Press the reset button twice.1 The port appears for eight seconds."
+            "Press the reset button twice.\u20601 The port appears for eight seconds."
         )
         await expect(widget.body().locator("li")).to_have_text(["first", "second"])
         footnote = widget.panel.get_by_role("button", name="Source 1: Reset your board")
@@ -398,7 +398,7 @@ class TestReturning:
         await widget.visit()
         await widget.open()
         await expect(widget.panel.locator(".msg.visitor")).to_have_text("You: How do I reset it?")
-        await expect(widget.body()).to_have_text("Twice.1")
+        await expect(widget.body()).to_have_text("Twice.\u20601")
 
     async def test_in_the_middle_of_an_answer_goes_on_with_it(
         self, widget: Widget, gateway: WidgetGateway

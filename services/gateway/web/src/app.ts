@@ -51,5 +51,7 @@ uploads();
 
 // After a link opened another answer's pane in place, the quote asked for is brought into view.
 document.addEventListener("htmx:after:swap", () => {
-  if (location.hash.length > 1) document.getElementById(location.hash.slice(1))?.scrollIntoView({ block: "nearest" });
+  const goal = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
+  const top = goal?.getBoundingClientRect().top ?? 0;
+  if (top < 0 || top > innerHeight - 80) goal?.scrollIntoView({ block: "start" });
 });

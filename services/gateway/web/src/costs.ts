@@ -47,6 +47,7 @@ function resolved(name: string): string {
 
 function draw(canvas: HTMLCanvasElement, table: HTMLTableElement): Chart {
   const style = getComputedStyle(document.body);
+  Chart.defaults.font.family = style.fontFamily;
   const dark = getComputedStyle(document.documentElement).colorScheme.includes("dark");
   const { labels, sets } = series(table);
   const muted = resolved("text-muted");
@@ -72,7 +73,7 @@ function draw(canvas: HTMLCanvasElement, table: HTMLTableElement): Chart {
         },
       },
       plugins: {
-        legend: { position: "bottom", align: "start", labels: { color: style.color, boxWidth: 10, boxHeight: 10, font: { family: style.fontFamily } } },
+        legend: { position: "bottom", align: "start", labels: { color: style.color, boxWidth: 10, boxHeight: 10 } },
         tooltip: { callbacks: { label: (item) => `${item.dataset.label}: ${money(Number(item.raw))}` } },
       },
     },

@@ -128,8 +128,12 @@ function showProblem(upload: Upload, problem: Problem): void {
   upload.state.textContent = "Refused";
   const text = document.createElement("p");
   text.className = "field-error";
-  text.textContent = problem.detail ?? problem.title ?? "This file was refused.";
+  text.textContent = sentence(problem.detail ?? problem.title ?? "This file was refused.");
   upload.row.append(text);
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 }
 
 /** Sends one file; XMLHttpRequest because fetch has no progress of the body. */

@@ -20,7 +20,7 @@ export class MessageView {
     private readonly strings: Strings,
     private readonly actions: MessageActions,
   ) {
-    this.element = h("div", { class: `msg ${entry.role}` });
+    this.element = h("div", { class: `msg ${entry.role}`, ...(entry.role === "visitor" && { dir: "auto" }) });
     this.render();
   }
 
@@ -45,7 +45,7 @@ export class MessageView {
   private drawAnswer(): void {
     const { entry, strings } = this;
     const by = h("p", { class: "by" }, entry.role === "person" ? strings.staff : strings.agent);
-    const body = h("div", { class: "body" });
+    const body = h("div", { class: "body", dir: "auto" });
     if (entry.text) body.append(this.text());
     else if (entry.status === "answering") body.append(dots(strings.thinking));
     this.element.replaceChildren(by, body, ...this.foot());
@@ -63,7 +63,8 @@ export class MessageView {
     const label = `${this.strings.source} ${number}: ${citation.title}`;
     const button = h("button", { class: "cite", type: "button", "aria-label": label, title: citation.title }, String(number));
     on(button, "click", () => this.actions.cite(citation, number, button));
-    return button;
+    // The word joiner keeps it on the line of the word before it.
+    return h("span", { class: "mark" }, "\u2060", button);
   }
 
   private foot(): HTMLElement[] {

@@ -152,13 +152,13 @@ export class Panel implements View {
     this.title.textContent = agent?.name || s.title;
     this.intro.replaceChildren(
       h("p", { class: "by" }, s.agent),
-      h("div", { class: "body" }, h("p", {}, agent?.greeting || s.greeting)),
+      h("div", { class: "body", dir: "auto" }, h("p", {}, agent?.greeting || s.greeting)),
     );
     const questions = this.views.size ? [] : (agent?.suggested_questions ?? []);
     if (questions.length === 0) return;
     const list = h("ul", { class: "asks", "aria-label": s.suggested });
     for (const question of questions.slice(0, 5)) {
-      const button = h("button", { type: "button" }, question);
+      const button = h("button", { type: "button", dir: "auto" }, question);
       on(button, "click", () => this.ask(question));
       list.append(h("li", {}, button));
     }
@@ -272,7 +272,7 @@ export class Panel implements View {
     const s = this.strings;
     const back = h("button", { class: "square", type: "button", "aria-label": s.closeSource, title: s.closeSource }, icon(...ICONS.close));
     const head = h("div", {}, h("p", {}, `${s.source} ${number}`), h("h3", { id: "s" }, citation.title));
-    const text = h("div", { class: "text", tabindex: "0", role: "group", "aria-labelledby": "s" }, h("blockquote", {}, citation.quote));
+    const text = h("div", { class: "text", tabindex: "0", role: "group", "aria-labelledby": "s" }, h("blockquote", { dir: "auto" }, citation.quote));
     const url = safeUrl(citation.url);
     if (url) text.append(h("p", {}, h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, s.openPage)));
     this.source = h("section", { class: "source", "aria-labelledby": "s" }, h("header", { class: "top" }, head, back), text);

@@ -30,7 +30,7 @@ svg{width:20px;height:20px;fill:none;stroke:currentColor;stroke-width:1.8;stroke
 @keyframes in{from{opacity:0;transform:translateY(8px)}}
 .top{display:flex;align-items:center;gap:8px;padding:10px 10px 10px 16px;padding-inline:16px 10px;border-block-end:1px solid var(--l)}
 .top div{flex:1;min-width:0}
-.top h2{margin:0;font-size:15px;font-weight:600;line-height:1.3;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.top h2{margin:0;font-size:15px;font-weight:600;line-height:1.25;overflow:hidden;display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2;overflow-wrap:anywhere}
 .top p{margin:0;color:var(--m);font-size:12.5px;line-height:1.3}
 .square{display:grid;place-items:center;width:36px;height:36px;border-radius:9px;color:var(--m)}
 .square:hover{background:var(--b);color:var(--t)}

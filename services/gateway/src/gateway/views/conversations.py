@@ -110,11 +110,11 @@ class Asked:
 
 def badges_of(conversation: conv.Conversation) -> tuple[Badge, ...]:
     """Outcome of the last answer, and who is answering now where that is not the agent."""
-    found = (
-        _OUTCOME_BADGES.get(conversation.last_outcome),
-        _STATUS_BADGES.get(conversation.status),
-    )
-    badges = tuple(badge for badge in found if badge)
+    outcome = _OUTCOME_BADGES.get(conversation.last_outcome)
+    status = _STATUS_BADGES.get(conversation.status)
+    if conversation.status == conv.CONVERSATION_STATUS_WAITING:
+        outcome = None  # Who waits for a person was handed over: said once.
+    badges = tuple(badge for badge in (outcome, status) if badge)
     return badges or (Badge("No answer yet", "clock"),)
 
 
@@ -149,7 +149,7 @@ def headline(conversations: Sequence[conv.Conversation], *, more: bool, filtered
     answered = sum(item.last_outcome == conv.OUTCOME_ANSWERED for item in conversations)
     handed = sum(item.last_outcome == conv.OUTCOME_HANDOFF for item in conversations)
     waiting = sum(item.status == conv.CONVERSATION_STATUS_WAITING for item in conversations)
-    facts = f"{answered:,} answered last, {handed:,} handed over, {waiting:,} waiting for a person"
+    facts = f"{answered:,} answered, {handed:,} handed over, {waiting:,} waiting for a person"
     return f"{which}, {facts}." if more else f"{which}: {facts}."
 
 

@@ -12,7 +12,7 @@ from gateway.views.tables import Column, columns
 
 RANGES = {"7d": "7 days", "month": "This month", "90d": "90 days"}
 SPLITS = {"model": "Model", "service": "Service", "purpose": "Purpose"}
-_OTHER = "Not for a message"
+_OTHER = "Reading documents, and other work that serves no conversation"
 _MAX_SERIES = 8
 
 

@@ -84,7 +84,7 @@ def badge_of(status: int) -> Badge:
 
 def kind_of(media_type: str) -> str:
     """A media type as people call it."""
-    return _KINDS.get(media_type, media_type or "Text")
+    return _KINDS.get(media_type, media_type or "File")
 
 
 def source_row(source: doc.Source, now: datetime) -> SourceRow:

@@ -53,7 +53,7 @@ class Turn:
 class Passage:
     """A passage that an answer was made from, with what of it was cited."""
 
-    number: int | None
+    numbers: tuple[int, ...]
     chunk_id: str
     title: str
     headings: tuple[str, ...]
@@ -153,8 +153,8 @@ def why(
         message_id=message.message_id,
         sentence=_sentence(message),
         facts=_facts(message),
-        cited=tuple(item for item in passages if item.number is not None),
-        others=tuple(item for item in passages if item.number is None),
+        cited=tuple(sorted((item for item in passages if item.numbers), key=_first_number)),
+        others=tuple(item for item in passages if not item.numbers),
         receipt=receipt_tree(message.receipt) if message.HasField("receipt") else None,
         question=question,
     )
@@ -212,7 +212,7 @@ def _passage(
     quotes = [(citation.start, citation.end) for _, citation in mine]
     span = {"start": str(first.start), "end": str(first.end)} if first else {}
     return Passage(
-        number=mine[0][0] if mine else None,
+        numbers=tuple(number for number, _ in mine),
         chunk_id=used.chunk_id,
         title=used.title or "Untitled",
         headings=tuple(chunk.heading_path) if chunk else (),
@@ -221,6 +221,10 @@ def _passage(
         href=link(f"/documents/{used.document_id}", chunk=used.chunk_id, **span) + "#quote",
         gone=chunk is None,
     )
+
+
+def _first_number(passage: Passage) -> int:
+    return passage.numbers[0]
 
 
 def _kept(mine: Sequence[tuple[int, conv.MessageCitation]]) -> tuple[Segment, ...]:
