@@ -118,8 +118,8 @@ class Edge:
             return Problem(414, "URL_TOO_LONG", detail)
         if self._host is not None and head.get(b"host").lower() != self._host:
             return Problem(421, "WRONG_HOST", f"this is {self._host}")
-        if "\x00" in scope["path"]:
-            return Problem(400, "INVALID_ARGUMENT", "the path holds a NUL character")
+        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+            return Problem(400, "INVALID_ARGUMENT", "the address holds a NUL character")
         return None
 
     def _report(self, scope: Any, span: Span, exchange: "_Exchange") -> None:

@@ -163,6 +163,9 @@ def _of_validation(error: ValidationException) -> Problem:
         for entry in entries
         if isinstance(entry, dict)
     )
+    if missing := re.match(r"Missing required \w+ parameter '([^']+)'", error.detail):
+        name, what = missing[1], "it is missing: say what you want"
+        return Problem(400, "INVALID_ARGUMENT", f"{name}: {what}", (FieldError(name, what),))
     if not found:
         return Problem(400, "INVALID_ARGUMENT", error.detail)
     detail = "; ".join(f"{entry.field}: {entry.message}" for entry in found)

@@ -129,7 +129,12 @@ class Widgets:
                 "sign it with HS256 and the identity secret, with sub and exp"
             ) from error
         external_id = str(claims["sub"])
-        if not external_id.strip() or len(external_id.encode()) > _MAX_EXTERNAL_ID_BYTES:
+        try:
+            size = len(external_id.encode())
+        except UnicodeEncodeError as error:
+            # JSON can write half a surrogate pair.
+            raise _visitor_refused("sub is not Unicode") from error
+        if not external_id.strip() or size > _MAX_EXTERNAL_ID_BYTES:
             raise _visitor_refused(f"sub has 1 to {_MAX_EXTERNAL_ID_BYTES} bytes")
         return external_id
 

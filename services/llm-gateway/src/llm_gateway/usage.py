@@ -93,7 +93,7 @@ def _position(token: str) -> tuple[datetime, UUID]:
     try:
         time, _, usage_id = base64.urlsafe_b64decode(token.encode()).decode().partition(" ")
         return datetime.fromisoformat(time).astimezone(UTC), UUID(usage_id)
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, OverflowError, binascii.Error) as error:
         raise InvalidArgument(
             "page_token is not one that ListUsage returned", field="page_token"
         ) from error

@@ -1,7 +1,7 @@
 """API keys: made, listed, revoked."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
@@ -15,6 +15,7 @@ from gateway.auth.tokens import new_api_key, sha256, shown_prefix
 from gateway.store import accounts, api_keys
 
 MAX_KEYS = 100
+_LONGEST = timedelta(days=100 * 366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,14 @@ class MadeKey:
 async def create_key(db: Database, creator: Principal, wanted: NewKey, client_ip: str) -> MadeKey:
     """Makes a key that may do no more than its creator.
 
-    InvalidArgument for unknown scopes or an expiry in the past, PermissionDenied for more than
+    InvalidArgument for unknown scopes or an expiry in the past or in another century,
+    PermissionDenied for more than
     the creator may do, FailedPrecondition when there are too many keys.
     """
     _check_scopes(creator, wanted)
     tenant_id = creator.tenant_id
     async with db.tenant(tenant_id) as conn:
-        if wanted.expire_time is not None and wanted.expire_time <= conn.now():
-            raise InvalidArgument("expire_time has passed: choose a later one", field="expire_time")
+        _check_expiry(wanted.expire_time, conn.now())
         if await api_keys.count_api_keys(conn, tenant_id) >= MAX_KEYS:
             raise FailedPrecondition(
                 f"there are {MAX_KEYS} keys: revoke one first", reason="TOO_MANY_KEYS"
@@ -98,6 +99,19 @@ async def revoke_key(
             conn, tenant_id, audit.actor_of(revoker, client_ip), "api_key.revoked", str(key_id)
         )
     authenticator.forget(digest)
+
+
+def _check_expiry(expire_time: datetime | None, now: datetime) -> None:
+    if expire_time is None:
+        return
+    if expire_time <= now:
+        raise InvalidArgument("expire_time has passed: choose a later one", field="expire_time")
+    # The database takes times that no calendar of ours reaches, and could not be read again.
+    if expire_time - now > _LONGEST:
+        raise InvalidArgument(
+            "expire_time is too far ahead: leave it out for a key that does not expire",
+            field="expire_time",
+        )
 
 
 def _check_scopes(creator: Principal, wanted: NewKey) -> None:

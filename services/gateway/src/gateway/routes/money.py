@@ -45,8 +45,8 @@ async def get_costs(
         SummarizeUsageRequest(
             group_by=value_of(UsageKey, group_by, _KEY, "group_by"),
             split_by=value_of(UsageKey, split_by, _KEY, "split_by"),
-            start_time=stamp_of(start),
-            end_time=stamp_of(end),
+            start_time=stamp_of(start, "from"),
+            end_time=stamp_of(end, "to"),
         ),
     )
     return Costs.of(sums, split=split_by is not None)

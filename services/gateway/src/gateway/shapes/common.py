@@ -46,12 +46,20 @@ def optional_time(message: Any, field: str) -> datetime | None:
     return time_of(getattr(message, field)) if message.HasField(field) else None
 
 
-def stamp_of(time: datetime | None) -> Timestamp | None:
-    """A time as a proto; without a zone it is UTC; None stays unset."""
+def stamp_of(time: datetime | None, field: str) -> Timestamp | None:
+    """A time as a proto; without a zone it is UTC; None stays unset.
+
+    InvalidArgument naming the field when it is, in UTC, not in the years 1 to 9999.
+    """
     if time is None:
         return None
     stamp = Timestamp()
-    stamp.FromDatetime(time if time.tzinfo else time.replace(tzinfo=UTC))
+    try:
+        stamp.FromDatetime(time if time.tzinfo else time.replace(tzinfo=UTC))
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument(
+            f"{field} is out of the calendar: use a year from 1 to 9999", field=field
+        ) from error
     return stamp
 
 

@@ -64,7 +64,7 @@ async def _sums(request: GatewayRequest, wanted: Asked, now: datetime) -> Sums:
         return await call(
             method,
             pb.SummarizeUsageRequest(
-                group_by=group_by, split_by=split_by, start_time=stamp_of(start)
+                group_by=group_by, split_by=split_by, start_time=stamp_of(start, "from")
             ),
         )
 

@@ -1,0 +1,88 @@
+"""What nobody sends by accident: it gets a problem that names the field, and never a 500."""
+
+import hashlib
+import hmac
+import json
+import time
+from base64 import urlsafe_b64encode
+from typing import Any
+
+import pytest
+from harness.desk import Company, Desk
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_YEAR_0 = "0001-01-01T00:00:00+14:00"
+_YEAR_10000 = "9999-12-31T23:59:59-14:00"
+
+
+def _base64(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _signed(claims: dict[str, Any], secret: str) -> str:
+    """A JWT as JSON has it, with what a JWT library would refuse to write."""
+    head = _base64(b'{"alg":"HS256","typ":"JWT"}')
+    signed = f"{head}.{_base64(json.dumps(claims).encode())}"
+    return f"{signed}.{_base64(hmac.digest(secret.encode(), signed.encode(), hashlib.sha256))}"
+
+
+async def _identity_secret(desk: Desk, company: Company) -> str:
+    path = f"/v1/agents/{company.agent_id}/widget/identity-secret"
+    answer = await desk.client.post(path, headers=company.bearer)
+    return answer.json()["identity_secret"]
+
+
+class TestTimes:
+    @pytest.mark.parametrize("name", ["from", "to"])
+    @pytest.mark.parametrize("value", [_YEAR_0, _YEAR_10000])
+    async def test_outside_the_calendar_are_refused(self, door: Desk, name: str, value: str):
+        acme = await door.sign_up()
+        answer = await door.client.get(
+            "/v1/analytics/costs",
+            params={"group_by": "day", name: value},
+            headers=acme.bearer,
+        )
+        assert answer.status_code == 400, answer.text
+        assert [error["field"] for error in answer.json()["errors"]] == [name]
+
+    async def test_of_a_key_that_the_database_could_not_tell_again_are_refused(self, door: Desk):
+        acme = await door.sign_up()
+        answer = await door.client.post(
+            "/v1/api-keys", json={"name": "k", "expire_time": _YEAR_10000}, headers=acme.bearer
+        )
+        assert answer.status_code == 400, answer.text
+        assert [error["field"] for error in answer.json()["errors"]] == ["expire_time"]
+        listed = await door.client.get("/v1/api-keys", headers=acme.bearer)
+        assert listed.status_code == 200, listed.text
+
+
+class TestNul:
+    @pytest.mark.parametrize("path", ["/v1/knowledge/sources?filter=%00", "/v1/me?x=a%00b"])
+    async def test_in_the_query_is_refused_at_the_edge(self, door: Desk, path: str):
+        acme = await door.sign_up()
+        answer = await door.client.get(path, headers=acme.bearer)
+        assert answer.status_code == 400, answer.text
+        assert "NUL" in answer.json()["detail"]
+
+
+class TestVisitorsProof:
+    async def test_with_half_a_character_is_refused(self, door: Desk):
+        acme = await door.sign_up()
+        secret = await _identity_secret(door, acme)
+        proof = _signed({"sub": "a\ud800b", "exp": int(time.time()) + 60}, secret)
+        answer = await door.client.post(
+            "/v1/conversations",
+            json={"agent_id": str(acme.agent_id), "visitor": proof},
+            headers=acme.bearer,
+        )
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["reason"] == "VISITOR_TOKEN_INVALID"
+
+
+class TestMissingParameters:
+    async def test_are_named(self, door: Desk):
+        acme = await door.sign_up()
+        answer = await door.client.get("/v1/analytics/costs", headers=acme.bearer)
+        assert answer.status_code == 400
+        assert [error["field"] for error in answer.json()["errors"]] == ["group_by"]
