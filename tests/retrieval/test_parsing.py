@@ -10,6 +10,7 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 from retrieval.parsing.dispatch import ParseLimits, parse
 from retrieval.parsing.document import BlockKind, ParsedDocument
 from retrieval.parsing.errors import DocumentError
+from retrieval.parsing.sniff import sniff
 
 
 def read(content: str | bytes, **limits: int) -> ParsedDocument:
@@ -213,6 +214,22 @@ class TestRefusals:
         error = refused("word " * 1_000, max_chars=100)
         assert error.reason == "TOO_MUCH_TEXT"
         assert "100" in error.message
+
+
+class TestSniffing:
+    def test_sees_markdown_behind_many_comments(self):
+        document = read("<!-- lint off -->\n" * 40 + "# Title\n\nText.")
+        assert document.media_type == "text/markdown"
+        assert document.title == "Title"
+
+    def test_sees_html_behind_comments(self):
+        document = read("<!-- a --> <!-- b -->\n<html><body><p>Text.</p></body></html>")
+        assert document.media_type == "text/html"
+
+    def test_looks_at_the_targets_of_links_only_so_far(self):
+        assert sniff(b"[a](" + b"x" * 300 + b")").media_type == "text/markdown"
+        # Looking through all that follows each of them would take minutes.
+        assert sniff(b"](" * 32_000).media_type == "text/plain"
 
 
 class TestAnyBytes:

@@ -16,8 +16,9 @@ TEXT = "text/plain"
 _PDF_WINDOW = 1024
 _TEXT_WINDOW = 65_536
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n){0,200}?---[ \t]*(?:\n|\Z)")
+# Possessive: what was read as comments is not tried again in all the ways to divide it.
 _HTML_START = re.compile(
-    r"\A\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|article|main|section|div|h[1-6]|p"
+    r"\A\s*(?:<!--.*?-->\s*)*+<(?:!doctype\s+html|html|head|body|article|main|section|div|h[1-6]|p"
     r"|table|ul|ol|title|meta)\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -29,7 +30,7 @@ _MARKDOWN = re.compile(
         |(?:```|~~~)                     # fence
         |\|.*\|[ \t]*$|>[ \t]            # table, quote
         |\S.*\n(?:={3,}|-{3,})[ \t]*$    # underlined heading
-        )|\]\([^)\s]+\)|\*\*\S|`[^`\n]+` # link, strong, code""",
+        )|\]\([^)\s]{1,500}\)|\*\*\S|`[^`\n]+` # link, strong, code""",
     re.MULTILINE | re.VERBOSE,
 )
 _NAMED_STARTS: tuple[tuple[bytes, str], ...] = (
