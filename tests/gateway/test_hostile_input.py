@@ -86,3 +86,56 @@ class TestMissingParameters:
         answer = await door.client.get("/v1/analytics/costs", headers=acme.bearer)
         assert answer.status_code == 400
         assert [error["field"] for error in answer.json()["errors"]] == ["group_by"]
+
+
+_FILE = b'Content-Disposition: form-data; name="file"; filename="a.txt"'
+
+
+async def _upload(desk: Desk, *parts: tuple[bytes, bytes]) -> dict[str, Any]:
+    """Sends a form written by hand; the problem that it gets."""
+    acme = await desk.sign_up()
+    body = b"".join(b"--XX\r\n" + head + b"\r\n\r\n" + data + b"\r\n" for head, data in parts)
+    answer = await desk.client.post(
+        "/v1/knowledge/sources",
+        content=body + b"--XX--\r\n",
+        headers={**acme.bearer, "Content-Type": "multipart/form-data; boundary=XX"},
+    )
+    assert answer.status_code == 400, answer.text
+    return answer.json()
+
+
+class TestForms:
+    @pytest.mark.parametrize("charset", [b"unicode_escape", b"punycode", b"undefined", b"hex"])
+    async def test_are_utf_8_whatever_a_part_says(self, door: Desk, charset: bytes):
+        head = b'Content-Disposition: form-data; name="title"\r\nContent-Type: text/plain; charset='
+        problem = await _upload(door, (head + charset, b"\xff"), (_FILE, b"text"))
+        assert [error["field"] for error in problem["errors"]] == ["title"]
+
+    async def test_do_not_answer_with_the_parsers_own_words(self, door: Desk):
+        head = b'Content-Disposition: form-data; name="\xff"'
+        problem = await _upload(door, (head, b"x"), (_FILE, b"text"))
+        assert problem["reason"] == "FORM_INVALID"
+        assert "Error" not in problem["detail"]
+
+    @pytest.mark.parametrize("head", [_FILE + b"\r\nX: " + b"a" * 20_000, b"\r\nX: a" * 100])
+    async def test_with_too_long_a_part_head_are_not_called_large_files(
+        self, door: Desk, head: bytes
+    ):
+        problem = await _upload(door, (head, b"text"))
+        assert problem["reason"] == "FORM_INVALID"
+
+    async def test_of_signing_up_have_the_limits_that_json_has(self, door: Desk):
+        form = {"company": "a" * 121, "email": "a@acme.example", "password": "correct horse"}
+        answer = await door.client.post("/signup", data=form)
+        assert answer.status_code == 400
+        assert "120" in answer.text
+
+
+class TestCookies:
+    @pytest.mark.parametrize("value", ["Mw==", "W10=", "%%%", _base64(b"[" * 5_000)])
+    async def test_of_a_notice_that_we_did_not_write_say_nothing(self, door: Desk, value: str):
+        acme = await door.sign_up()
+        signed_in = await door.sign_in(acme)
+        cookie = f"{signed_in['Cookie']}; fleetdesk_notice={value}"
+        answer = await door.client.get("/settings/api-keys", headers={"Cookie": cookie})
+        assert answer.status_code == 200, answer.text

@@ -11,7 +11,7 @@ from fleetdesk.conversation.v1.agent_pb2 import AgentConfig, Preset
 from fleetdesk.conversation.v1.agent_service_pb2 import CreateAgentRequest
 from fleetdesk.gateway.v1.events_pb2 import TenantCreated
 from fleetkit.context import Identity
-from fleetkit.errors import AlreadyExists, DeadlineExceeded, Unavailable
+from fleetkit.errors import AlreadyExists, DeadlineExceeded, InvalidArgument, Unavailable
 from fleetkit.events import publish
 from fleetkit.ids import new_id
 from fleetkit.logging import get_logger
@@ -31,6 +31,7 @@ from gateway.text import checked_name
 
 _CALLS_S = 10.0
 _NAME_CHARS = 80
+_COMPANY_CHARS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,10 @@ async def sign_up(
     email = normalized_email(email)
     check_password(password, email)
     company = checked_name(company, "company")
+    if len(company) > _COMPANY_CHARS:
+        raise InvalidArgument(
+            f"company has {len(company)} characters: use at most {_COMPANY_CHARS}", field="company"
+        )
     password_hash = await parts.passwords.hash(password)
     made = SignedUp(new_id(), new_id(), new_id(), "")
     now = parts.clock.now()

@@ -66,6 +66,7 @@ class _FormReader:
         if not boundary:
             raise _refused("Content-Type names no boundary: let your HTTP library make the form")
         self._body = body
+        self._in_file = False
         self._parser = PushMultipartParser(
             boundary,
             max_segment_count=_MAX_FIELDS,
@@ -79,6 +80,7 @@ class _FormReader:
         async for event in self._parsed():
             if isinstance(event, MultipartSegment):
                 segment, collected = event, bytearray()
+                self._in_file = event.filename is not None
             elif segment is None:
                 raise _refused("the form is malformed")
             elif event is None:
@@ -104,9 +106,13 @@ class _FormReader:
                     return
             self._parser.close()
         except ParserLimitReached as error:
-            raise _too_large() from error
+            if self._in_file:
+                raise _too_large() from error
+            raise _refused("the form has too many fields, or too long a head of one") from error
         except ParserError as error:
-            raise _refused(f"the form is malformed: {error}") from error
+            raise _refused(
+                "the form is malformed: let your HTTP library make it, with names in UTF-8"
+            ) from error
 
 
 async def _content(
@@ -144,9 +150,10 @@ def _name(segment: MultipartSegment) -> str:
 
 
 def _text(segment: MultipartSegment, data: bytes) -> str:
+    # A part's own charset is not believed: some of Python's codecs give what is no Unicode.
     try:
-        return data.decode(segment.charset or "utf-8")
-    except (UnicodeDecodeError, LookupError) as error:
+        return data.decode()
+    except UnicodeDecodeError as error:
         raise InvalidArgument("the field is not UTF-8", field=_name(segment)) from error
 
 

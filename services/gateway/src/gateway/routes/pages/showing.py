@@ -146,6 +146,7 @@ def _notices(request: GatewayRequest) -> tuple[Notice, ...]:
         return ()
     try:
         tone, text = json.loads(urlsafe_b64decode(value))
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
+        # Not one of ours.
         return ()
     return (Notice(str(text), tone if tone in get_args(Tone) else "info"),)
