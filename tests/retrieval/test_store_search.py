@@ -62,10 +62,11 @@ class TestLexicalHits:
         stat = await store(db, tenant_id, bags, [vector()[0] for _ in bags])
         query = ["w1", "w2", "w3", "absent"]
         async with db.tenant(tenant_id) as conn:
-            found = await search.lexical_hits(conn, tenant_id, query, stat, 100)
-        frequencies = {w: sum(w in bag for bag in bags) for w in query if w != "absent"}
-        assert found.frequencies == frequencies
-        corpus = bm25.CorpusStats(stat.chunk_count, stat.length_sum)
+            frequencies = await search.frequencies(conn, tenant_id, query)
+            corpus = bm25.CorpusStats(stat.chunk_count, stat.length_sum)
+            rarities = {w: bm25.idf(n, corpus.chunk_count) for w, n in frequencies.items()}
+            hits = await search.lexical_hits(conn, tenant_id, rarities, corpus.mean_length, 100)
+        assert frequencies == {w: sum(w in bag for bag in bags) for w in query if w != "absent"}
         expected = sorted(
             (
                 bm25.score(bag, sum(bag.values()), dict.fromkeys(query, 1), frequencies, corpus)
@@ -74,17 +75,16 @@ class TestLexicalHits:
             ),
             reverse=True,
         )
-        assert [hit.score for hit in found.hits] == pytest.approx(expected, rel=1e-5)
+        assert [hit.score for hit in hits] == pytest.approx(expected, rel=1e-5)
 
     async def test_sees_no_other_tenants_words(self, db, tenant_id, other_tenant_id):
-        stat = await store(db, tenant_id, [{"mine": 1.0}], [vector()[0]])
+        await store(db, tenant_id, [{"mine": 1.0}], [vector()[0]])
         await store(db, other_tenant_id, [{"mine": 1.0}] * 3, [vector()[0]] * 3)
         async with db.tenant(tenant_id) as conn:
-            found = await search.lexical_hits(conn, tenant_id, ["mine"], stat, 10)
-            assert len(found.hits) == 1
-            assert found.frequencies == {"mine": 1}
-            strange = await search.lexical_hits(conn, other_tenant_id, ["mine"], stat, 10)
-        assert not strange.hits
+            assert await search.frequencies(conn, tenant_id, ["mine"]) == {"mine": 1}
+            assert len(await search.lexical_hits(conn, tenant_id, {"mine": 1.0}, 1.0, 10)) == 1
+            assert not await search.frequencies(conn, other_tenant_id, ["mine"])
+            assert not await search.lexical_hits(conn, other_tenant_id, {"mine": 1.0}, 1.0, 10)
 
 
 class TestDenseHits:

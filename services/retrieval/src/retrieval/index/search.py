@@ -18,7 +18,7 @@ from retrieval.index.terms import terms
 from retrieval.index.weights import Weights
 from retrieval.store import chunks as chunk_store
 from retrieval.store import search as store
-from retrieval.store.rows import DenseHit, IndexStat, LexicalHits, PassageRow, PostingRow
+from retrieval.store.rows import DenseHit, IndexStat, LexicalHit, PassageRow, PostingRow
 
 MAX_QUERY_BYTES = 16_000
 MAX_TOP_K = 50
@@ -26,6 +26,8 @@ _DEFAULT_TOP_K = 5
 # Of a very long query the first distinct terms count; each costs an index scan.
 _MAX_TERMS = 64
 _INLINE_CHARS = 500
+_LARGE = 2_000
+_COMMON_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,12 @@ class Found:
 class _Lexical:
     stat: IndexStat
     terms: tuple[str, ...]
-    found: LexicalHits
+    frequencies: dict[str, int]
+    hits: list[LexicalHit]
+
+    @property
+    def corpus(self) -> bm25.CorpusStats:
+        return bm25.CorpusStats(self.stat.chunk_count, self.stat.length_sum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class Searcher:
         lexical, dense = await asyncio.gather(
             self._lexical(tenant_id, query), self._dense(tenant_id, query)
         )
-        if not lexical.found.hits and (dense is None or not dense.hits):
+        if not lexical.hits and (dense is None or not dense.hits):
             return Found([], 0.0, lexical.stat.knowledge_version)
         candidates, postings = await self._complete(tenant_id, lexical, dense)
         facts = _facts(lexical, candidates, postings)
@@ -97,8 +104,16 @@ class Searcher:
         unique = tuple(dict.fromkeys(words))[:_MAX_TERMS]
         async with self._db.tenant(tenant_id) as conn:
             stat = await chunk_store.get_stat(conn, tenant_id)
-            found = await store.lexical_hits(conn, tenant_id, unique, stat, self._candidates)
-        return _Lexical(stat, unique, found)
+            known = await store.frequencies(conn, tenant_id, unique)
+            rarities = {
+                term: bm25.idf(known[term], stat.chunk_count)
+                for term in _telling(known, stat.chunk_count, self._candidates)
+            }
+            mean_length = bm25.CorpusStats(stat.chunk_count, stat.length_sum).mean_length
+            hits = await store.lexical_hits(
+                conn, tenant_id, rarities, mean_length, self._candidates
+            )
+        return _Lexical(stat, unique, known, hits)
 
     async def _dense(self, tenant_id: UUID, query: str) -> _Dense | None:
         """None when there is no vector: a search without it is worth more than none."""
@@ -117,7 +132,7 @@ class Searcher:
         self, tenant_id: UUID, lexical: _Lexical, dense: _Dense | None
     ) -> tuple[list[Candidate], dict[int, list[PostingRow]]]:
         """Candidates of both rankings, each with both scores, and the query's terms in them."""
-        found = [hit.chunk_no for hit in lexical.found.hits]
+        found = [hit.chunk_no for hit in lexical.hits]
         cosines = {hit.chunk_no: hit.cosine for hit in dense.hits} if dense else {}
         chunk_nos = list(dict.fromkeys([*found, *cosines]))
         async with self._db.tenant(tenant_id) as conn:
@@ -127,13 +142,14 @@ class Searcher:
         postings: dict[int, list[PostingRow]] = {}
         for row in rows:
             postings.setdefault(row.chunk_no, []).append(row)
+        scores = {no: _bm25(postings.get(no, ()), lexical) for no in chunk_nos}
         dense_ranks = _ranks(hit.chunk_no for hit in dense.hits) if dense else {}
-        lexical_ranks = _ranks(found)
+        lexical_ranks = _ranks(sorted(found, key=lambda no: (-scores[no], no)))
         candidates = [
             Candidate(
                 chunk_no=no,
                 cosine=cosines.get(no),
-                bm25=_bm25(postings.get(no, ()), lexical),
+                bm25=scores[no],
                 dense_rank=dense_ranks.get(no),
                 bm25_rank=lexical_ranks.get(no),
             )
@@ -180,11 +196,23 @@ def _ranks(chunk_nos: Iterable[int]) -> dict[int, int]:
     return {chunk_no: rank for rank, chunk_no in enumerate(chunk_nos, start=1)}
 
 
+def _telling(known: dict[str, int], chunk_count: int, wanted: int) -> list[str]:
+    """The terms by which candidates are looked for.
+
+    Of large knowledge a term that a quarter of the passages have costs most of the scan and tells
+    almost nothing; it still counts in the candidates' scores.
+    """
+    if chunk_count < _LARGE:
+        return list(known)
+    rare = [term for term, count in known.items() if count <= chunk_count * _COMMON_SHARE]
+    return rare if sum(known[term] for term in rare) >= wanted else list(known)
+
+
 def _bm25(postings: Sequence[PostingRow], lexical: _Lexical) -> float:
-    stats = bm25.CorpusStats(lexical.stat.chunk_count, lexical.stat.length_sum)
+    corpus = lexical.corpus
     return sum(
-        bm25.idf(lexical.found.frequencies.get(row.term, 1), stats.chunk_count)
-        * bm25.term_score(row.weight, row.length, stats.mean_length)
+        bm25.idf(lexical.frequencies.get(row.term, 1), corpus.chunk_count)
+        * bm25.term_score(row.weight, row.length, corpus.mean_length)
         for row in postings
     )
 
@@ -196,7 +224,7 @@ def _facts(
 ) -> ranking.QueryFacts:
     return ranking.QueryFacts(
         terms=lexical.terms,
-        frequencies=lexical.found.frequencies,
+        frequencies=lexical.frequencies,
         chunk_count=lexical.stat.chunk_count,
         matched={
             c.chunk_no: frozenset(row.term for row in postings.get(c.chunk_no, ()))

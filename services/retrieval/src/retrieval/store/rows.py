@@ -107,14 +107,6 @@ class LexicalHit:
 
 
 @dataclass(frozen=True, slots=True)
-class LexicalHits:
-    """The best such chunks, best first, and in how many chunks each term of the query stands."""
-
-    hits: list[LexicalHit]
-    frequencies: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
 class DenseHit:
     """A chunk and the cosine of its vector with the query's."""
 

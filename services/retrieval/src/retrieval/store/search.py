@@ -1,55 +1,60 @@
 """The statements of a search."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from fleetkit.postgres.connection import FleetConnection
 from psycopg.rows import class_row
 
-from retrieval.index.bm25 import K1, B, CorpusStats
+from retrieval.index.bm25 import K1, B
 from retrieval.store.rows import (
     DenseHit,
-    IndexStat,
     LexicalHit,
-    LexicalHits,
     PassageRow,
     PostingRow,
 )
 
 
-async def lexical_hits(
-    conn: FleetConnection, tenant_id: UUID, terms: Sequence[str], stat: IndexStat, limit: int
-) -> LexicalHits:
-    """The chunks with the best BM25 scores, best first. See `retrieval.index.bm25`.
-
-    One scan of the terms' postings gives their frequencies, too.
-    """
+async def frequencies(
+    conn: FleetConnection, tenant_id: UUID, terms: Sequence[str]
+) -> dict[str, int]:
+    """In how many chunks each term stands; terms that stand nowhere are left out."""
     rows = await conn.execute(
-        "with hit as materialized ("
-        "  select term, chunk_no, weight, length from posting"
-        "  where tenant_id = %(tenant_id)s and term = any(%(terms)s)),"
-        " rarity as materialized ("
-        "  select term, count(*) as frequency, ln(1 + (greatest(%(chunk_count)s - count(*), 0)"
-        "    + 0.5) / (count(*) + 0.5))::float8 as idf"
-        "  from hit group by term)"
-        " select hit.chunk_no, sum(rarity.idf * hit.weight * (%(k1)s + 1) / (hit.weight"
-        "   + %(k1)s * (1 - %(b)s + %(b)s * hit.length / %(mean_length)s))) as score,"
-        "  (select jsonb_object_agg(term, frequency) from rarity)"
-        " from hit join rarity on rarity.term = hit.term"
-        " group by hit.chunk_no order by score desc, hit.chunk_no limit %(limit)s",
-        {
-            "tenant_id": tenant_id,
-            "terms": list(terms),
-            "chunk_count": stat.chunk_count,
-            "mean_length": CorpusStats(stat.chunk_count, stat.length_sum).mean_length,
-            "k1": K1,
-            "b": B,
-            "limit": limit,
-        },
+        "select term, count(*) from posting where tenant_id = %s and term = any(%s) group by term",
+        [tenant_id, list(terms)],
     )
-    found = await rows.fetchall()
-    frequencies: dict[str, int] = found[0][2] if found else {}
-    return LexicalHits([LexicalHit(no, score) for no, score, _ in found], frequencies)
+    return dict(await rows.fetchall())
+
+
+async def lexical_hits(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    rarities: Mapping[str, float],
+    mean_length: float,
+    limit: int,
+) -> list[LexicalHit]:
+    """The chunks with the best BM25 scores by terms with their idf, best first.
+
+    See `retrieval.index.bm25`, whose formula this is.
+    """
+    async with conn.cursor(row_factory=class_row(LexicalHit)) as cursor:
+        await cursor.execute(
+            "select p.chunk_no, sum(t.idf * p.weight * (%(k1)s + 1)"
+            "   / (p.weight + %(k1)s * (1 - %(b)s + %(b)s * p.length / %(mean_length)s))) as score"
+            " from unnest(%(terms)s::text[], %(idfs)s::float8[]) as t (term, idf)"
+            '  join posting p on p.tenant_id = %(tenant_id)s and p.term = t.term collate "C"'
+            " group by p.chunk_no order by score desc, p.chunk_no limit %(limit)s",
+            {
+                "tenant_id": tenant_id,
+                "terms": list(rarities),
+                "idfs": list(rarities.values()),
+                "mean_length": mean_length,
+                "k1": K1,
+                "b": B,
+                "limit": limit,
+            },
+        )
+        return await cursor.fetchall()
 
 
 async def dense_hits(
