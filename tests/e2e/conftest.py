@@ -43,11 +43,3 @@ async def page(running_fleet: LocalFleet) -> AsyncIterator[Page]:
         context = await browser.new_context(base_url=running_fleet.url)
         context.set_default_timeout(20_000)
         yield await context.new_page()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker run all of these: they share one fleet, one after the other."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.xdist_group("fleet"))

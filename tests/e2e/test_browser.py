@@ -11,7 +11,8 @@ from harness.cutting_proxy import CuttingProxy
 from harness.local_fleet import LocalFleet
 from playwright.async_api import Page, expect
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+# One fleet serves them all: one worker runs them, one after the other.
+pytestmark = [pytest.mark.xdist_group("fleet"), pytest.mark.e2e, pytest.mark.timeout(240)]
 
 DELTA = b"event: message.delta"
 QUESTION = "How long does the battery of the Lumo lamp last?"

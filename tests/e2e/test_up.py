@@ -15,7 +15,8 @@ from fleetdesk_local import children
 from fleetdesk_local.services import SERVICES
 from harness.local_fleet import ROOT, LocalFleet, make
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(300)]
+# One fleet serves them all: one worker runs them, one after the other.
+pytestmark = [pytest.mark.xdist_group("fleet"), pytest.mark.fleet, pytest.mark.timeout(300)]
 
 
 def runner(fleet: LocalFleet) -> psutil.Process:
