@@ -9,14 +9,15 @@ _IMAGE = re.compile(r"!\[[^\]\n]{0,300}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]{0,300}\
 _LINK = re.compile(
     r"\[([^\[\]\n]{1,300})\](?:\((?:[^()\n]|\([^()\n]{0,200}\)){0,2000}\)|\[[^\]\n]{0,300}\])"
 )
-_AUTOLINK = re.compile(r"<((?:https?|mailto):[^\s>]+)>")
+_AUTOLINK = re.compile(r"<((?:https?|mailto):[^\s<>]+)>")
 _TAG = re.compile(r"</?[a-zA-Z][^<>\n]{0,300}>")
 _ADMONITION = re.compile(r"\[!(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION|INFO)\]", re.IGNORECASE)
-_CODE = re.compile(r"(`+)\s?(.+?)\s?\1", re.DOTALL)
+# A run of backticks is closed by one of the same length, and tried as a whole only.
+_CODE = re.compile(r"(?<!`)(`++)\s?(.+?)\s?(?<!`)\1(?!`)", re.DOTALL)
 _EMPHASIS = (
-    re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])(.+?)(?<=[^\s*])\1(?![\w*])", re.DOTALL),
-    re.compile(r"(?<![\w_])(_{1,3})(?=[^\s_])(.+?)(?<=[^\s_])\1(?![\w_])", re.DOTALL),
-    re.compile(r"(~~)(?=\S)(.+?)(?<=\S)\1", re.DOTALL),
+    re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])(.{1,500}?)(?<=[^\s*])\1(?![\w*])", re.DOTALL),
+    re.compile(r"(?<![\w_])(_{1,3})(?=[^\s_])(.{1,500}?)(?<=[^\s_])\1(?![\w_])", re.DOTALL),
+    re.compile(r"(~~)(?=\S)(.{1,500}?)(?<=\S)\1", re.DOTALL),
 )
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|<>~])")
 _ATTRIBUTES = re.compile(r"\{[.#:][^{}\n]*\}")

@@ -10,7 +10,8 @@ apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun
 """
 _ABBREVIATIONS = frozenset(_ABBREVIATIONS_TEXT.split())
 # A stop of a script that needs no space after it, or a stop with closing marks before a space.
-_STOP = re.compile(r"[。！？](?:[」』”’）)]*)|[.!?…]+[\"'”’»)\]*_`]*(?=\s)")
+# Possessive, and from the first stop of a run only: a line of dots costs no more than its length.
+_STOP = re.compile(r"[。！？](?:[」』”’）)]*)|(?<![.!?…])[.!?…]++[\"'”’»)\]*_`]*+(?=\s)")
 _LAST_WORD = re.compile(r"([^\s(\[\"'“‘]+)\Z")
 _OPENING = " \t\r\n\"'“‘«([*_`¿¡"
 _LONGEST = 600

@@ -24,6 +24,8 @@ _LONGEST_PASSAGE = 16_000
 _LONGEST_ITEM = 1000
 _LONGEST_TITLE = 200
 _FEWEST_WORDS = 3
+# Three words of one letter: what is shorter would not be kept.
+_FEWEST_CHARS = 5
 _TITLE_WORDS = 6
 
 
@@ -119,6 +121,8 @@ class _Units:
         if bounds and following and text.rstrip("*_ ").endswith(":"):
             lead = bounds.pop()
         for start, end in bounds:
+            if end - start < _FEWEST_CHARS:
+                continue
             sentence = self._unit(UnitKind.SENTENCE, start, end, plain(self._passage[start:end]))
             yield from self._kept(sentence)
         self._at += 1
