@@ -1,10 +1,63 @@
-"""A browser for the tests of widget and pages."""
+"""The gateway alone, the whole fleet behind it, and a browser in front of it."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import nats
+import pytest
 import pytest_asyncio
+from fleetdesk_local.nats_server import NatsServer
+from fleetkit import logging
 from harness.browser import chromium
+from harness.databases import Databases
+from harness.desk import Desk, bare_gateway, whole_fleet
+from harness.services import FleetServices, TestBus
 from playwright.async_api import Browser
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_log() -> None:
+    """As a service logs, errors only: a pretty traceback takes a second each."""
+    logging.configure("gateway", "error")
+
+
+@pytest.fixture(scope="session")
+def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the converted model is kept for the whole run."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def module_services(
+    databases: Databases,
+    nats_server: NatsServer,
+    keys_dir: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[FleetServices]:
+    """Starts services for a whole module, on an empty bus."""
+    seed = nats_server.seed_file("admin").read_text().strip()
+    client = await nats.connect(nats_server.url, nkeys_seed_str=seed)
+    await TestBus(client).purge()
+    services = FleetServices(databases, nats_server, keys_dir, tmp_path_factory.mktemp("services"))
+    yield services
+    await services.stop_all()
+    await databases.drop_all()
+    await TestBus(client).purge()
+    await client.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def door(module_services: FleetServices) -> AsyncIterator[Desk]:
+    """The gateway alone: the services that it calls are away."""
+    async with bare_gateway(module_services.start) as desk:
+        yield desk
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def desk(module_services: FleetServices, model_cache: Path) -> AsyncIterator[Desk]:
+    """The gateway with the whole fleet behind it."""
+    async with whole_fleet(module_services.start, model_cache) as desk:
+        yield desk
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -98,7 +98,8 @@ class Admission:
         if token is not None:
             return await self._bearer(head, token)
         session_token = read_cookie(head.get(b"cookie"), self._cookie)
-        if not session_token:
+        if not session_token or access.role is None:
+            # Signing in, for example, is the same for whoever is signed in already.
             return None
         if access.cross_origin and access.anonymous and not head.get(CSRF_HEADER):
             # The widget on our own page: the browser adds the cookie, nobody is meant by it.

@@ -56,10 +56,10 @@ _ALWAYS = [
     (b"permissions-policy", b"camera=(), microphone=(self), geolocation=(), payment=()"),
 ]
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
-# A body that nobody reads is read on for a moment after the answer: closing at once would
-# reset the connection, and the client might never see why.
-_LINGER_S = 1.0
-_LINGER_BYTES = 1024 * 1024
+# What comes of a refused body is thrown away for a moment after the answer: closing at once would
+# reset the connection, and a client that is still sending would never see why.
+_LINGER_S = 3.0
+_LINGER_BYTES = 128 * 1024 * 1024
 _BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0, 60.0)
 
 

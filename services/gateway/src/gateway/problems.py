@@ -109,7 +109,7 @@ def problem_of(error: Exception, request: Request[Any, Any, Any] | None = None) 
     if isinstance(error, FleetError) and type(error) is not FleetError:
         return _of_fleet_error(error)
     if isinstance(error, ValidationException):
-        return _of_validation(error)
+        return _of_validation(error, request)
     if isinstance(error, MethodNotAllowedException) and request is not None:
         return _of_wrong_method(request)
     if isinstance(error, NotFoundException):
@@ -154,12 +154,12 @@ def _of_fleet_error(error: FleetError) -> Problem:
     return Problem(status, error.reason, error.message, fields, tuple(headers))
 
 
-def _of_validation(error: ValidationException) -> Problem:
+def _of_validation(error: ValidationException, request: Request[Any, Any, Any] | None) -> Problem:
     entries: Any = error.extra if isinstance(error.extra, list) else []
     if any(entry.get("message") == "'data'" for entry in entries if isinstance(entry, dict)):
         return Problem(400, "MALFORMED_JSON", "the body is missing: send JSON")
     found = tuple(
-        FieldError(_field_name(entry), str(entry.get("message", "")))
+        FieldError(_field_name(entry, request), str(entry.get("message", "")))
         for entry in entries
         if isinstance(entry, dict)
     )
@@ -172,11 +172,20 @@ def _of_validation(error: ValidationException) -> Problem:
     return Problem(400, "INVALID_ARGUMENT", detail, found)
 
 
-def _field_name(entry: dict[str, Any]) -> str:
+def _field_name(entry: dict[str, Any], request: Request[Any, Any, Any] | None) -> str:
     key = str(entry.get("key") or "")
+    if entry.get("source") != "body" and request is not None:
+        return _public_name(request, key)
     if key and key != "data":
         return key.removeprefix("data.")
     return named_field(str(entry.get("message", "")))
+
+
+def _public_name(request: Request[Any, Any, Any], parameter: str) -> str:
+    """The name that a parameter of the handler has in the request: `start` → "from"."""
+    found = request.route_handler.parsed_fn_signature.parameters.get(parameter)
+    name = getattr(found.kwarg_definition, "name", None) if found else None
+    return name or parameter
 
 
 def named_field(message: str) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cachetools import TTLCache
@@ -57,12 +58,15 @@ class RateLimiter:
     of too many keys are forgotten. Each replica counts for itself.
     """
 
-    def __init__(self) -> None:
-        self._empty_at: TTLCache[tuple[str, str], float] = TTLCache(_MAX_KEYS, _HOUR_S)
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._empty_at: TTLCache[tuple[str, str], float] = TTLCache(
+            _MAX_KEYS, _HOUR_S, timer=monotonic
+        )
 
     def hit(self, limit: Limit, key: str) -> Standing:
         """Counts a request; raises TooManyRequests, and doesn't count it, over the limit."""
-        now = time.monotonic()
+        now = self._monotonic()
         step_s = limit.window_s / limit.count
         empty_at = max(self._empty_at.get((limit.name, key), now), now)
         ahead_s = empty_at + step_s - now
@@ -76,7 +80,7 @@ class RateLimiter:
 
     def check(self, limit: Limit, key: str) -> None:
         """Raises TooManyRequests when a hit would be refused; counts nothing."""
-        now = time.monotonic()
+        now = self._monotonic()
         step_s = limit.window_s / limit.count
         ahead_s = max(self._empty_at.get((limit.name, key), now), now) + step_s - now
         if ahead_s - limit.window_s > step_s / 2:
