@@ -139,6 +139,16 @@ raise SystemExit(1)
         await supervisor.stop(["stubborn"])
         assert not psutil.pid_exists(pid)
 
+    async def test_a_program_that_cannot_be_started_stops_nobody_else(
+        self, supervisor, program, tmp_path
+    ):
+        """Its folder is gone, say."""
+        await supervisor.start(program("lost", SLEEP, working_dir=tmp_path / "gone"))
+        worker = program("worker", SLEEP)
+        await supervisor.start(worker)
+        await says(worker, "at work")
+        assert supervisor.pid("lost") is None
+
     async def test_pid_files_name_what_runs(self, supervisor, program, tmp_path):
         await supervisor.start(program("worker", SLEEP))
         found = children.read_pid_file(children.pid_file(tmp_path / "run", "worker"))

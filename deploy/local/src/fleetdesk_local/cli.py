@@ -69,7 +69,8 @@ async def _stay_up(settings: LocalSettings, data: DataDir, *, reload: bool) -> N
         data.write_state(RunState("failed", str(error)))
         raise
     else:
-        data.write_state(RunState("stopped"))
+        if data.path.exists():
+            data.write_state(RunState("stopped"))
     finally:
         runner.unlink(missing_ok=True)
 

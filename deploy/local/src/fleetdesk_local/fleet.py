@@ -5,6 +5,7 @@ import ipaddress
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlunsplit
 
 from fleetkit.rpc.keys import generate_keys
@@ -20,6 +21,7 @@ from fleetdesk_local.supervisor import Death, Supervisor
 
 _READY_PATIENCE_S = 120.0
 _REPEAT_S = 10.0
+_LOOK_AGAIN_S = 2.0
 
 Say = Callable[[str], None]
 
@@ -117,12 +119,18 @@ class Fleet:
         self._say(message)
 
     async def _stay(self, stop: asyncio.Event) -> None:
-        if not self._reload:
-            await stop.wait()
-            return
-        reloading = asyncio.ensure_future(restart_on_change(self._supervisor, services.SERVICES))
-        await stop.wait()
-        reloading.cancel()
+        """Wait for the end: a signal, or the loss of the data folder."""
+        reloading = None
+        if self._reload:
+            reloading = asyncio.create_task(restart_on_change(self._supervisor, services.SERVICES))
+        while not stop.is_set():
+            if not self._data.runner_file.exists():
+                self._say(f"{self._data.path} was deleted: the fleet can't go on without")
+                break
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _LOOK_AGAIN_S)
+        if reloading is not None:
+            reloading.cancel()
 
     async def _wait_for(self, service: str) -> None:
         file = services.port_file(self._data, service)

@@ -24,7 +24,6 @@ from fleetdesk_local.programs import Program
 
 _CHECK_DELAY_S = 0.3
 _LOG_LIMIT_BYTES = 20_000_000
-_FOREVER = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,6 @@ class Supervisor:
             "gid": program.group,
             "stop_signal": program.stop_signal,
             "graceful_timeout": program.stop_patience_s,
-            "max_retry": _FOREVER,
             "autostart": True,
             "hooks": {
                 "after_spawn": (self._remember, True),
