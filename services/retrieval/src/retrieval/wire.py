@@ -8,7 +8,7 @@ from fleetkit.errors import InvalidArgument
 
 from retrieval.index.search import Found, Hit
 from retrieval.knowledge.inputs import SourceInput
-from retrieval.knowledge.sources import Outcome
+from retrieval.knowledge.requests import Outcome
 from retrieval.store.rows import DocumentRow, PassageRow, SourceRow
 
 _TYPES = {"file": pb.SOURCE_TYPE_FILE, "text": pb.SOURCE_TYPE_TEXT}

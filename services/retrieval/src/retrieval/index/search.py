@@ -12,7 +12,7 @@ from fleetkit.logging import get_logger
 from fleetkit.postgres import Database
 
 from retrieval.index import bm25, ranking, relevance
-from retrieval.index.embedding import Embedder
+from retrieval.index.embedding import Embedded, Embedder
 from retrieval.index.ranking import Candidate, Ranked
 from retrieval.index.terms import terms
 from retrieval.index.weights import Weights
@@ -26,6 +26,8 @@ _DEFAULT_TOP_K = 5
 # Of a very long query the first distinct terms count; each costs an index scan.
 _MAX_TERMS = 64
 _INLINE_CHARS = 500
+# The next attempt sees the new passages.
+_ATTEMPTS = 3
 _LARGE = 2_000
 _COMMON_SHARE = 0.25
 
@@ -66,6 +68,10 @@ class _Dense:
     hits: list[DenseHit]
 
 
+class _Vanished(Exception):
+    """A document was replaced or deleted between the statements of a search."""
+
+
 class Searcher:
     """Searches a tenant's passages; `candidates` are taken from each ranking."""
 
@@ -84,8 +90,30 @@ class Searcher:
         candidate has a cosine. InvalidArgument for an empty or over-long query.
         """
         top_k = _checked(query, top_k)
+        asked = await _distinct_terms(query)
+        embedding = asyncio.create_task(self._embedded(query))
+        try:
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    return await self._search(tenant_id, asked, embedding, top_k, whole=True)
+                except _Vanished:
+                    continue
+            return await self._search(tenant_id, asked, embedding, top_k, whole=False)
+        finally:
+            embedding.cancel()
+
+    async def _search(
+        self,
+        tenant_id: UUID,
+        asked: tuple[str, ...],
+        embedding: asyncio.Task[Embedded | None],
+        top_k: int,
+        *,
+        whole: bool,
+    ) -> Found:
+        """One attempt; with `whole` it raises _Vanished when a passage found was replaced since."""
         lexical, dense = await asyncio.gather(
-            self._lexical(tenant_id, query), self._dense(tenant_id, query)
+            self._lexical(tenant_id, asked), self._dense(tenant_id, embedding)
         )
         if not lexical.hits and (dense is None or not dense.hits):
             return Found([], 0.0, lexical.stat.knowledge_version)
@@ -93,18 +121,15 @@ class Searcher:
         facts = _facts(lexical, candidates, postings)
         ranked = ranking.rank(candidates, self._weights.fusion)
         hits = await self._hits(tenant_id, ranked[:top_k])
+        if whole and len(hits) < min(top_k, len(ranked)):
+            raise _Vanished
         probability = relevance.probability(ranked, facts, self._weights.relevance)
         return Found(hits, probability, lexical.stat.knowledge_version)
 
-    async def _lexical(self, tenant_id: UUID, query: str) -> _Lexical:
-        if len(query) > _INLINE_CHARS:
-            words = await asyncio.to_thread(terms, query)
-        else:
-            words = terms(query)
-        unique = tuple(dict.fromkeys(words))[:_MAX_TERMS]
+    async def _lexical(self, tenant_id: UUID, asked: tuple[str, ...]) -> _Lexical:
         async with self._db.tenant(tenant_id) as conn:
             stat = await chunk_store.get_stat(conn, tenant_id)
-            known = await store.frequencies(conn, tenant_id, unique)
+            known = await store.frequencies(conn, tenant_id, asked)
             rarities = {
                 term: bm25.idf(known[term], stat.chunk_count)
                 for term in _telling(known, stat.chunk_count, self._candidates)
@@ -113,15 +138,22 @@ class Searcher:
             hits = await store.lexical_hits(
                 conn, tenant_id, rarities, mean_length, self._candidates
             )
-        return _Lexical(stat, unique, known, hits)
+        return _Lexical(stat, asked, known, hits)
 
-    async def _dense(self, tenant_id: UUID, query: str) -> _Dense | None:
+    async def _embedded(self, query: str) -> Embedded | None:
         """None when there is no vector: a search without it is worth more than none."""
         try:
             with _as_search():
-                embedded = await self._embedder.query(query)
+                return await self._embedder.query(query)
         except FleetError as error:
             get_logger().warning("search_without_vector", reason=error.reason)
+            return None
+
+    async def _dense(
+        self, tenant_id: UUID, embedding: asyncio.Task[Embedded | None]
+    ) -> _Dense | None:
+        embedded = await embedding
+        if embedded is None:
             return None
         (vector,) = embedded.vectors
         async with self._db.tenant(tenant_id) as conn:
@@ -182,6 +214,12 @@ def _checked(query: str, top_k: int) -> int:
     if not 0 <= top_k <= MAX_TOP_K:
         raise InvalidArgument(f"top_k is 1 to {MAX_TOP_K}", field="top_k")
     return top_k or _DEFAULT_TOP_K
+
+
+async def _distinct_terms(query: str) -> tuple[str, ...]:
+    long = len(query) > _INLINE_CHARS
+    words = await asyncio.to_thread(terms, query) if long else terms(query)
+    return tuple(dict.fromkeys(words))[:_MAX_TERMS]
 
 
 def _as_search():  # noqa: ANN202

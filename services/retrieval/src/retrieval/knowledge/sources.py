@@ -4,17 +4,17 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from uuid import UUID
 
 from fleetdesk.retrieval.v1.events_pb2 import KnowledgeChanged
 from fleetkit import jobs
-from fleetkit.errors import AlreadyExists, FleetError, InvalidArgument, NotFound
+from fleetkit.errors import FleetError, InvalidArgument, NotFound
 from fleetkit.events.outbox import publish
 from fleetkit.ids import new_id
 from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
 
+from retrieval.knowledge import requests
 from retrieval.knowledge.inputs import (
     MAX_BATCH,
     SourceInput,
@@ -24,6 +24,7 @@ from retrieval.knowledge.inputs import (
     digest,
 )
 from retrieval.knowledge.originals import Originals, sweep_soon
+from retrieval.knowledge.requests import Outcome
 from retrieval.store import chunks as chunk_store
 from retrieval.store import documents as document_store
 from retrieval.store import sources as store
@@ -32,15 +33,6 @@ from retrieval.store.rows import IndexStat, SourceRow
 INGEST = "ingest"
 MAX_PAGE = 500
 _DEFAULT_PAGE = 50
-_REQUESTS_KEPT = timedelta(days=2)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one input: a source, or the error that refused it."""
-
-    source: SourceRow | None
-    error: FleetError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +63,7 @@ async def create_sources(
     if not 1 <= len(inputs) <= MAX_BATCH:
         raise InvalidArgument(f"sources has 1 to {MAX_BATCH} items", field="sources")
     fingerprint = await asyncio.to_thread(digest, inputs)
-    if (earlier := await _answered(db, tenant_id, request_id, fingerprint)) is not None:
+    if (earlier := await requests.answered(db, tenant_id, request_id, fingerprint)) is not None:
         return earlier
     checked = await asyncio.to_thread(
         lambda: [_checked(given, max_content_bytes) for given in inputs]
@@ -138,15 +130,14 @@ async def sync_source(db: Database, tenant_id: UUID, request_id: str, source_id:
     """Reads the original again; what was found before is found until that is done."""
     check_request_id(request_id)
     fingerprint = hashlib.sha256(b"sync" + source_id.bytes).digest()
-    if (earlier := await _answered(db, tenant_id, request_id, fingerprint)) is not None:
+    if (earlier := await requests.answered(db, tenant_id, request_id, fingerprint)) is not None:
         return earlier[0].source or await get_source(db, tenant_id, source_id)
     async with db.tenant(tenant_id) as conn:
-        if await _recall(conn, tenant_id, request_id, fingerprint) is None:
+        if await requests.recall(conn, tenant_id, request_id, fingerprint) is None:
             row = await _existing(conn, tenant_id, source_id, lock=True)
             await store.raise_revision(conn, tenant_id, source_id)
             await _queue(conn, tenant_id, row.document_id)
-            outcomes = [{"source_id": str(source_id)}]
-            await _remember(conn, tenant_id, request_id, fingerprint, outcomes)
+            await requests.remember(conn, tenant_id, request_id, fingerprint, [Outcome(row)])
         return await _existing(conn, tenant_id, source_id)
 
 
@@ -185,14 +176,13 @@ async def _commit(
 ) -> list[Outcome]:
     unused: list[UUID] = []
     async with db.tenant(tenant_id) as conn:
-        recalled = await _recall(conn, tenant_id, request_id, fingerprint)
+        recalled = await requests.recall(conn, tenant_id, request_id, fingerprint)
         if recalled is not None:
             unused = [item[0] for item in planned if not isinstance(item, FleetError)]
             outcomes = recalled
         else:
             outcomes = [await _take(conn, tenant_id, item, unused) for item in planned]
-            record = [_recorded(outcome) for outcome in outcomes]
-            await _remember(conn, tenant_id, request_id, fingerprint, record)
+            await requests.remember(conn, tenant_id, request_id, fingerprint, outcomes)
         for content_id in unused:
             await sweep_soon(conn, tenant_id, content_id)
     await originals.remove(tenant_id, unused)
@@ -268,59 +258,3 @@ async def _existing(
     if row is None:
         raise NotFound("there is no such source", field="source_id", reason="SOURCE_NOT_FOUND")
     return row
-
-
-async def _answered(
-    db: Database, tenant_id: UUID, request_id: str, fingerprint: bytes
-) -> list[Outcome] | None:
-    async with db.tenant(tenant_id) as conn:
-        return await _recall(conn, tenant_id, request_id, fingerprint)
-
-
-async def _recall(
-    conn: FleetConnection, tenant_id: UUID, request_id: str, fingerprint: bytes
-) -> list[Outcome] | None:
-    """The outcomes of a request that was answered; its sources as they are now."""
-    found = await store.get_request(conn, tenant_id, request_id)
-    if found is None:
-        return None
-    if found[0] != fingerprint:
-        raise AlreadyExists(
-            "this request_id was used for another request: choose a new one for each request",
-            field="request_id",
-            reason="REQUEST_ID_REUSED",
-        )
-    return [await _recorded_outcome(conn, tenant_id, outcome) for outcome in found[1]]
-
-
-async def _recorded_outcome(
-    conn: FleetConnection, tenant_id: UUID, recorded: dict[str, str]
-) -> Outcome:
-    if source_id := recorded.get("source_id"):
-        row = await store.get_source(conn, tenant_id, UUID(source_id))
-        gone = NotFound("the source was deleted since", reason="SOURCE_NOT_FOUND")
-        return Outcome(row) if row else Outcome(None, gone)
-    error = InvalidArgument(
-        recorded["message"], field=recorded["field"] or None, reason=recorded["reason"]
-    )
-    return Outcome(None, error)
-
-
-def _recorded(outcome: Outcome) -> dict[str, str]:
-    if outcome.source is not None:
-        return {"source_id": str(outcome.source.source_id)}
-    error = outcome.error
-    assert error is not None  # noqa: S101 - an outcome has one of the two
-    return {"message": error.message, "field": error.field or "", "reason": error.reason}
-
-
-async def _remember(
-    conn: FleetConnection,
-    tenant_id: UUID,
-    request_id: str,
-    fingerprint: bytes,
-    outcomes: list[dict[str, str]],
-) -> None:
-    now = conn.now()
-    await store.forget_requests(conn, tenant_id, now - _REQUESTS_KEPT)
-    await store.put_request(conn, tenant_id, request_id, fingerprint, outcomes, now)
