@@ -105,8 +105,10 @@ class FakeAnthropic:
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        if request.headers.get("x-api-key") in (None, "", "wrong"):
+        if request.headers.get("authorization") in (None, "", "Bearer ", "Bearer wrong"):
             return _error(Failure(401, "authentication_error"))
+        if problem := _refusal(request.headers.get("anthropic-version"), body):
+            return _error(Failure(400, "invalid_request_error", message=problem))
         self.requests.append(body)
         step = self._script.pop(0) if self._script else Answer()
         if isinstance(step, Failure):
@@ -183,6 +185,25 @@ class FakeAnthropic:
             "output_tokens": 1,
             "service_tier": "standard",
         }
+
+
+def _refusal(version: str | None, body: dict[str, Any]) -> str:
+    """What API version 2026-10-21 does not accept; "" when the request is fine."""
+    if version != "2026-10-21":
+        return f"anthropic-version: {version} is not spoken here"
+    for parameter in ("temperature", "top_p", "top_k"):
+        if parameter in body:
+            return f"{parameter}: Extra inputs are not permitted"
+    for message in body["messages"]:
+        for block in _list(message["content"]):
+            if message["role"] == "assistant" and block["type"] == "document":
+                return "messages: document blocks are for the user"
+            if block["type"] == "text" and (not block["text"].strip() or block.get("citations")):
+                return "messages: text blocks must be non-empty and carry no citations"
+    breakpoints = str([body.get("tools"), body.get("system"), body["messages"]])
+    if breakpoints.count("cache_control") > 4:
+        return "A maximum of 4 blocks with cache_control may be provided"
+    return ""
 
 
 def _events(step: Answer, body: dict[str, Any], usage: dict[str, Any]) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         db: Database,
         metering: Metering,
         models: Models,
-        embedder: MiniLm,
+        embedder: MiniLm | None,
         default_embed_model: str,
     ) -> None:
         self._db = db

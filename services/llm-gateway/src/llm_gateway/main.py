@@ -23,26 +23,23 @@ from llm_gateway.workers.pool import WorkerPool
 
 
 def build(rt: Runtime) -> None:
-    """Adds the RPCs, the workers, the sweeper, the event handlers and the command check-prices.
+    """Adds the RPCs, the workers, the sweeper, the event handlers and the commands.
 
     PriceBookError, ModelMissing or FailedPrecondition when the configuration cannot work.
     """
     settings: Settings = rt.settings
     book = pricing.load(settings.price_book_file)
     ledger = Ledger(rt.db, rt.clock, book)
-    pool = _pool(settings)
-    embedder = MiniLm(pool)
-    models = Models(
-        answer_providers(settings, embedder, book), book, rt.clock, settings.answer_model
-    )
-    book.period(settings.embed_model, rt.clock.now(), {Unit.COMPUTE_US})
+    embedder = _local_embedder(rt)
+    providers = answer_providers(settings, embedder, book)
+    for provider in providers.values():
+        rt.on_close(provider.close)
+    models = Models(providers, book, rt.clock, settings.answer_model)
     metering = Metering(ledger, rt.spawn)
     api = LlmGatewayApi(rt.db, metering, models, embedder, settings.embed_model)
     rt.server.add(add_LlmGatewayServiceServicer_to_server, api)
     rt.consume(HANDLERS)
-    rt.background(_run_workers(pool), "workers")
     rt.background(sweeper.sweep_forever(rt.db, ledger, settings.sweep_interval_s), "sweeper")
-    rt.on_close(pool.close)
     rt.command("check-prices", lambda: _check_prices(rt, book, models))
     rt.command("sweep", lambda: _sweep(rt, ledger))
 
@@ -52,14 +49,22 @@ def main() -> None:
     cli(Settings, build, "llm_gateway")
 
 
-def _pool(settings: Settings) -> WorkerPool:
+def _local_embedder(rt: Runtime) -> MiniLm | None:
+    """The local model behind its workers, which start with the service; None without workers."""
+    settings: Settings = rt.settings
+    if not settings.embed_workers:
+        return None
     options = ChildOptions(
         weights_folder(settings.minilm_dir),
         settings.model_cache_dir.resolve(),
         settings.minilm_precision,
         settings.embed_worker_nice,
     )
-    return WorkerPool(options, settings.embed_workers, settings.embed_queue_texts)
+    pool = WorkerPool(options, settings.embed_workers, settings.embed_queue_texts)
+    rt.background(_run_workers(pool), "workers")
+    rt.health.add_check("workers", pool.is_ready)
+    rt.on_close(pool.close)
+    return MiniLm(pool)
 
 
 async def _run_workers(pool: WorkerPool) -> None:
@@ -70,7 +75,9 @@ async def _run_workers(pool: WorkerPool) -> None:
 
 async def _check_prices(rt: Runtime, book: PriceBook, models: Models) -> None:
     settings: Settings = rt.settings
-    served = [(settings.embed_model, frozenset({Unit.COMPUTE_US}))]
+    served = (
+        [(settings.embed_model, frozenset({Unit.COMPUTE_US}))] if settings.embed_workers else []
+    )
     served += [
         (model.model, models.answering(model.model).provider.kinds) for model in models.listed()
     ]

@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from fleetkit import context
 from fleetkit.errors import FleetError
 from fleetkit.telemetry import counter, histogram
 
@@ -63,5 +64,9 @@ class Metering:
         finally:
             self._seconds.labels(operation, model).observe(time.monotonic() - started)
             self._calls.labels(operation, model, failure or "ok").inc()
-            closing = self._ledger.close_call(metered.call, metered.meter, failure)
-            await asyncio.shield(self._spawn(closing, "close_call"))
+            await asyncio.shield(self._spawn(self._close(metered, failure), "close_call"))
+
+    async def _close(self, metered: Metered, failure: str) -> None:
+        # What was spent has to be written down also when the request's time is over.
+        with context.bound(replace(context.current(), deadline=None)):
+            await self._ledger.close_call(metered.call, metered.meter, failure)

@@ -103,3 +103,7 @@ class AnswerProvider(Protocol):
         Keeps `meter` up to date on the way, so that it is right whenever the stream ends.
         """
         ...
+
+    async def close(self) -> None:
+        """Gives back connections; no answer is asked for any more."""
+        ...

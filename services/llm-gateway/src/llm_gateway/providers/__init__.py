@@ -10,10 +10,12 @@ from llm_gateway.question import AnswerProvider
 
 
 def answer_providers(
-    settings: Settings, embedder: MiniLm, book: PriceBook
+    settings: Settings, embedder: MiniLm | None, book: PriceBook
 ) -> Mapping[str, AnswerProvider]:
     """The configured providers of answers, by the name before the slash in "provider/model"."""
-    providers: dict[str, AnswerProvider] = {"local": Extractive(embedder)}
+    providers: dict[str, AnswerProvider] = {}
+    if embedder is not None:
+        providers["local"] = Extractive(embedder)
     if settings.anthropic_api_key is not None:
         # Importing the SDK costs seconds: only where it is used.
         from llm_gateway.providers.anthropic import Anthropic

@@ -194,9 +194,7 @@ class _Answering:
     def finished(self) -> Finished:
         """How it ended; Unavailable when the stream broke off before its end."""
         if self._stop_reason is None:
-            raise Unavailable(
-                "the model's answer broke off", reason="STREAM_TRUNCATED", retry_after_s=1.0
-            )
+            raise _broken_off("STREAM_TRUNCATED")
         if not self._grounding.released:
             return Finished(FinishReason.UNSUPPORTED, 0.0)
         cut = self._stop_reason in ("max_tokens", "model_context_window_exceeded")
@@ -216,11 +214,14 @@ async def _next(
         raise _first_token_late() from error
     except anthropic.APIError as error:
         raise translated(error) from error
-    except (httpx2.HTTPError, aiohttp.ClientError, ValueError) as error:
-        # A broken connection, or an event that is not JSON: either way the rest will not come.
-        raise Unavailable(
-            "the model's answer broke off", reason="STREAM_BROKEN", retry_after_s=1.0
-        ) from error
+    except (httpx2.HTTPError, aiohttp.ClientError) as error:
+        raise _broken_off("STREAM_BROKEN") from error
+    except ValueError as error:
+        raise _broken_off("STREAM_MALFORMED") from error
+
+
+def _broken_off(reason: str) -> FleetError:
+    return Unavailable("the model's answer broke off", reason=reason, retry_after_s=1.0)
 
 
 def _first_token_late() -> FleetError:

@@ -24,7 +24,6 @@ HAND_OVER = "hand_over"
 _BYTES_PER_TOKEN = 4
 # What the provider adds around documents, tools and citations.
 _OVERHEAD_TOKENS = 4096
-_HIGHEST_TEMPERATURE = 1.0
 _RULES = """\
 Answer the customer's question from the documents in the last message, and only from them. Cite a \
 document for every statement. When the documents do not answer the question, call the tool \
@@ -65,7 +64,8 @@ def build_request(
     """The arguments of `messages.create`, breakpoints set where they can pay.
 
     A breakpoint after the system prompt and one after the history, each only where the prefix is
-    long enough to be cached; the history is only written when it is there to grow.
+    long enough to be cached; the history is only written when it is there to grow. The API has no
+    temperature any more (version 2026-10-21 refuses it), so the agent's has no effect here.
     """
     system: list[TextBlockParam] = [_text(_system(question))]
     messages = _history(question.history)
@@ -81,7 +81,6 @@ def build_request(
     return {
         "model": question.model,
         "max_tokens": question.max_tokens,
-        "temperature": min(question.temperature_millis / 1000, _HIGHEST_TEMPERATURE),
         "tools": [_TOOL],
         "system": system,
         "messages": [{"role": message.role, "content": message.blocks} for message in messages],

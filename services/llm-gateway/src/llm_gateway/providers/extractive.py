@@ -70,6 +70,9 @@ class Extractive:
         for piece in _pieces(parts):
             yield piece
 
+    async def close(self) -> None:
+        """Holds nothing of its own."""
+
     async def _embed(self, prepared: "_Prepared", meter: Meter) -> list[Vector]:
         """Unit vectors of the question and, after it, of each candidate."""
         texts = [prepared.asked, *(candidate.unit.text for candidate in prepared.candidates)]

@@ -60,6 +60,10 @@ class WorkerPool:
         await self._ready.wait()
         self._refuse_when_broken()
 
+    async def is_ready(self) -> bool:
+        """Whether a worker has its model."""
+        return bool(self._workers)
+
     async def close(self) -> None:
         """Ends the workers; what is still waiting fails as Unavailable."""
         for task in self._tasks:
