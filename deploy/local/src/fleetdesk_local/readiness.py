@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from fleetdesk_local.errors import LocalError
 
 _POLL_S = 0.05
+_CHECK_AGAIN_S = 0.3
 _CHECK_TIMEOUT_S = 2.0
 
 
@@ -29,7 +30,8 @@ async def wait_for_service(
             ports = _read_ports(port_file)
             if ports and await _is_healthy(ports, client):
                 return
-            await asyncio.sleep(_POLL_S)
+            # A check costs as much as a call; looking for a file costs nothing.
+            await asyncio.sleep(_CHECK_AGAIN_S if ports else _POLL_S)
     raise LocalError(f"{service} did not get ready in {patience_s:.0f} s: see {log_file}.")
 
 
