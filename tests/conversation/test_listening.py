@@ -76,7 +76,8 @@ class TestAnyTime:
         assert [event.position for event in whole] == list(range(1, len(whole) + 1))
         assert [event for event in whole if event.message_id == turn[0].message_id] == turn
         assert len(watched) > 5
-        assert all(await listener == turn for listener in joined)
+        for listener in joined:
+            assert await listener == turn
         for after, listener in watched:
             assert await listener == [event for event in whole if event.position > after]
 
@@ -130,20 +131,21 @@ class TestAnyTime:
 class TestReplicas:
     @pytest.fixture
     async def other(self, start, running) -> Running:
-        """A second replica on the same database."""
-        return await start(database=running.database, watch_poll_s=30)
+        """A second replica on the same database, whose listeners hardly look by themselves."""
+        return await start(database=running.database, watch_poll_s=60)
 
     async def test_listeners_of_another_replica_hear_the_same(
         self, running, other, visitor, slow_script
     ):
         there = visitor.on(other)
         asked = asyncio.create_task(visitor.ask(QUESTION, "r1"))
-        await first(there.watching(), "delta")
+        watched = until_end(there.watching(timeout_s=60))
+        await first(there.watching(timeout_s=60), "delta")
         joined = asyncio.create_task(there.ask(QUESTION, "r1"))
-        watched = until_end(there.watching())
         turn = await asked
-        assert await joined == turn
-        whole = await watched
+        # Long before they would look without being told.
+        whole = await asyncio.wait_for(watched, 15)
+        assert await asyncio.wait_for(joined, 15) == turn
         assert [event.position for event in whole] == list(range(1, len(whole) + 1))
         assert [event for event in whole if event.message_id == turn[0].message_id] == turn
 
