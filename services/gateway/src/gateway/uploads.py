@@ -134,9 +134,9 @@ async def _content(
         ended = not data
         count += len(data)
         pieces += data
-        if len(pieces) >= _PIECE_BYTES:
-            yield bytes(pieces)
-            pieces.clear()
+        while len(pieces) >= _PIECE_BYTES:
+            yield bytes(pieces[:_PIECE_BYTES])
+            del pieces[:_PIECE_BYTES]
     if not count:
         raise InvalidArgument(
             "the file is empty: choose another", field=FILE_FIELD, reason="EMPTY_FILE"

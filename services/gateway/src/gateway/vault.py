@@ -55,7 +55,7 @@ class Vault:
     def open(self, sealed: Sealed, tenant_id: UUID, subject_id: UUID) -> str:
         """The secret; FailedPrecondition when its key is not configured, or it was moved."""
         cipher = self._ciphers.get(sealed.secrets_key_id)
-        if cipher is None:
+        if cipher is None or len(sealed.data) < _NONCE_BYTES:
             raise _closed()
         nonce, ciphertext = sealed.data[:_NONCE_BYTES], sealed.data[_NONCE_BYTES:]
         try:

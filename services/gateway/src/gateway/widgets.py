@@ -6,7 +6,8 @@ from uuid import UUID
 
 import jwt
 from cachetools import TTLCache
-from fleetkit.errors import InvalidArgument, NotFound, PermissionDenied
+from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from fleetkit.logging import get_logger
 from fleetkit.postgres import Database
 
 from gateway import audit
@@ -139,17 +140,28 @@ class Widgets:
         return external_id
 
     async def reseal(self, tenant_id: UUID) -> int:
-        """Seals the tenant's secrets with the current key; returns how many were not."""
+        """Seals the tenant's secrets with the current key; returns how many were not.
+
+        One that can't be opened is left and logged.
+        """
+        count = 0
         async with self._db.tenant(tenant_id) as conn:
             rows = await store.widgets_sealed_otherwise(conn, tenant_id, self._vault.current_key_id)
             for row in rows:
                 old = Sealed(row.secrets_key_id or "", row.identity_secret or b"")
-                secret = self._vault.open(old, tenant_id, row.agent_id)
+                try:
+                    secret = self._vault.open(old, tenant_id, row.agent_id)
+                except FailedPrecondition as error:
+                    get_logger().error(
+                        "secret_unreadable", agent_id=str(row.agent_id), exc_info=error
+                    )
+                    continue
                 new = self._vault.seal(secret, tenant_id, row.agent_id)
                 await store.set_identity_secret(
                     conn, tenant_id, row.agent_id, new.data, new.secrets_key_id, conn.now()
                 )
-        return len(rows)
+                count += 1
+        return count
 
     async def _allowed(self, tenant_id: UUID, agent_id: UUID) -> frozenset[str]:
         """Allowed origins; none before an owner's e-mail is verified."""

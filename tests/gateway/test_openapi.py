@@ -1,0 +1,71 @@
+"""The API's description is valid and says what the routes say."""
+
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from harness.desk import Desk
+from harness.routes import api_routes
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def document(door: Desk) -> Any:
+    answer = await door.client.get("/openapi.json")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    return answer.json()
+
+
+def _operations(document: Any) -> dict[str, Any]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+class TestDocument:
+    async def test_it_validates(self, document):
+        assert document["openapi"].startswith("3.1")
+        OpenAPIV31SpecValidator(document).validate()
+
+    async def test_every_route_of_the_api_is_in_it(self, document):
+        routes = {str(route).replace(":uuid", "") for route in api_routes()}
+        assert set(_operations(document)) == routes - {"GET /openapi.json"}
+
+    async def test_every_operation_has_a_summary_a_schema_and_problems(self, document):
+        for name, operation in _operations(document).items():
+            assert operation["summary"], name
+            assert operation["description"], name
+            statuses = set(operation["responses"])
+            assert statuses & {"200", "201", "204"}, name
+            for status in statuses - {"200", "201", "204"}:
+                content = operation["responses"][status]["content"]
+                schema = content["application/problem+json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/ProblemDocument"}, name
+
+    async def test_what_an_operation_needs_is_what_its_route_declares(self, document):
+        operations = _operations(document)
+        for route in api_routes():
+            operation = operations.get(str(route).replace(":uuid", ""))
+            if operation is not None:
+                assert operation.get("security", []) == route.access.security(), str(route)
+
+    async def test_operations_have_names_that_programs_can_use(self, document):
+        names = [operation["operationId"] for operation in _operations(document).values()]
+        assert len(names) == len(set(names))
+        assert all(name.isalnum() and name[0].islower() for name in names)
+
+    async def test_an_answer_may_come_as_a_stream(self, document):
+        asked = _operations(document)["POST /v1/conversations/{conversation_id}/messages"]
+        assert set(asked["responses"]["200"]["content"]) == {
+            "application/json",
+            "text/event-stream",
+        }
+
+    async def test_a_file_may_be_given_as_a_form(self, document):
+        given = _operations(document)["POST /v1/knowledge/sources"]["requestBody"]["content"]
+        assert set(given) == {"application/json", "multipart/form-data"}
