@@ -24,6 +24,9 @@ _SYNTAX = re.compile(r"[{}\[\]<>=\\\"]|\(\)")
 # A shorter line that ends without punctuation is a title, not a wrapped line of prose.
 _WRAPPED_CHARACTERS = 50
 _TITLE_WORDS = 8
+_QUESTION_CHARACTERS = 120
+# Tables come from retrieval without Markdown's outer bars.
+_PLAIN_BAR = " | "
 
 
 class BlockKind(enum.Enum):
@@ -102,7 +105,7 @@ class _Reader:
             elif heading := _HEADING.match(line.text):
                 self._at += 1
                 yield Block(BlockKind.HEADING, line.start, line.end, len(heading[1]))
-            elif _ROW.match(line.text):
+            elif _ROW.match(line.text) or self._begins_plain_table():
                 yield from self._table()
             elif kind := _item_kind(line.text):
                 yield self._item(line, kind)
@@ -120,9 +123,16 @@ class _Reader:
                 break
         return Block(BlockKind.CODE, opening.start, last.end, opening.indent)
 
+    def _begins_plain_table(self) -> bool:
+        """Whether this line and the next have the same number of cells, as in `a | b`."""
+        if self._at + 1 >= len(self._lines):
+            return False
+        bars = self._lines[self._at].text.count(_PLAIN_BAR)
+        return bars > 0 and bars == self._lines[self._at + 1].text.count(_PLAIN_BAR)
+
     def _table(self) -> Iterator[Block]:
         head = True
-        while self._at < len(self._lines) and _ROW.match(line := self._lines[self._at].text):
+        while self._at < len(self._lines) and _is_row(line := self._lines[self._at].text):
             if not _ROW_RULE.match(line):
                 kind = BlockKind.ROW_HEAD if head else BlockKind.ROW
                 yield Block(kind, self._lines[self._at].start, self._lines[self._at].end)
@@ -138,6 +148,14 @@ class _Reader:
             self._at += 1
         return Block(kind, first.start + first.indent, last.end, first.indent)
 
+    def _has_more(self, following: _Line | None) -> bool:
+        """Whether text comes after this line, at once or after a single blank line."""
+        if following is None:
+            return False
+        if following.text.strip():
+            return True
+        return self._at + 1 < len(self._lines) and bool(self._lines[self._at + 1].text.strip())
+
     def _goes_on(self, line: _Line, last: _Line) -> bool:
         if not line.text.strip() or _starts_block(line.text):
             return False
@@ -150,6 +168,8 @@ class _Reader:
             self._at += 1
             return Block(BlockKind.HEADING, first.start, first.end, 2)
         if following and following.text.strip() and _is_title(first.text):
+            return Block(BlockKind.HEADING, first.start, first.end, 6)
+        if _is_question(first.text) and self._has_more(following):
             return Block(BlockKind.HEADING, first.start, first.end, 6)
         last = first
         while self._at < len(self._lines):
@@ -166,6 +186,10 @@ class _Reader:
             self._at += 1
         self._announced = last.text.rstrip("*_ \t\r").endswith(":")
         return Block(BlockKind.PARAGRAPH, first.start + first.indent, last.end, first.indent)
+
+
+def _is_row(line: str) -> bool:
+    return bool(_ROW.match(line)) or _PLAIN_BAR in line
 
 
 def _item_kind(line: str) -> BlockKind | None:
@@ -188,6 +212,17 @@ def _is_title(line: str) -> bool:
         and len(stripped) < _WRAPPED_CHARACTERS
         and not _SENTENCE_END.search(stripped)
         and not stripped[:1].islower()
+    )
+
+
+def _is_question(line: str) -> bool:
+    """Whether the line is one question and nothing else: the title of what comes below."""
+    stripped = line.strip().strip("*_")
+    return (
+        stripped.endswith("?")
+        and len(stripped) <= _QUESTION_CHARACTERS
+        and not _SENTENCE_END.search(stripped[:-1])
+        and not re.search(r"[.!?] ", stripped)
     )
 
 

@@ -236,12 +236,14 @@ class _Units:
         if block.end - block.start > _LONGEST_ITEM:
             return None
         cells = self._cells(block)
-        if len(self._row_head) == len(cells):
-            pairs = zip(self._row_head, cells, strict=True)
-            parts = [f"{head}: {cell}" if head else cell for head, cell in pairs if cell]
+        subject, rest = cells[0], cells[1:]
+        if len(self._row_head) == len(cells) and len(rest) > 1:
+            pairs = zip(self._row_head[1:], rest, strict=True)
+            parts = [f"{head} {cell}".strip() for head, cell in pairs if cell]
         else:
-            parts = [cell for cell in cells if cell]
-        return self._unit(UnitKind.ROW, block.start, block.end, "; ".join(parts))
+            parts = [cell for cell in rest if cell]
+        text = ": ".join(part for part in (subject, "; ".join(parts)) if part)
+        return self._unit(UnitKind.ROW, block.start, block.end, text)
 
     def _cells(self, block: Block) -> list[str]:
         row = self._passage[block.start : block.end].strip().strip("|")
