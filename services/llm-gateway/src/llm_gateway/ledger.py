@@ -16,7 +16,7 @@ from fleetkit.clock import Clock
 from fleetkit.events import publish
 from fleetkit.ids import new_id
 from fleetkit.logging import get_logger
-from fleetkit.postgres import Database
+from fleetkit.postgres import Database, remember_tenant
 from fleetkit.postgres.connection import FleetConnection
 from fleetkit.rpc.retry import retry_idempotent
 
@@ -31,6 +31,7 @@ Operation = Literal["answer", "embed"]
 _SETTLE_GRACE_S = 10.0
 _DEFAULT_EXPIRY_S = 120.0
 _SWEEP_BATCH = 100
+_MOST_REMEMBERED = 10_000
 _PROMPT = (Unit.INPUT, Unit.CACHE_READ, Unit.CACHE_WRITE_5M, Unit.CACHE_WRITE_1H)
 
 
@@ -72,6 +73,7 @@ class Ledger:
         self._db = db
         self._clock = clock
         self._book = book
+        self._remembered: set[UUID] = set()
 
     async def open_call(
         self, tenant_id: UUID, operation: Operation, model: str, at_most: Mapping[Unit, int]
@@ -107,7 +109,13 @@ class Ledger:
         remaining = context.remaining_s()
         expires_in_s = (_DEFAULT_EXPIRY_S if remaining is None else remaining) + _SETTLE_GRACE_S
         async with self._db.tenant(tenant_id) as conn:
+            if tenant_id not in self._remembered:
+                # The sweeper visits known tenants; the event that tells of one may come later.
+                await remember_tenant(conn, tenant_id)
             await store.insert_call(conn, row, expires_in_s)
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered.add(tenant_id)
         return Call(row, period)
 
     async def close_call(self, call: Call, meter: Meter, failure: str = "") -> None:
