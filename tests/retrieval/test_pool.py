@@ -69,7 +69,6 @@ class TestParsingPool:
         pool = make_pool(workers=1, total_s=0.3)
         assert await reason(pool, LARGE) == "PARSE_TIMEOUT"
         assert pool.process_ids == []
-        assert (await pool.prepare(GOOD, PrepareOptions())).title == "Lamp"
 
     async def test_stops_a_worker_without_progress(self, make_pool):
         pool = make_pool(workers=1, stall_s=0.05)

@@ -31,7 +31,12 @@ DOCUMENTS = (
 @pytest.mark.timeout(240)
 async def test_the_whole_way(fleet_service, as_identity, as_background, tenant_id):
     llm_gateway = await fleet_service("llm-gateway")
-    retrieval = await fleet_service("retrieval", llm_gateway_address=llm_gateway.address)
+    retrieval = await fleet_service(
+        "retrieval",
+        llm_gateway_address=llm_gateway.address,
+        # On a busy machine a search would do without its vector.
+        query_embed_timeout_s=30.0,
+    )
     knowledge = Knowledge(stub_of(retrieval), as_identity, tenant_id)
 
     outcomes = await knowledge.create(*(text(body) for body in DOCUMENTS))

@@ -42,7 +42,7 @@ class Settings(FleetSettings):
     """Passages of one call to the embedding model."""
     embed_timeout_s: float = Field(default=60.0, gt=0, le=115)
     """The longest one such call may take."""
-    query_embed_timeout_s: float = Field(default=1.5, gt=0, le=30)
+    query_embed_timeout_s: float = Field(default=3.0, gt=0, le=30)
     """How long a search waits for its query's vector before it does without."""
     candidates: int = Field(default=40, ge=5, le=200)
     """Passages taken from each ranking before they are fused."""
