@@ -43,8 +43,8 @@ async def test_the_whole_way(fleet_service, as_identity, as_background, tenant_i
     sources = [await knowledge.ended(o.source.source_id, timeout_s=120) for o in outcomes]
     assert {source.status for source in sources} == {document_pb2.DOCUMENT_STATUS_READY}
 
-    answered = await knowledge.search("How do I stop the fleet?")
-    assert answered.results[0].title == "Stopping"
+    answered = await knowledge.search("How do I start the fleet?")
+    assert answered.results[0].title == "Starting"
     assert answered.relevance > 0.5
     for stranger in ("What is the capital of France?", "Who painted the Mona Lisa?"):
         assert (await knowledge.search(stranger)).relevance < 0.3
