@@ -33,7 +33,7 @@ class TestSplit:
     def test_ends_a_sentence_behind_its_closing_marks(self):
         text = "Wait... what? Yes!! **Bold.** It has 1.5 V. Done"
         sentences = [text[start:end] for start, end in split(text)]
-        assert sentences == ["Wait... what?", "Yes!!", "**Bold.**", "It has 1.5 V. Done"]
+        assert sentences == ["Wait... what?", "Yes!!", "**Bold.**", "It has 1.5 V.", "Done"]
 
     def test_bears_a_line_of_dots(self):
         assert split("Contents " + "." * _LONG + "7")

@@ -164,9 +164,11 @@ class _Reader:
     def _paragraph(self, first: _Line) -> Block:
         self._at += 1
         following = self._lines[self._at] if self._at < len(self._lines) else None
-        if following and _UNDERLINE.match(following.text) and len(first.text.split()) <= 12:
+        underline = _UNDERLINE.match(following.text) if following else None
+        if underline and len(first.text.split()) <= 12:
             self._at += 1
-            return Block(BlockKind.HEADING, first.start, first.end, 2)
+            level = 1 if underline[1][0] == "=" else 2
+            return Block(BlockKind.HEADING, first.start, first.end, level)
         if following and following.text.strip() and _is_title(first.text):
             return Block(BlockKind.HEADING, first.start, first.end, 6)
         if _is_question(first.text) and self._has_more(following):

@@ -20,6 +20,9 @@ _EMPHASIS = (
     re.compile(r"(~~)(?=\S)(.{1,500}?)(?<=\S)\1", re.DOTALL),
 )
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|<>~])")
+# Escaped characters hide in a private plane of Unicode while the markup is taken away.
+_ESCAPED = 0xF0000
+_RESTORED = re.compile("[\U000f0000-\U000f007f]")
 _ATTRIBUTES = re.compile(r"\{[.#:][^{}\n]*\}")
 _LOOSE_EMPHASIS = re.compile(r"\*{2,}|(?<!\w)_{2,}(?!\w)")
 _QUOTE_MARK = re.compile(r"^[ \t]{0,3}>[ \t]?", re.MULTILINE)
@@ -46,6 +49,7 @@ def points_elsewhere(text: str) -> bool:
 
 def plain(text: str) -> str:
     """What a reader sees of `text`: without markup, on one line."""
+    text = _ESCAPE.sub(lambda match: chr(_ESCAPED + ord(match[1])), text)
     text = _COMMENT.sub(" ", text)
     text = _QUOTE_MARK.sub("", text)
     text = _ADMONITION.sub(" ", text)
@@ -58,5 +62,5 @@ def plain(text: str) -> str:
     for emphasis in _EMPHASIS:
         text = emphasis.sub(r"\2", text)
     text = _LOOSE_EMPHASIS.sub("", _ATTRIBUTES.sub("", text))
-    text = _ESCAPE.sub(r"\1", text)
+    text = _RESTORED.sub(lambda match: chr(ord(match[0]) - _ESCAPED), text)
     return _SPACES.sub(" ", html.unescape(text)).strip()

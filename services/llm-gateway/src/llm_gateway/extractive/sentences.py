@@ -12,7 +12,6 @@ _ABBREVIATIONS = frozenset(_ABBREVIATIONS_TEXT.split())
 # A stop of a script that needs no space after it, or a stop with closing marks before a space.
 # Possessive, and from the first stop of a run only: a line of dots costs no more than its length.
 _STOP = re.compile(r"[。！？](?:[」』”’）)]*)|(?<![.!?…])[.!?…]++[\"'”’»)\]*_`]*+(?=\s)")
-_LAST_WORD = re.compile(r"([^\s(\[\"'“‘]+)\Z")
 _OPENING = " \t\r\n\"'“‘«([*_`¿¡"
 _LONGEST = 600
 _LONGEST_ABBREVIATION = 24
@@ -23,13 +22,13 @@ def split(text: str) -> list[tuple[int, int]]:
     bounds: list[tuple[int, int]] = []
     start = 0
     for stop in _STOP.finditer(text):
-        if _ends_sentence(text, stop):
+        if _ends_sentence(text, start, stop):
             bounds += _cut(text, start, stop.end())
             start = stop.end()
     return bounds + _cut(text, start, len(text))
 
 
-def _ends_sentence(text: str, stop: re.Match[str]) -> bool:
+def _ends_sentence(text: str, start: int, stop: re.Match[str]) -> bool:
     if stop[0][0] in "。！？":
         return True
     following = text[stop.end() : stop.end() + 20].lstrip(_OPENING)
@@ -37,14 +36,17 @@ def _ends_sentence(text: str, stop: re.Match[str]) -> bool:
         return False
     if stop[0][0] != "." or stop[0].startswith(".."):
         return True
-    word = _LAST_WORD.search(text[max(0, stop.start() - _LONGEST_ABBREVIATION) : stop.start()])
-    if word is None:
+    words = text[max(start, stop.start() - _LONGEST_ABBREVIATION) : stop.start()].split()
+    if not words:
         return True
-    last = word[1].lower().lstrip("*_`")
+    last = words[-1].lstrip("*_`([\"'“‘").lower()
     if last in _ABBREVIATIONS:
         return False
-    # "J. Smith", and the "1." of a numbered line.
-    return not (len(last) == 1 and last.isalpha()) and not last.isdigit()
+    if len(last) == 1 and last.isalpha():
+        # "J. Smith" goes on; "5 V." does not.
+        return len(words) > 1 and words[-2][-1].isdigit()
+    # The "1." of a numbered line.
+    return not (last.isdigit() and text[start : stop.start()].strip() == last)
 
 
 def _cut(text: str, start: int, end: int) -> list[tuple[int, int]]:
