@@ -6,11 +6,12 @@ from pathlib import Path
 import nats
 import pytest
 import pytest_asyncio
+from fakes.neighbours import FakeNeighbours
 from fleetdesk_local.nats_server import NatsServer
 from fleetkit import logging
 from harness.browser import chromium
 from harness.databases import Databases
-from harness.desk import Desk, bare_gateway, whole_fleet
+from harness.desk import Desk, bare_gateway, scripted_fleet, whole_fleet
 from harness.services import FleetServices, TestBus
 from playwright.async_api import Browser
 
@@ -50,6 +51,22 @@ async def module_services(
 async def door(module_services: FleetServices) -> AsyncIterator[Desk]:
     """The gateway alone: the services that it calls are away."""
     async with bare_gateway(module_services.start) as desk:
+        yield desk
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def neighbours(keys_dir: Path) -> AsyncIterator[FakeNeighbours]:
+    """Retrieval and a model that follow a script (see `harness.asking.reset_script`)."""
+    fakes = FakeNeighbours(keys_dir)
+    await fakes.start()
+    yield fakes
+    await fakes.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def talk(module_services: FleetServices, neighbours: FakeNeighbours) -> AsyncIterator[Desk]:
+    """The gateway, conversation, and answers that follow a script."""
+    async with scripted_fleet(module_services.start, neighbours) as desk:
         yield desk
 
 

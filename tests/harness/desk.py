@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import httpx
 from argon2 import PasswordHasher
+from fakes.neighbours import FakeNeighbours
 from fleetkit.ids import new_id
 from gateway.auth.principal import Role
 from gateway.auth.sign_in import begin_session
@@ -157,6 +158,31 @@ async def whole_fleet(
     running["billing"] = await start("billing", default_plan="development")
     addresses = {
         f"{name.replace('-', '_')}_address": service.address for name, service in running.items()
+    }
+    running["conversation"] = await start("conversation", **addresses)
+    addresses["conversation_address"] = running["conversation"].address
+    gateway = await start(
+        "gateway",
+        http_bind="127.0.0.1:0",
+        default_plan="development",
+        **{**addresses, **settings},
+    )
+    async with _client(gateway) as client:
+        yield _with_cheap_passwords(Desk(gateway, client, running))
+
+
+@asynccontextmanager
+async def scripted_fleet(
+    start: Callable[..., Any], neighbours: FakeNeighbours, **settings: Any
+) -> AsyncIterator[Desk]:
+    """Gateway, conversation, billing and memory; retrieval and the model follow a script."""
+    running = {
+        "billing": await start("billing", default_plan="development"),
+        "memory": await start("memory"),
+    }
+    addresses = {
+        **neighbours.settings,
+        **{f"{name}_address": service.address for name, service in running.items()},
     }
     running["conversation"] = await start("conversation", **addresses)
     addresses["conversation_address"] = running["conversation"].address

@@ -25,6 +25,8 @@ from gateway.parts import Parts
 
 TURN_S = 115.0
 _WATCH_S = 100.0
+# A call needs some time to be made at all.
+_LEAST_S = 0.2
 _PATIENCE_S = 20.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
@@ -96,6 +98,8 @@ async def watch(
     with parts.slots.taken(UUID(request.conversation_id)):
         while await parts.authenticator.still_valid(principal):
             left_s = min(_WATCH_S, principal.expire_time - time.time())
+            if left_s < _LEAST_S:
+                return
             call = _open_watch(parts, principal, following, left_s)
             try:
                 async for response in call:
