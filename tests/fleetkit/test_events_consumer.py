@@ -9,6 +9,7 @@ from fleetkit.errors import Unavailable
 from fleetkit.events import Consumer, EventMeta, event_subject
 from fleetkit.events.consumer import describe
 from fleetkit.postgres import FleetConnection, known_tenants
+from fleetkit.tasks import end
 from harness.services import TestBus
 from harness.sides import (
     TENANT_CREATED,
@@ -218,6 +219,26 @@ class TestConsumer:
         assert await labels(consumer, tenant_id) == []
         async with running(consuming(consumer, write_note).run()):
             await noted(consumer, tenant_id, ["x"])
+
+    async def test_being_stopped_ends_loops_that_swallow_the_first_cancellation(
+        self, consumer: Side
+    ) -> None:
+        class Deaf(Consumer):
+            """As the NATS client is when its answer comes together with the cancellation."""
+
+            async def _consume_forever(self, stream: str, subjects: list[str]) -> None:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    await asyncio.Event().wait()
+
+        deaf = Deaf(consumer.settings, consumer.db, consumer.client, {TENANT_CREATED: write_note})
+        task = asyncio.create_task(deaf.run())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            await end([task])
+        assert task.cancelled()
 
     def test_an_event_that_no_proto_declares_is_refused_at_once(self, consumer: Side) -> None:
         with pytest.raises(KeyError):

@@ -77,9 +77,15 @@ class Consumer:
         by_stream: dict[str, list[str]] = {}
         for name in self._handlers:
             by_stream.setdefault(stream_of(name), []).append(event_subject(name, "*"))
-        async with asyncio.TaskGroup() as group:
-            for stream, subjects in by_stream.items():
-                group.create_task(self._consume_forever(stream, sorted(subjects)))
+        loops = [
+            asyncio.create_task(self._consume_forever(stream, sorted(subjects)))
+            for stream, subjects in by_stream.items()
+        ]
+        try:
+            await asyncio.gather(*loops)
+        finally:
+            # A task group would cancel each loop once only, which the NATS client may swallow.
+            await end(loops)
 
     async def redrive(self) -> tuple[int, int]:
         """Handles the dead letters of every known tenant; returns (handled, still dead)."""
