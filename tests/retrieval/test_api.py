@@ -73,6 +73,11 @@ class TestCreateSources:
         assert event["documentId"] == source.document_id
         assert event["revision"] == "1"
 
+    async def test_takes_a_text_with_a_passage_without_words(self, knowledge):
+        source = await knowledge.add(f"Contents about kettles {'.' * 20_000}", title="It")
+        assert source.status == READY
+        assert source.chunk_count > 1
+
     async def test_takes_each_item_by_itself(self, knowledge):
         good, empty, binary, named, linked = await knowledge.create(
             text("A fine text."),
@@ -144,6 +149,7 @@ class TestCreateSources:
             (101, "r", "sources"),
             (1, "", "request_id"),
             (1, "r" * 129, "request_id"),
+            (1, "r\0", "request_id"),
         ],
     )
     async def test_refuses_a_request_out_of_bounds(self, knowledge, count, request_id, field):
@@ -237,6 +243,7 @@ class TestListSources:
             ({"page_size": 501}, "page_size"),
             ({"page_size": -1}, "page_size"),
             ({"page_token": "x"}, "page_token"),
+            ({"filter": "a\0b"}, "filter"),
             ({"statuses": [document_pb2.DOCUMENT_STATUS_UNSPECIFIED]}, "statuses"),
         ],
     )

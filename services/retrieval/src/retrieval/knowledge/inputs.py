@@ -38,6 +38,7 @@ def check_request_id(request_id: str) -> None:
         raise InvalidArgument(
             f"request_id is needed, at most {_MAX_REQUEST_ID_BYTES} bytes", field="request_id"
         )
+    check_text("request_id", request_id)
 
 
 def check_header(given: SourceInput) -> SourceInput:
@@ -50,7 +51,7 @@ def check_header(given: SourceInput) -> SourceInput:
     name = one_line(_NOT_IN_A_NAME.sub("", given.file_name))
     return SourceInput(
         type=given.type,
-        external_id=_check_text("external_id", given.external_id),
+        external_id=check_text("external_id", given.external_id),
         title=one_line(given.title),
         url=given.url,
         file_name=name.encode()[:_MAX_SHORT_BYTES].decode(errors="ignore"),
@@ -92,7 +93,8 @@ def _check_length(field: str, value: str, limit: int) -> None:
         )
 
 
-def _check_text(field: str, value: str) -> str:
+def check_text(field: str, value: str) -> str:
+    """The value; InvalidArgument when it has control characters, which no column takes."""
     if any(ord(char) < 32 or ord(char) == 127 for char in value):
         raise InvalidArgument(f"{field} has control characters in it", field=field)
     return value
@@ -103,7 +105,7 @@ def _check_url(url: str) -> None:
     if not url:
         return
     try:
-        parts = urlsplit(_check_text("url", url))
+        parts = urlsplit(check_text("url", url))
         valid = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
         valid = False

@@ -21,6 +21,7 @@ from retrieval.knowledge.inputs import (
     check_content,
     check_header,
     check_request_id,
+    check_text,
     digest,
 )
 from retrieval.knowledge.originals import Originals, sweep_soon
@@ -92,6 +93,7 @@ async def list_sources(
 ) -> SourcePage:
     """Sources, newest first, those after `before`; `containing` matches names and external ids."""
     limit = page_limit(page_size)
+    check_text("filter", containing)
     async with db.tenant(tenant_id) as conn:
         rows = await store.list_sources(
             conn,

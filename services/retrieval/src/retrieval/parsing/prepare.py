@@ -44,7 +44,7 @@ class PreparedChunk:
     @property
     def length(self) -> float:
         """Sum of the weights: the passage's length as BM25 counts it."""
-        return sum(self.terms.values())
+        return sum(self.terms.values(), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
