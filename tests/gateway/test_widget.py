@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -181,9 +182,7 @@ class TestAsking:
     async def test_streams_an_answer_with_footnotes_that_open_the_passage(
         self, widget: Widget, gateway: WidgetGateway
     ) -> None:
-        gateway.turns.append(
-            Turn(WORDS.split(" ")[:1] + [" " + w for w in WORDS.split(" ")[1:]], [CITATION])
-        )
+        gateway.turns.append(Turn(re.split(r"(?= )", WORDS), [CITATION]))
         await widget.open()
         await widget.ask("How do I reset it?")
         await expect(widget.answers.last).to_have_attribute("data-status", "completed")

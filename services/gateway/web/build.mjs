@@ -29,13 +29,13 @@ const options = {
   logLevel: "warning",
 };
 
-/** Every word of the templates and views that could be a class; Tailwind ignores the others. */
+/** Every word of the templates and scripts that could be a class; Tailwind ignores the others. */
 async function classCandidates() {
   const words = new Set();
-  for (const folder of ["../src/gateway/templates", "../src/gateway/views", "src"]) {
+  for (const folder of ["../src/gateway/templates", "src"]) {
     const root = join(here, folder);
     for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile() || !/\.(html|jinja|py|ts)$/.test(entry.name)) continue;
+      if (!entry.isFile() || !/\.(html|ts)$/.test(entry.name)) continue;
       const text = await readFile(join(entry.parentPath, entry.name), "utf8");
       for (const word of text.split(/[\s"'`<>{}=;]+/)) words.add(word);
     }

@@ -36,6 +36,7 @@ async function openPage(link: HTMLAnchorElement): Promise<void> {
 function show(sheet: HTMLElement): void {
   const dialog = document.createElement("dialog");
   dialog.className = "sheet";
+  sheet.removeAttribute("class"); // The dialog is its card.
   dialog.append(document.adoptNode(sheet));
   // A page has one h1; in the dialog it is the dialog's name.
   const title = dialog.querySelector("h1, h2");

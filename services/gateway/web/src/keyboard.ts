@@ -6,7 +6,7 @@ export function keyboard(): void {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || off()) return;
     if (document.querySelector("dialog[open]")) return;
-    if (going && Date.now() - going < 1_500) {
+    if (going && Date.now() - going < 2_000) {
       going = 0;
       return go(event);
     }

@@ -19,6 +19,7 @@ export function uploads(): void {
   if (!form) return;
   const input = form.querySelector<HTMLInputElement>("input[type=file]")!;
   const queue = new Queue(form);
+  input.multiple = true; // Without script a form carries one.
   input.addEventListener("change", () => {
     queue.add([...(input.files ?? [])]);
     input.value = "";

@@ -1,8 +1,9 @@
 """The list of documents."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from fleetdesk.retrieval.v1 import document_pb2 as doc
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
@@ -110,7 +111,7 @@ def source_row(source: doc.Source, now: datetime) -> SourceRow:
     )
 
 
-def headline(counts: dict[int, int]) -> str:
+def headline(counts: Mapping[Any, int]) -> str:
     """What can be found, in a sentence with numbers."""
     ready = counts.get(doc.DOCUMENT_STATUS_READY, 0)
     pending = sum(counts.get(status, 0) for status in PENDING)
@@ -125,7 +126,7 @@ def headline(counts: dict[int, int]) -> str:
     return ", ".join(parts) + "."
 
 
-def status_tabs(counts: dict[int, int], status: str, needle: str) -> tuple[Tab, ...]:
+def status_tabs(counts: Mapping[Any, int], status: str, needle: str) -> tuple[Tab, ...]:
     """Links to the states, with how many are in each."""
     labels = {"": "All", "ready": "Ready", "pending": "In progress", "failed": "Failed"}
     return tuple(

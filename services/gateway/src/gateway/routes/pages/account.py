@@ -22,7 +22,7 @@ _SIGN_UP_FIELDS = ("company", "email", "password")
 _THEMES = ("system", "light", "dark")
 
 
-@page("GET", "/login", ANYONE)
+@page("GET", "/login", Access(role=Role.VIEWER, anonymous=True, body="none"))
 async def get_login(request: GatewayRequest) -> Response:
     """The form; whoever is signed in goes on."""
     next_path = own_path(request.query_params.get("next", "/"))

@@ -15,7 +15,7 @@ from gateway.parts import parts_of
 from gateway.problems import Problem, handle, problem_of
 from gateway.views.format import sentence as as_sentence
 
-_HTML = "text/html; charset=utf-8"
+_HTML = "text/html"
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,8 +106,8 @@ async def post_delete(request: GatewayRequest, source_id: FromPath[UUID]) -> Res
     """Deletes once its name was typed."""
     source = await _source(request, source_id)
     view = delete_source_view(source)
-    typed = await form_of(request, "name")
-    if not is_confirmed(view.phrase, typed["name"]):
+    typed = await form_of(request, "confirm")
+    if not is_confirmed(view.phrase, typed["confirm"]):
         error = f"Type “{view.phrase}” to delete it; nothing was deleted."
         return show(
             request,

@@ -96,9 +96,9 @@ async def get_revoke(request: GatewayRequest, key_id: FromPath[UUID]) -> Respons
 @page("POST", "/settings/api-keys/{key_id:uuid}/revoke", _OWN_ROWS)
 async def post_revoke(request: GatewayRequest, key_id: FromPath[UUID]) -> Response:
     """Revokes once its name was typed."""
-    parts, typed = parts_of(request), await form_of(request, "name")
+    parts, typed = parts_of(request), await form_of(request, "confirm")
     view = await _revoke_view(request, key_id)
-    if not is_confirmed(view.name, typed["name"]):
+    if not is_confirmed(view.name, typed["confirm"]):
         error = f"Type “{view.name}” to revoke it; nothing was revoked."
         again = RevokeKey(view.key_id, view.name, view.prefix, error)
         return show(request, "api-keys", "settings/revoke_key.html", status_code=400, view=again)

@@ -18,7 +18,7 @@ from gateway.parts import GatewayRequest, parts_of
 from gateway.routes.pages.errors import page_error
 from gateway.views.frame import NAV, Frame, Notice, Theme, Tone
 
-HTML = "text/html; charset=utf-8"
+HTML = "text/html"
 SIGNED_IN = Access(role=Role.VIEWER, body="form")
 EDITS = Access(role=Role.AGENT, body="form", timeout_s=30)
 ADMINS = Access(role=Role.ADMIN, body="form")

@@ -1,0 +1,618 @@
+"""The pages over the whole fleet: who sees them, how they are built, and what they do."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+from gateway.access import access_of
+from gateway.auth.principal import Role
+from gateway.rendering import TEMPLATES_DIR, MissingAssets, Pages
+from gateway.routes.pages.index import PAGES
+from harness.browser import axe_violations
+from harness.desk import PASSWORD, Company, Desk
+from playwright.async_api import Browser, Page, expect
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TEXT = "# Kettles\n\nThe warranty of a kettle lasts three years. Send it to Graz.\n"
+QUESTION = "How long does the warranty of a kettle last?"
+
+
+@dataclass
+class Office:
+    """A company with a document, a conversation, and somebody signed in."""
+
+    desk: Desk
+    company: Company
+    headers: dict[str, str]
+    document_id: str
+    source_id: str
+    conversation_id: str
+
+    def url(self, path: str) -> str:
+        """A page's address, with the company's own ids."""
+        ids = {
+            "document_id": self.document_id,
+            "source_id": self.source_id,
+            "conversation_id": self.conversation_id,
+        }
+        for name, value in ids.items():
+            path = path.replace(f"{{{name}:uuid}}", value)
+        return path
+
+    async def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+        headers = self.headers if headers is None else headers
+        return await self.desk.client.get(path, headers={"Accept": "text/html", **headers})
+
+    async def post(self, path: str, headers: dict[str, str] | None = None, **form: str) -> Any:
+        headers = dict(self.headers if headers is None else headers)
+        form["csrf_token"] = form.get("csrf_token", headers.pop("X-CSRF-Token", ""))
+        return await self.desk.client.post(path, headers=headers, data=form)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def office(desk: Desk) -> Office:
+    company = await desk.sign_up(company="Kettles & <Sons>")
+    document_id = await desk.teach(company, "Warranty", TEXT)
+    listed = await desk.client.get("/v1/knowledge/sources", headers=company.bearer)
+    conversation_id, visitor = await desk.begin(company)
+    path = f"/v1/conversations/{conversation_id}/messages"
+    for text in (QUESTION, "What is the capital of France?"):
+        answer = await desk.client.post(path, json={"text": text}, headers=visitor)
+        assert answer.status_code == 200, answer.text
+    return Office(
+        desk,
+        company,
+        await desk.sign_in(company),
+        document_id,
+        listed.json()["items"][0]["source_id"],
+        conversation_id,
+    )
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(office: Office, module_browser: Browser) -> AsyncIterator[Page]:
+    """A browser's page, signed in; no error may reach its console."""
+    context = await _context(office, module_browser)
+    opened = await context.new_page()
+    failures: list[str] = []
+    opened.on("pageerror", lambda error: failures.append(str(error)))
+    opened.on(
+        "console",
+        lambda message: failures.append(message.text) if _is_policy(message.text) else None,
+    )
+    yield opened
+    await context.close()
+    assert failures == []
+
+
+def _is_policy(text: str) -> bool:
+    return "Content Security Policy" in text
+
+
+async def _context(office: Office, browser: Browser, **options: Any) -> Any:
+    context = await browser.new_context(base_url=office.desk.gateway.http_url, **options)
+    name, _, value = office.headers["Cookie"].partition("=")
+    cookie: Any = {"name": name, "value": value, "url": office.desk.gateway.http_url}
+    await context.add_cookies([cookie])
+    return context
+
+
+def _paths(*, anonymous: bool) -> list[str]:
+    """The pages that can be looked at, by their routes."""
+    found = []
+    for handler in PAGES:
+        access = access_of(handler)
+        path = next(iter(handler.paths))
+        skipped = path in ("/", "/health-dot", "/favicon.ico", "/widget.js") or "key_id" in path
+        if "GET" not in handler.http_methods or path.startswith("/static") or skipped:
+            continue
+        if access is not None and access.anonymous is anonymous:
+            found.append(path)
+    return sorted(found)
+
+
+SIGNED_IN = _paths(anonymous=False)
+OPEN = _paths(anonymous=True)
+FRAMED = [path for path in SIGNED_IN if path != "/widget-preview"]
+
+
+class Structure(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+class TestEveryPage:
+    def paths(self) -> list[str]:
+        return SIGNED_IN
+
+    async def test_is_found_by_its_route(self) -> None:
+        assert {"/knowledge", "/knowledge/search", "/conversations", "/costs"} <= set(FRAMED)
+        assert {"/login", "/signup", "/widget-preview"} == set(OPEN)
+
+    @pytest.mark.parametrize("path", [*SIGNED_IN, *OPEN])
+    async def test_has_one_heading_one_main_and_a_title(self, office: Office, path: str) -> None:
+        headers = {} if path in OPEN and path != "/widget-preview" else None
+        answer = await office.get(office.url(path), headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"].startswith("text/html")
+        found = Structure(answer.text)
+        assert len(found.all("h1")) == 1
+        assert len(found.all("main")) == 1
+        assert found.all("html")[0]["lang"] == "en"
+        assert len(found.all("title")) == 1
+
+    @pytest.mark.parametrize("path", FRAMED)
+    async def test_stands_in_the_frame(self, office: Office, path: str) -> None:
+        found = Structure((await office.get(office.url(path))).text)
+        landmarks = {attributes.get("aria-label") for attributes in found.all("nav")}
+        assert {"Main", "Pages"} <= landmarks
+        assert found.all("a")[0]["href"] == "#main"
+        assert [link for link in found.all("a") if link.get("aria-current")]
+
+    @pytest.mark.parametrize("path", [*SIGNED_IN, *OPEN])
+    async def test_runs_under_a_policy_without_inline_script_or_style(
+        self, office: Office, path: str
+    ) -> None:
+        headers = {} if path in OPEN and path != "/widget-preview" else None
+        answer = await office.get(office.url(path), headers)
+        policy = answer.headers["content-security-policy"]
+        assert "script-src 'self'" in policy
+        assert "unsafe" not in policy
+        for tag, attributes in Structure(answer.text).tags:
+            assert "style" not in attributes
+            assert not [name for name in attributes if name.startswith("on")]
+            assert tag != "style"
+            assert tag != "script" or attributes.get("src")
+
+    @pytest.mark.parametrize("path", FRAMED)
+    async def test_labels_its_fields(self, office: Office, path: str) -> None:
+        found = Structure((await office.get(office.url(path))).text)
+        labelled = {label.get("for") for label in found.all("label")}
+        for tag in ("input", "textarea", "select"):
+            for field in found.all(tag):
+                named = field.get("aria-label") or field.get("type") in ("hidden", "checkbox")
+                assert named or field.get("id") in labelled, field
+
+    async def test_links_to_nothing_that_is_not_there(self, office: Office) -> None:
+        seen: set[str] = set()
+        for path in FRAMED:
+            found = Structure((await office.get(office.url(path))).text)
+            for attributes in (*found.all("a"), *found.all("link"), *found.all("script")):
+                link = str(attributes.get("href") or attributes.get("src") or "")
+                if link.startswith("/"):
+                    seen.add(link.partition("#")[0])
+        for link in sorted(seen):
+            assert (await office.get(link)).status_code in (200, 303), link
+
+    @pytest.mark.parametrize(
+        "template", sorted(TEMPLATES_DIR.rglob("*.html")), ids=lambda p: p.stem
+    )
+    async def test_is_written_without_inline_script_or_style(self, template: Path) -> None:
+        text = _read(template)
+        assert not re.search(r"\sstyle=|<style|javascript:|\son[a-z]+=|hx-on|hx-vals=.js:", text)
+        assert not re.search(r"<script(?![^>]*\ssrc=)", text)
+        assert "|safe" not in text.replace(" ", "")
+
+
+def _read(path: Path) -> str:
+    return path.read_text()
+
+
+class TestAxe:
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("width", [1280, 360])
+    async def test_objects_to_nothing(
+        self, office: Office, module_browser: Browser, scheme: Any, width: int
+    ) -> None:
+        context = await _context(
+            office,
+            module_browser,
+            color_scheme=scheme,
+            viewport={"width": width, "height": 800},
+            reduced_motion="reduce",
+        )
+        page = await context.new_page()
+        found: dict[str, Any] = {}
+        addresses = [office.url(path) for path in FRAMED]
+        addresses += [
+            f"/knowledge/search?q={QUESTION}",
+            "/costs?exact=1",
+            "/nothing",
+            "/knowledge?filter=zzz",
+        ]
+        for address in addresses:
+            await page.goto(address)
+            if violations := await axe_violations(page):
+                found[address] = violations
+            wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, f"{address} is {wide} px wider than the screen"
+        await context.clear_cookies()
+        for path in ("/login", "/signup"):
+            await page.goto(path)
+            if violations := await axe_violations(page):
+                found[path] = violations
+        await context.close()
+        assert found == {}
+
+
+class TestSigningIn:
+    async def test_sends_whoever_is_signed_out_to_the_form_and_back(
+        self, office: Office, module_browser: Browser
+    ) -> None:
+        context = await module_browser.new_context(base_url=office.desk.gateway.http_url)
+        page = await context.new_page()
+        await page.goto("/conversations?outcome=handoff")
+        await expect(page).to_have_url(re.compile("/login"))
+        await page.get_by_label("E-mail").fill(office.company.email)
+        await page.get_by_label("Password").fill("wrong password")
+        await page.get_by_role("button", name="Log in").click()
+        await expect(page.get_by_role("alert")).to_have_text("E-mail or password is wrong.")
+        await expect(page.get_by_label("E-mail")).to_have_value(office.company.email)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Log in").click()
+        await expect(page).to_have_url(re.compile(r"/conversations\?outcome=handoff$"))
+        await page.get_by_text("Account", exact=True).locator("..").click()
+        await page.get_by_role("button", name="Log out").click()
+        await expect(page).to_have_url(re.compile("/login$"))
+        await page.goto("/costs")
+        await expect(page).to_have_url(re.compile("/login"))
+        await context.close()
+
+    async def test_signs_a_company_up_without_script(
+        self, office: Office, module_browser: Browser
+    ) -> None:
+        office.desk.forget_limits()
+        context = await module_browser.new_context(
+            base_url=office.desk.gateway.http_url, java_script_enabled=False
+        )
+        page = await context.new_page()
+        await page.goto("/signup")
+        await page.get_by_label("Company").fill("New Ltd")
+        await page.get_by_label("Work e-mail").fill(f"{uuid4().hex}@new.example")
+        await page.get_by_label("Password").fill("short")
+        await page.get_by_role("button", name="Create the account").click()
+        await expect(page.get_by_label("Password")).to_have_attribute("aria-invalid", "true")
+        await expect(page.get_by_label("Company")).to_have_value("New Ltd")
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Create the account").click()
+        await expect(page).to_have_url(re.compile("/knowledge$"))
+        await expect(
+            page.get_by_role("heading", name="Give your agent something to know")
+        ).to_be_visible()
+        await page.get_by_role("link", name="Paste a first text").click()
+        await page.get_by_label("Text", exact=True).fill(TEXT)
+        await page.get_by_role("button", name="Add to knowledge").click()
+        await expect(page.get_by_role("status").first).to_contain_text("is being read")
+        await context.close()
+
+    async def test_goes_on_to_pages_of_ours_only(self, office: Office) -> None:
+        for path in ("https://evil.example", "//evil.example", "/\\evil.example"):
+            answer = await office.get(f"/login?next={path}")
+            assert answer.headers.get("location") == "/"
+
+
+class TestWhoMay:
+    async def test_a_viewer_sees_and_changes_nothing(self, office: Office) -> None:
+        viewer = await office.desk.sign_in_new(office.company, Role.VIEWER)
+        listed = await office.get("/knowledge", viewer)
+        assert "Warranty" in listed.text
+        assert "/delete" not in listed.text
+        assert "API keys" not in listed.text
+        for path in ("/knowledge/text", "/knowledge/sources/{source_id:uuid}/delete"):
+            assert (await office.get(office.url(path), viewer)).status_code == 403
+            assert (
+                await office.post(office.url(path), viewer, confirm="Warranty")
+            ).status_code == 403
+        assert (await office.get("/settings/api-keys", viewer)).status_code == 403
+
+    @pytest.mark.parametrize("path", [path for path in FRAMED if "{" in path])
+    async def test_another_company_finds_nothing(self, office: Office, path: str) -> None:
+        office.desk.forget_limits()
+        other = await office.desk.sign_in(await office.desk.sign_up())
+        answer = await office.get(office.url(path), other)
+        assert answer.status_code == 404
+        assert "There is nothing here" in answer.text
+
+    async def test_api_keys_and_visitors_see_no_page(self, office: Office) -> None:
+        answer = await office.get("/knowledge", office.company.bearer)
+        assert answer.status_code == 403
+
+    async def test_a_form_of_another_site_does_nothing(self, office: Office) -> None:
+        path = office.url("/knowledge/sources/{source_id:uuid}/delete")
+        for token in ("", "0" * 64):
+            answer = await office.post(path, csrf_token=token, confirm="Warranty")
+            assert answer.status_code == 403
+        assert (await office.get(office.url("/documents/{document_id:uuid}"))).status_code == 200
+
+
+class TestKnowledge:
+    async def test_uploads_files_and_follows_them(self, office: Office, page: Page) -> None:
+        await page.goto("/knowledge")
+        files: Any = [
+            {"name": "graz.md", "mimeType": "text/markdown", "buffer": b"# Graz\n\nA workshop."},
+            {"name": "empty.txt", "mimeType": "text/plain", "buffer": b""},
+        ]
+        await page.set_input_files("#files", files)
+        await expect(page.locator("#uploads [data-say]")).to_have_text(
+            "1 of 2 uploaded, 1 refused."
+        )
+        await expect(page.get_by_text("The file is empty: choose another.")).to_be_visible()
+        row = page.get_by_role("row", name=re.compile("Graz"))
+        await expect(row.get_by_text("Ready")).to_be_visible(timeout=30_000)
+        await expect(page.locator("#sources")).to_have_attribute("hx-trigger", "refresh")
+        await expect(page.locator("#headline")).to_contain_text("can be found")
+
+    async def test_filters_as_one_types_and_keeps_it_in_the_address(
+        self, office: Office, page: Page
+    ) -> None:
+        await page.goto("/knowledge")
+        field = page.get_by_label("Filter by title")
+        await field.press_sequentially("warr", delay=30)
+        await expect(page).to_have_url(re.compile("filter=warr"))
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await expect(field).to_be_focused()
+        await page.reload()
+        await expect(field).to_have_value("warr")
+
+    async def test_deletes_only_what_was_named(self, office: Office, page: Page) -> None:
+        await office.desk.teach(office.company, "Old prices of 2019 and before", "Tea costs 3.")
+        await page.goto("/knowledge")
+        await page.get_by_role("link", name="Delete Old prices").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("the document, its 1 passage, and the original")
+        await dialog.get_by_label("Type").fill("Old")
+        await dialog.get_by_role("button", name="Delete").click()
+        await expect(page.get_by_text("nothing was deleted")).to_be_visible()
+        await page.get_by_label("Type").fill("old prices of 2019 and")
+        await page.get_by_role("button", name="Delete").click()
+        await expect(page.get_by_role("status").first).to_contain_text("was deleted")
+        await expect(page.get_by_text("Old prices of 2019")).to_have_count(1)
+        await page.reload()
+        await expect(page.get_by_text("Old prices of 2019")).to_have_count(0)
+
+    async def test_shows_what_is_found_and_whether_it_is_enough(
+        self, office: Office, page: Page
+    ) -> None:
+        await page.goto("/knowledge")
+        await page.keyboard.press("/")
+        await page.keyboard.type(QUESTION)
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".verdict")).to_contain_text("Would answer")
+        first = page.locator(".hits li[data-row]").first
+        await expect(first.locator("[data-label=BM25]")).to_contain_text("#1")
+        await expect(first.locator("[data-label=Dense]")).to_contain_text("#1")
+        await first.get_by_role("link").click()
+        await expect(page.locator("#quote")).to_contain_text("lasts three years")
+
+    async def test_marks_the_quote_that_one_came_for(self, office: Office, page: Page) -> None:
+        await page.goto(f"/conversations/{office.conversation_id}")
+        await page.get_by_role("link", name="Why this answer?").first.click()
+        await page.locator("#why").get_by_role("link", name="Warranty").first.click()
+        await expect(page.locator("mark")).to_have_text(
+            "The warranty of a kettle lasts three years."
+        )
+
+
+class TestConversations:
+    async def test_are_listed_with_outcome_and_cost(self, office: Office, page: Page) -> None:
+        await page.goto("/conversations")
+        row = page.get_by_role("row", name=re.compile("warranty of a kettle"))
+        await expect(row).to_contain_text("Waiting for a person")
+        await expect(row.locator("data")).to_have_attribute("title", re.compile(r"^\$0\.0\d{8}$"))
+        await page.get_by_role("link", name="Handed over", exact=True).click()
+        await expect(page).to_have_url(re.compile("outcome=handoff"))
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await page.goto("/conversations?outcome=clarify")
+        await expect(page.get_by_text("No conversation like this")).to_be_visible()
+
+    async def test_show_the_receipt_to_the_nano_dollar(self, office: Office, page: Page) -> None:
+        path = f"/v1/conversations/{office.conversation_id}"
+        found = await office.desk.client.get(path, headers=office.company.bearer)
+        answer = next(item for item in found.json()["messages"] if item["role"] == "agent")
+        await page.goto(f"/conversations/{office.conversation_id}?answer={answer['message_id']}")
+        receipt = page.locator(".receipt")
+        total = answer["receipt"]["total_nanos"]
+        assert total > 0
+        await expect(receipt.locator(".total data")).to_have_attribute("value", str(total))
+        lines = receipt.locator("ul ul .line data:last-child")
+        amounts = await lines.evaluate_all("all => all.map(each => Number(each.value))")
+        assert sum(amounts) == total
+        assert sorted(amounts) == sorted(
+            item["amount_nanos"] for item in answer["receipt"]["items"]
+        )
+
+    async def test_explain_each_answer_in_place(self, office: Office, page: Page) -> None:
+        await page.goto(f"/conversations/{office.conversation_id}")
+        await expect(page.locator("#why")).to_contain_text("Handed over because nothing in your")
+        await page.get_by_role("link", name="Why this answer?").first.click()
+        await expect(page.locator("#why")).to_contain_text("Answered: the passages were")
+        await expect(page.locator("#why mark").first).to_contain_text("three years")
+        await expect(page).to_have_url(re.compile(r"answer=.+#why"))
+        await page.go_back()
+        await expect(page.locator("#why")).to_contain_text("Handed over because")
+
+    async def test_come_as_csv(self, office: Office) -> None:
+        answer = await office.get("/conversations?format=csv")
+        assert answer.headers["content-type"].startswith("text/csv")
+        assert "attachment" in answer.headers["content-disposition"]
+        head, first = answer.text.splitlines()[:2]
+        assert head.startswith("conversation_id,title,outcome")
+        assert first.startswith(office.conversation_id)
+
+
+class TestCosts:
+    async def test_are_those_of_the_ledger(self, office: Office, page: Page) -> None:
+        found = await office.desk.client.get(
+            "/v1/analytics/costs?group_by=conversation", headers=office.company.bearer
+        )
+        amounts = {group["key"]: group["amount_nanos"] for group in found.json()["groups"]}
+        await page.goto("/costs?exact=1")
+        row = page.get_by_role("row", name=re.compile("warranty of a kettle"))
+        shown = row.locator("data").first
+        await expect(shown).to_have_attribute("value", str(amounts[office.conversation_id]))
+        await expect(page.locator("canvas")).to_be_visible()
+        await page.get_by_text("Show as table").click()
+        cell = page.locator("#by-day-table tfoot td").last
+        await expect(cell.locator("data")).to_have_attribute("value", str(sum(amounts.values())))
+
+
+class TestSettings:
+    async def test_a_key_is_shown_once_and_works_until_revoked(
+        self, office: Office, page: Page
+    ) -> None:
+        await page.goto("/settings/api-keys")
+        await page.get_by_label("Name").fill("Import")
+        await page.get_by_role("button", name="Create key").click()
+        key = (await page.locator("#secret").inner_text()).strip()
+        asked = {"Authorization": f"Bearer {key}"}
+        assert (await office.desk.client.get("/v1/me", headers=asked)).status_code == 200
+        await page.goto("/settings/api-keys")
+        await expect(page.get_by_text(key)).to_have_count(0)
+        await page.get_by_role("link", name="Revoke Import").click()
+        await page.get_by_role("dialog").get_by_label("Type").fill("Import")
+        await page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+        await expect(page.get_by_role("status").first).to_contain_text("was revoked")
+        assert (await office.desk.client.get("/v1/me", headers=asked)).status_code == 401
+
+    async def test_the_snippet_is_what_the_try_out_page_uses(
+        self, office: Office, page: Page
+    ) -> None:
+        await page.goto("/settings/widget")
+        snippet = await page.locator("#snippet").inner_text()
+        assert f'data-agent="{office.company.agent_id}"' in snippet
+        await page.get_by_role("link", name="Try it").click()
+        await page.get_by_role("button", name="Chat with us").click()
+        field = page.get_by_label("Write a question")
+        await field.fill(QUESTION)
+        await field.press("Enter")
+        answer = page.locator(".msg.agent[data-status=completed]")
+        await expect(answer).to_contain_text("three years", timeout=30_000)
+        await page.get_by_role("button", name="Source 1: Warranty").click()
+        await expect(page.locator(".source blockquote")).to_have_text(
+            "The warranty of a kettle lasts three years."
+        )
+
+    async def test_origins_are_kept_and_checked(self, office: Office, page: Page) -> None:
+        await page.goto("/settings/widget")
+        field = page.get_by_label("Origins of your pages")
+        await field.fill("shop.example.com")
+        await page.get_by_role("button", name="Save origins").click()
+        await expect(page.locator(".field-error")).to_contain_text("is not an origin")
+        await expect(field).to_have_value("shop.example.com")
+        await field.fill("https://Shop.example.com")
+        await page.get_by_role("button", name="Save origins").click()
+        await expect(field).to_have_value("https://shop.example.com")
+
+    async def test_the_theme_is_remembered(self, office: Office, page: Page) -> None:
+        await page.goto("/costs?range=7d")
+        await page.get_by_text("Theme: system").locator("..").click()
+        await page.get_by_role("button", name="Dark").click()
+        await expect(page).to_have_url(re.compile(r"/costs\?range=7d$"))
+        await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+class TestKeyboard:
+    async def test_goes_to_pages_and_rows_and_says_how(self, office: Office, page: Page) -> None:
+        await page.goto("/knowledge")
+        await page.keyboard.press("g")
+        await page.keyboard.press("c")
+        await expect(page).to_have_url(re.compile("/conversations$"))
+        await page.wait_for_load_state()
+        await page.keyboard.press("j")
+        await page.keyboard.press("Enter")
+        await expect(page).to_have_url(re.compile(f"/conversations/{office.conversation_id}"))
+        await page.wait_for_load_state()
+        await page.keyboard.press("?")
+        await expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+        await page.get_by_label("Use these keys").uncheck()
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("g")
+        await page.keyboard.press("k")
+        await expect(page).to_have_url(re.compile("/conversations/"))
+
+    async def test_skips_to_the_content(self, office: Office, page: Page) -> None:
+        await page.goto("/costs")
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+        await page.keyboard.press("Enter")
+        assert urlsplit(page.url).fragment == "main"
+
+
+class TestErrors:
+    async def test_are_pages_for_people_and_problems_for_programs(self, office: Office) -> None:
+        page = await office.get("/nothing")
+        assert page.status_code == 404
+        assert "There is nothing here" in page.text
+        program = await office.desk.client.get("/nothing", headers={"Accept": "application/json"})
+        assert program.headers["content-type"] == "application/problem+json"
+        api = await office.get("/v1/nothing")
+        assert api.headers["content-type"] == "application/problem+json"
+
+    async def test_say_what_is_away_and_offer_to_try_again(self, door: Desk) -> None:
+        company = await door.sign_up()
+        headers = await door.sign_in(company)
+        answer = await door.client.get("/knowledge", headers={"Accept": "text/html", **headers})
+        assert answer.status_code == 503
+        assert "A service is restarting" in answer.text
+        assert 'href="/knowledge"' in answer.text
+        assert "Traceback" not in answer.text
+        health = await door.client.get("/health-dot", headers=headers)
+        assert "4 not answering" in health.text
+
+    async def test_missing_assets_are_named_with_the_remedy(self, tmp_path: Path) -> None:
+        with pytest.raises(MissingAssets, match="run `make setup`"):
+            Pages.load(tmp_path)
+
+
+class TestAssets:
+    async def test_are_kept_for_ever_under_a_name_with_their_hash(self, office: Office) -> None:
+        name = office.desk.parts.pages.manifest["app.css"]
+        answer = await office.desk.client.get(
+            f"/static/{name}", headers={"Accept-Encoding": "gzip, br"}
+        )
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["content-encoding"] == "br"
+        assert answer.headers["content-type"] == "text/css; charset=utf-8"
+
+    async def test_the_widget_may_stand_on_any_page_and_is_looked_at_again(
+        self, office: Office
+    ) -> None:
+        first = await office.desk.client.get("/widget.js", headers={"Accept-Encoding": "identity"})
+        assert first.headers["cross-origin-resource-policy"] == "cross-origin"
+        assert "content-encoding" not in first.headers
+        again = await office.desk.client.get(
+            "/widget.js", headers={"If-None-Match": first.headers["etag"]}
+        )
+        assert again.status_code == 304
+        assert again.content == b""
+
+    async def test_no_page_carries_100_kilobytes_of_script(self, office: Office) -> None:
+        pages = office.desk.parts.pages
+        for path in FRAMED:
+            found = Structure((await office.get(office.url(path))).text)
+            names = [str(tag["src"]).removeprefix("/static/") for tag in found.all("script")]
+            size = sum(len(pages.assets[name].encoded["gzip"]) for name in names)
+            assert size < 100_000, path
+
+    @pytest.mark.parametrize("name", ["nothing.js", "..%2F..%2Fconfig.py", "manifest.json"])
+    async def test_are_the_built_files_and_no_others(self, office: Office, name: str) -> None:
+        assert (await office.desk.client.get(f"/static/{name}")).status_code == 404

@@ -1,0 +1,324 @@
+"""What the pages say: pure functions from protos to words."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fleetdesk.conversation.v1 import conversation_pb2 as conv
+from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as llm
+from fleetdesk.llm_gateway.v1 import usage_pb2 as usage
+from fleetdesk.retrieval.v1 import document_pb2 as doc
+from fleetdesk.retrieval.v1 import retrieval_service_pb2 as retrieval
+from fleetkit.errors import InvalidArgument
+from gateway.routes.pages.showing import own_path
+from gateway.views import costs, document, knowledge, search, transcript
+from gateway.views.answer_html import answer_html, plain_html
+from gateway.views.format import count, money, percent, price_per_million, sentence, size, when
+from gateway.views.forms import Form
+from gateway.views.receipt import receipt_tree
+from gateway.views.tables import to_csv
+from google.protobuf.timestamp_pb2 import Timestamp
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+class TestMoney:
+    @pytest.mark.parametrize(
+        ("nanos", "short", "exact"),
+        [
+            (0, "$0.00", "$0.000000000"),
+            (184_210, "<$0.01", "$0.000184210"),
+            (5_000_000, "$0.00", "$0.005000000"),
+            (15_000_000, "$0.02", "$0.015000000"),
+            (1_234_567_890_000_000, "$1,234,567.89", "$1,234,567.890000000"),
+            (-20_000_000, "−$0.02", "−$0.020000000"),
+        ],
+    )
+    def test_is_short_in_lists_and_exact_on_demand(
+        self, nanos: int, short: str, exact: str
+    ) -> None:
+        assert (money(nanos).short, money(nanos).exact) == (short, exact)
+
+    def test_shows_prices_without_needless_digits(self) -> None:
+        assert price_per_million(1_000_000_000) == "$1.00"
+        assert price_per_million(12_500_000) == "$0.0125"
+        assert price_per_million(10_000) == "$0.00001"
+
+
+class TestWords:
+    def test_shares_are_never_rounded_to_certainty(self) -> None:
+        assert [percent(share) for share in (0, 0.001, 0.504, 0.9999, 1)] == [
+            "0 %",
+            "<1 %",
+            "50 %",
+            "99 %",
+            "100 %",
+        ]
+
+    def test_times_are_relative_and_absolute(self) -> None:
+        ages = (
+            timedelta(seconds=3),
+            timedelta(minutes=5),
+            timedelta(hours=3),
+            timedelta(days=1),
+            timedelta(days=90),
+        )
+        said = [when(NOW - age, NOW).ago for age in ages]
+        assert said == ["just now", "5 min. ago", "3 hr. ago", "1 day ago", "24 Aug 2026"]
+        assert when(NOW, NOW).full == "22 November 2026, 12:00:00 UTC"
+        assert when(NOW, NOW).iso == "2026-11-22T12:00:00Z"
+
+    def test_counts_and_sizes_have_units(self) -> None:
+        assert count(1, "document") == "1 document"
+        assert count(1_204, "document") == "1,204 documents"
+        assert [size(n) for n in (0, 999, 1_500, 2_400_000)] == ["0 B", "999 B", "1.5 kB", "2.4 MB"]
+
+    def test_messages_become_sentences(self) -> None:
+        assert sentence("the file is empty: choose another") == "The file is empty: choose another."
+        assert sentence("Really?") == "Really?"
+
+    def test_csv_is_no_formula(self) -> None:
+        assert to_csv(("a",), [("=1+1",), (-3,), ('say "hi"',)]) == (
+            'a\r\n\'=1+1\r\n-3\r\n"say ""hi"""\r\n'
+        )
+
+
+class TestOwnPath:
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "%2F%2Fevil.example",
+            "/%2Fevil.example",
+            "javascript:alert(1)",
+            "/a\r\nSet-Cookie: x",
+            "",
+        ],
+    )
+    def test_never_leads_elsewhere(self, path: str) -> None:
+        assert own_path(path) == "/"
+
+    def test_keeps_a_page_of_ours(self) -> None:
+        assert own_path("/conversations?outcome=handoff") == "/conversations?outcome=handoff"
+
+
+class TestForm:
+    def test_puts_an_error_at_its_field_and_keeps_what_was_typed(self) -> None:
+        error = InvalidArgument("email is no address: check it", field="email")
+        form = Form({"email": "x"}).refused(error, ("email",))
+        assert form.errors == {"email": "Email is no address: check it."}
+        assert form["email"] == "x"
+        assert Form().refused(error, ("name",)).problem == "Email is no address: check it."
+
+
+class TestAnswerHtml:
+    def answer(self, text: str, *ends: int) -> str:
+        citations = [
+            conv.MessageCitation(chunk_id=f"c{n}", title='A "b" <c>', answer_end=end)
+            for n, end in enumerate(ends, start=1)
+        ]
+        return str(answer_html(conv.Message(text=text, citations=citations), "/x?answer=1"))
+
+    def test_puts_footnotes_behind_what_they_prove(self) -> None:
+        html = self.answer("Ünö. Two.", 4, 9)
+        assert html.index("Ünö.<a") < html.index("Two.<a")
+        assert 'href="/x?answer=1#passage-c1"' in html
+        assert "A &#34;b&#34; &lt;c&gt;" in html
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "<script>alert(1)</script>",
+            "<img src=x onerror=alert(1)>",
+            "[a](javascript:alert(1))",
+            "![a](https://x.example/pixel.png)",
+            "<a href='x' style='color:red' onclick='x'>a</a>",
+        ],
+    )
+    def test_lets_nothing_through_that_runs_or_loads(self, text: str) -> None:
+        html = self.answer(text)
+        for bad in ("<script", "<img", 'href="javascript', "<a href='x'", 'onclick="', 'style="'):
+            assert bad not in html
+
+    def test_cannot_be_fooled_by_marks_in_the_text(self) -> None:
+        assert "passage-c1" not in self.answer("a\ue001b")
+        assert self.answer("a\ue001b", 3).count("passage-c1") == 1
+
+    def test_has_no_heading_above_the_page_s_own(self) -> None:
+        assert "<h1" not in self.answer("# Big\n\n## Less")
+        assert "<h2" not in self.answer("## Less")
+
+    def test_shows_a_question_as_it_was_typed(self) -> None:
+        assert plain_html("a <b>\n**c**") == "a &lt;b&gt;<br>**c**"
+
+
+class TestReceipt:
+    def test_is_a_tree_of_services_models_and_units(self) -> None:
+        def row(service: str, model: str, kind: str, amount: int) -> usage.UsageEntry:
+            return usage.UsageEntry(
+                service=service,
+                provider="p",
+                model=model,
+                kind=kind,
+                units=1_204,
+                price_nanos_per_million=1_000_000_000,
+                amount_nanos=amount,
+            )
+
+        rows = [
+            row("retrieval", "e", "compute_us", 5),
+            row("conversation", "m", "input_token", 7),
+            row("retrieval", "e", "compute_us", 1),
+            row("conversation", "m", "output_token", 11),
+        ]
+        tree = receipt_tree(usage.Receipt(total_nanos=24, items=rows))
+        assert [(service.name, service.amount.nanos) for service in tree.services] == [
+            ("retrieval", 6),
+            ("conversation", 18),
+        ]
+        assert tree.services[1].models[0].name == "p/m"
+        lines = [line.how for line in tree.services[1].models[0].lines]
+        assert lines[0] == "1,204 input tokens × $1.00 a million"
+        assert tree.total.nanos == 24
+        assert not tree.unconfirmed
+
+
+class TestDocument:
+    def test_is_cut_at_the_edges_of_passage_and_quote(self) -> None:
+        pieces = document.segments("0123456789", document.Span(2, 8), document.Span(4, 6))
+        assert [(piece.text, piece.passage, piece.quote) for piece in pieces] == [
+            ("01", False, False),
+            ("23", True, False),
+            ("45", True, True),
+            ("67", True, False),
+            ("89", False, False),
+        ]
+
+    @pytest.mark.parametrize("span", [(-5, 99), (8, 2), (50, 60)])
+    def test_bears_spans_that_make_no_sense(self, span: tuple[int, int]) -> None:
+        pieces = document.segments("0123", None, document.Span(*span))
+        assert "".join(piece.text for piece in pieces) == "0123"
+
+    def test_says_when_the_passage_is_gone(self) -> None:
+        page = document.document_page(doc.Document(text="a"), NOW, None, None, chunk_asked=True)
+        assert page.lost
+        assert not page.marked
+
+    def test_counts_a_quote_from_the_beginning_of_its_passage(self) -> None:
+        chunk = doc.SearchResult(start=3, end=9)
+        found = document.document_page(
+            doc.Document(text="0123456789"), NOW, chunk, document.Span(1, 3), chunk_asked=True
+        )
+        assert [piece.text for piece in found.segments if piece.quote] == ["45"]
+
+
+class TestExcerpt:
+    def test_shows_quotes_with_some_text_around(self) -> None:
+        text = "a" * 400 + "QUOTE" + "b" * 400
+        pieces = transcript.excerpt(text, [(400, 405)])
+        assert [piece.text for piece in pieces if piece.quote] == ["QUOTE"]
+        assert "".join(piece.text for piece in pieces) == f"…{'a' * 180}QUOTE{'b' * 180}…"
+
+    def test_bears_quotes_that_overlap(self) -> None:
+        pieces = transcript.excerpt("0123456789", [(2, 6), (4, 8), (3, 5)])
+        assert "".join(piece.text for piece in pieces) == "0123456789"
+
+
+class TestSearch:
+    THRESHOLDS = search.Thresholds("Ada", 0.5, 0.3)
+
+    @pytest.mark.parametrize(
+        ("relevance", "word"),
+        [(0.5, "Would answer"), (0.4, "Would ask back or hand over"), (0.29, "Would hand over")],
+    )
+    def test_says_what_the_agent_would_do(self, relevance: float, word: str) -> None:
+        verdict = search.verdict(relevance, self.THRESHOLDS, found=True)
+        assert verdict.badge.label == word
+        assert "Ada" in verdict.sentence
+
+    def test_says_how_far_the_final_order_moved_a_passage(self) -> None:
+        scores = doc.Scores(dense=0.7, dense_rank=3, fused=0.9)
+        response = retrieval.SearchResponse(
+            relevance=0.8, results=[doc.SearchResult(chunk_id="c", score=0.9, scores=scores)]
+        )
+        stages = search.search_lab("q", response, self.THRESHOLDS).hits[0].stages
+        assert [(stage.label, stage.score, stage.rank, stage.move) for stage in stages] == [
+            ("BM25", "not found", None, 0),
+            ("Dense", "0.700", 3, 2),
+            ("Fused", "0.900", 1, 0),
+        ]
+
+
+class TestKnowledge:
+    def listed(self, **counts: int) -> str:
+        found = {
+            doc.DocumentStatus.Value(f"DOCUMENT_STATUS_{name.upper()}"): number
+            for name, number in counts.items()
+        }
+        return knowledge.headline(found)
+
+    def test_says_in_a_sentence_what_can_be_found(self) -> None:
+        assert self.listed(ready=1) == "1 document can be found."
+        assert self.listed(ready=410, queued=2, parsing=1, failed=3) == (
+            "410 documents can be found, 3 are being read, 3 could not be read."
+        )
+        assert "Nothing yet" in self.listed()
+
+    def test_asks_for_the_name_or_its_first_words(self) -> None:
+        assert knowledge.confirmation("Returns") == "Returns"
+        assert knowledge.confirmation("Warranty: what it covers and for how long") == (
+            "Warranty: what it covers"
+        )
+        assert knowledge.confirmation("   ")
+        assert knowledge.is_confirmed("Warranty: what", "  warranty:  WHAT ")
+        assert not knowledge.is_confirmed("Warranty: what", "")
+
+
+class TestCosts:
+    def test_has_a_bar_for_every_day_and_few_series(self) -> None:
+        groups = [
+            llm.UsageGroup(key="2026-11-02", split_key=f"m{n}", amount_nanos=100 - n)
+            for n in range(12)
+        ]
+        start = datetime(2026, 11, 1, tzinfo=UTC).date()
+        found = costs.stack(groups, start, start + timedelta(days=2))
+        assert [day.day for day in found.days] == ["2026-11-01", "2026-11-02", "2026-11-03"]
+        assert found.series == (*(f"m{n}" for n in range(7)), "Other")
+        assert found.days[1].total.nanos == sum(group.amount_nanos for group in groups)
+        assert [day.total.nanos for day in found.days] == [0, found.days[1].total.nanos, 0]
+
+    def test_says_in_a_sentence_what_was_spent(self) -> None:
+        groups = [
+            llm.UsageGroup(key="c1", amount_nanos=30_000_000),
+            llm.UsageGroup(key="", amount_nanos=10_000_000),
+        ]
+        assert costs.headline(10_000_000, 40_000_000, groups) == (
+            "$0.01 today, $0.04 this month: 1 conversation at $0.03 each on average,"
+            " the rest for reading documents."
+        )
+        assert costs.headline(0, 0, []).startswith("Nothing spent")
+
+    def test_links_keep_what_else_was_asked(self) -> None:
+        asked = costs.Asked(range="7d", by="service", exact=True)
+        assert asked.href(by="") == "/costs?range=7d&exact=1"
+        assert costs.Asked().href(range="7d") == "/costs?range=7d"
+
+
+class TestTranscript:
+    def test_opens_the_answer_asked_for_else_the_last(self) -> None:
+        def message(message_id: str, role: "conv.MessageRole.ValueType") -> conv.Message:
+            return conv.Message(message_id=message_id, role=role, create_time=Timestamp())
+
+        messages = [
+            message("q", conv.MESSAGE_ROLE_VISITOR),
+            message("a1", conv.MESSAGE_ROLE_AGENT),
+            message("a2", conv.MESSAGE_ROLE_AGENT),
+        ]
+
+        def found(message_id: str) -> str:
+            answer = transcript.opened(messages, message_id)
+            return answer.message_id if answer else ""
+
+        assert (found("a1"), found(""), found("q")) == ("a1", "a2", "a2")
+        assert transcript.opened(messages[:1], "") is None
