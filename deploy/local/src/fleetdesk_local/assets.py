@@ -42,11 +42,6 @@ def ensure_assets(web: Path = WEB, static: Path = STATIC) -> bool:
     return True
 
 
-def npm_check(web: Path = WEB) -> None:
-    """Check the scripts' types; LocalError when they don't."""
-    _npm(web, "run", "--silent", "check")
-
-
 def _digest(web: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(_sources(web)):
