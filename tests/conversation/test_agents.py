@@ -1,5 +1,6 @@
 """AgentService, over a real channel."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -42,7 +43,7 @@ async def update(agents, agent_id: str, revision: int = 0, **changes) -> agent_p
 
 class TestStrangers:
     async def test_are_refused(self, running):
-        named = {"agent_id": str(uuid4())}
+        named: dict[str, Any] = {"agent_id": str(uuid4())}
         for rpc, request in {
             "CreateAgent": pb.CreateAgentRequest(config=config()),
             "GetAgent": pb.GetAgentRequest(**named),
@@ -276,6 +277,7 @@ class TestTenantCreated:
             return listed[0] if listed else None
 
         agent = await eventually(made)
+        assert agent is not None
         assert (agent.agent_id, agent.published_version) == (agent_id, 1)
         assert agent.published.preset == agent_pb2.PRESET_FRIENDLY
 

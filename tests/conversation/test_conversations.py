@@ -1,6 +1,7 @@
 """Conversations: who gets to them, beginning, reading, listing and rating them."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -23,7 +24,7 @@ SERVICE = "fleetdesk.conversation.v1.ConversationService"
 
 def of_visitors(conversation_id: str) -> dict:
     """The RPCs that a visitor may call, each with a request that is fine."""
-    named = {"conversation_id": conversation_id}
+    named: dict[str, Any] = {"conversation_id": conversation_id}
     return {
         "GetConversation": service.GetConversationRequest(**named),
         "AnswerTurn": service.AnswerTurnRequest(text="Where?", **named),

@@ -212,7 +212,7 @@ async def _played(piece: Piece) -> llm_pb.AnswerResponse | None:
     if isinstance(piece, asyncio.Event):
         await piece.wait()
         return None
-    if isinstance(piece, float):
+    if isinstance(piece, float | int):
         await asyncio.sleep(piece)
         return None
     if isinstance(piece, Exception):
@@ -237,7 +237,8 @@ class FakeNeighbours:
     _servers: list[RpcServer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.retrieval = FakeRetrieval(self.llm)
+        # Search is all that conversation calls.
+        self.retrieval = FakeRetrieval(self.llm)  # pyright: ignore[reportAbstractUsage]
 
     async def start(self) -> None:
         """Serves each on a port of its own."""
