@@ -92,7 +92,7 @@ release-protos: .venv/.development ## Make the protos as they are now what later
 
 .PHONY: test
 test: .venv/.development protos assets lint type browser ## Run every check there is, as CI does
-	$(PY) -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	$(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: .venv/.development protos ## Check format, lint, import rules and protos
