@@ -6,7 +6,6 @@ It sees every request, also those for which there is no route.
 import asyncio
 import re
 import time
-from dataclasses import replace
 from functools import cache
 from typing import Any, cast
 
@@ -128,7 +127,7 @@ class Edge:
         _http_seconds().labels(scope["method"], route, str(exchange.status)).observe(seconds)
         principal = scope.get("user")
         tenant = principal.tenant_id if principal is not None else None
-        with context.bound(replace(context.current(), tenant_id=tenant, span=span)):
+        with context.bound(CallContext(tenant_id=tenant, span=span)):
             get_logger().info(
                 "http_served",
                 method=scope["method"],

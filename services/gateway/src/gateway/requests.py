@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -50,6 +51,7 @@ class Head:
         return self._client[0] if self._client else ""
 
 
+@lru_cache(maxsize=4096)
 def network_of(client_ip: str) -> str:
     """What a limit counts by: an IPv4 address, or the /64 that one IPv6 customer is given."""
     try:

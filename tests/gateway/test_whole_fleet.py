@@ -1,0 +1,285 @@
+"""The path through the whole fleet: knowledge in, a cited answer out, and what it cost."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from harness.asking import answered, asked
+from harness.desk import Company, Desk
+from harness.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+RETURNS = """# Returns
+
+You can return a board within 30 days of purchase. Send it back in its original box.
+
+# Shipping
+
+Shipping takes five working days within Europe.
+"""
+QUESTION = "How long do I have to return a board?"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def acme(desk: Desk) -> Company:
+    company = await desk.sign_up()
+    await desk.teach(company, "Returns and shipping", RETURNS)
+    return company
+
+
+async def upload(
+    desk: Desk, company: Company, name: str, content: bytes, **fields: str
+) -> dict[str, Any]:
+    """What becomes of a file, once it is ready or has failed."""
+    answer = await desk.client.post(
+        "/v1/knowledge/sources",
+        files={"file": (name, content)},
+        data=fields,
+        headers=company.bearer,
+    )
+    assert answer.status_code == 201, answer.text
+    path = f"/v1/knowledge/sources/{answer.json()['source_id']}"
+
+    async def ended() -> Any:
+        source = (await desk.client.get(path, headers=company.bearer)).json()
+        return source if source["status"] in ("ready", "failed") else None
+
+    return await eventually(ended, timeout_s=60)
+
+
+class TestAnswers:
+    async def test_a_question_gets_a_cited_answer(self, desk, acme):
+        conversation, visitor = await desk.begin(acme)
+        events = await asked(desk, conversation, visitor, QUESTION)
+        assert events[-1].data["outcome"] == "answered"
+        (citation, *_) = next(e for e in events if e.name == "message.citations").data["citations"]
+        assert "30 days" in citation["quote"]
+        document = await desk.client.get(
+            f"/v1/knowledge/documents/{citation['document_id']}", headers=acme.bearer
+        )
+        assert citation["quote"] in document.json()["text"]
+
+    async def test_what_the_knowledge_does_not_say_is_handed_over(self, desk, acme):
+        conversation, visitor = await desk.begin(acme)
+        question = "What is the capital of France?"
+        answer = (await answered(desk, conversation, visitor, question)).json()
+        assert (answer["outcome"], answer["handoff_reason"]) == ("handoff", "missing_knowledge")
+
+    async def test_receipts_ledger_and_costs_are_the_same_to_the_nano_dollar(self, desk, acme):
+        conversation, visitor = await desk.begin(acme)
+        total = 0
+        for question in (QUESTION, "How long does shipping take?"):
+            answer = (await answered(desk, conversation, visitor, question)).json()
+            assert answer["receipt"]["total_nanos"] > 0
+            total += answer["receipt"]["total_nanos"]
+        path = "/v1/analytics/costs?group_by=conversation"
+        costs = (await desk.client.get(path, headers=acme.bearer)).json()
+        groups = {group["key"]: group["amount_nanos"] for group in costs["groups"]}
+        assert groups[conversation] == total
+        assert sum(groups.values()) == costs["total_nanos"]
+        assert groups[""] > 0  # taking the text in serves no conversation
+        (row,) = await desk.services["llm-gateway"].rows(
+            "select sum(amount_nanos)::bigint as total from usage_entry where conversation_id = %s",
+            conversation,
+        )
+        assert row["total"] == total
+
+    async def test_costs_add_up_by_every_key(self, desk, acme):
+        totals = set()
+        for key in ("conversation", "agent", "visitor", "model", "service", "purpose", "day"):
+            path = f"/v1/analytics/costs?group_by={key}"
+            costs = (await desk.client.get(path, headers=acme.bearer)).json()
+            totals.add(costs["total_nanos"])
+            assert sum(group["amount_nanos"] for group in costs["groups"]) == costs["total_nanos"]
+        assert len(totals) == 1
+        path = "/v1/analytics/costs?group_by=day&from=2020-01-01T00:00:00Z&to=2020-02-01T00:00:00Z"
+        assert (await desk.client.get(path, headers=acme.bearer)).json()["total_nanos"] == 0
+
+
+class TestSearch:
+    async def test_its_shape(self, desk, acme):
+        body = {"query": QUESTION, "top_k": 3, "explain": True, "rerank": True}
+        found = await desk.client.post("/v1/knowledge/search", json=body, headers=acme.bearer)
+        assert {"results", "relevance", "reranked"} <= set(found.json())
+        assert found.json()["reranked"] is False
+        (result, *_) = found.json()["results"]
+        wanted = {"document_id", "external_id", "chunk_id", "title", "url", "text", "score"}
+        assert wanted <= set(result)
+        assert {"dense", "bm25", "keyword", "rerank"} <= set(result["scores"])
+        assert result["scores"]["dense"] is not None
+
+    async def test_without_explaining_there_are_no_scores_of_stages(self, desk, acme):
+        body = {"query": QUESTION}
+        found = await desk.client.post("/v1/knowledge/search", json=body, headers=acme.bearer)
+        assert found.json()["results"][0]["scores"] is None
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"query": ""}, "query"),
+            ({"query": "x" * 17_000}, "query"),
+            ({"query": "x", "top_k": 0}, "top_k"),
+            ({"query": "x", "top_k": 51}, "top_k"),
+        ],
+        ids=["empty", "long", "none", "many"],
+    )
+    async def test_what_is_wrong_is_named(self, desk, acme, body, field):
+        found = await desk.client.post("/v1/knowledge/search", json=body, headers=acme.bearer)
+        assert found.status_code == 400
+        assert found.json()["errors"][0]["field"] == field
+
+
+class TestSources:
+    async def test_a_file_is_taken_with_its_fields(self, desk, acme):
+        source = await upload(
+            desk, acme, "warranty.md", b"# Warranty\n\nTwo years.", external_id="w-1", title="W"
+        )
+        assert source["status"] == "ready"
+        assert (source["external_id"], source["title"], source["file_name"]) == (
+            "w-1",
+            "W",
+            "warranty.md",
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("program.exe", b"MZ\x90\x00" + bytes(300)),
+            ("broken.pdf", b"%PDF-1.7\nnonsense"),
+            ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(300)),
+        ],
+    )
+    async def test_a_file_that_can_not_be_used_says_so(self, desk, acme, name, content):
+        answer = await desk.client.post(
+            "/v1/knowledge/sources", files={"file": (name, content)}, headers=acme.bearer
+        )
+        if answer.status_code == 201:
+            source = await upload(desk, acme, name, content)
+            assert source["status"] == "failed"
+            assert source["error"]
+            assert source["error_reason"]
+        else:
+            assert answer.status_code in (400, 415)
+            assert answer.json()["detail"]
+
+    async def test_an_empty_file_is_refused(self, desk, acme):
+        answer = await desk.client.post(
+            "/v1/knowledge/sources", files={"file": ("a.md", b"")}, headers=acme.bearer
+        )
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["field"] == "file"
+
+    async def test_a_known_external_id_replaces(self, desk):
+        company = await desk.sign_up()
+        for text in (b"# One", b"# Two"):
+            await upload(desk, company, "a.md", text, external_id="same")
+        sources = (await desk.client.get("/v1/knowledge/sources", headers=company.bearer)).json()
+        assert len(sources["items"]) == 1
+
+    async def test_a_batch_takes_each_text_by_itself(self, desk):
+        company = await desk.sign_up()
+        texts = [{"type": "text", "text": f"# Page {n}", "external_id": f"p{n}"} for n in range(3)]
+        texts[1]["url"] = "not a link"
+        answer = await desk.client.post(
+            "/v1/knowledge/sources:batch", json={"sources": texts}, headers=company.bearer
+        )
+        items = answer.json()["items"]
+        assert [("source" in item) for item in items] == [True, False, True]
+        assert items[1]["error_field"]
+
+    async def test_pending_is_anything_before_ready_or_failed(self, desk):
+        company = await desk.sign_up()
+        await upload(desk, company, "a.md", b"# One")
+        path = "/v1/knowledge/sources?status="
+        pending = (await desk.client.get(f"{path}pending", headers=company.bearer)).json()
+        assert pending["items"] == []
+        ready = (await desk.client.get(f"{path}ready", headers=company.bearer)).json()
+        assert len(ready["items"]) == 1
+        assert ready["counts"]["ready"] == 1
+        wrong = await desk.client.get(f"{path}asleep", headers=company.bearer)
+        assert wrong.status_code == 400
+
+    async def test_a_deleted_one_is_gone_and_is_cited_no_more(self, desk):
+        company = await desk.sign_up()
+        source = await upload(desk, company, "a.md", RETURNS.encode())
+        path = f"/v1/knowledge/sources/{source['source_id']}"
+        again = await desk.client.post(f"{path}/sync", headers=company.bearer)
+        assert again.status_code == 200
+        assert (await desk.client.delete(path, headers=company.bearer)).status_code == 204
+        assert (await desk.client.get(path, headers=company.bearer)).status_code == 404
+        assert (await desk.client.delete(path, headers=company.bearer)).status_code == 404
+        body = {"query": QUESTION}
+        found = await desk.client.post("/v1/knowledge/search", json=body, headers=company.bearer)
+        assert found.json()["results"] == []
+
+    async def test_the_same_upload_sent_twice_is_taken_once(self, desk):
+        company = await desk.sign_up()
+        headers = {**company.bearer, "Idempotency-Key": str(uuid4())}
+        files = {"file": ("a.md", b"# One")}
+        made = [
+            await desk.client.post("/v1/knowledge/sources", files=files, headers=headers)
+            for _ in range(2)
+        ]
+        assert made[0].json()["source_id"] == made[1].json()["source_id"]
+
+
+class TestOthers:
+    async def test_another_tenants_knowledge_is_not_there(self, desk, acme):
+        other = await desk.sign_up()
+        sources = await desk.client.get("/v1/knowledge/sources", headers=acme.bearer)
+        (source, *_) = sources.json()["items"]
+        source_id, document_id = source["source_id"], source["document_id"]
+        for method, path in (
+            ("GET", f"/v1/knowledge/sources/{source_id}"),
+            ("DELETE", f"/v1/knowledge/sources/{source_id}"),
+            ("POST", f"/v1/knowledge/sources/{source_id}/sync"),
+            ("GET", f"/v1/knowledge/documents/{document_id}"),
+        ):
+            answer = await desk.client.request(method, path, headers=other.bearer)
+            assert answer.status_code == 404, path
+        body = {"query": QUESTION}
+        found = await desk.client.post("/v1/knowledge/search", json=body, headers=other.bearer)
+        assert found.json()["results"] == []
+        for path in ("sources", "documents"):
+            listed = await desk.client.get(f"/v1/knowledge/{path}", headers=other.bearer)
+            assert listed.json()["items"] == []
+        conversation, visitor = await desk.begin(other)
+        answer = (await answered(desk, conversation, visitor, QUESTION)).json()
+        assert answer["outcome"] == "handoff"
+
+    async def test_another_tenants_costs_are_not_told(self, desk):
+        other = await desk.sign_up()
+        path = "/v1/analytics/costs?group_by=conversation"
+        costs = (await desk.client.get(path, headers=other.bearer)).json()
+        assert costs == {"total_nanos": 0, "groups": []}
+
+
+class TestPlans:
+    async def test_public_plans_are_public(self, desk):
+        plans = (await desk.client.get("/v1/billing/plans")).json()["items"]
+        assert [plan["plan_id"] for plan in plans] == ["free", "professional", "enterprise"]
+
+    async def test_a_new_tenant_has_a_subscription(self, desk, acme):
+        found = await desk.client.get("/v1/billing/subscription", headers=acme.bearer)
+        assert found.json()["plan_id"] == "development"
+        assert found.json()["plan"]["api_calls_per_hour"] == -1
+
+    async def test_calls_of_keys_are_limited_by_plan_and_pages_are_not(self, desk):
+        company = await desk.sign_up()
+        billing = desk.services["billing"]
+        async with billing.db.tenant(company.tenant_id) as conn:
+            await conn.execute("update subscription set plan_id = 'free'")
+        desk.parts.plan_limits._fresh.clear()
+        person = await desk.sign_in(company)
+        statuses = []
+        for _ in range(51):
+            answer = await desk.client.get("/v1/me", headers=company.bearer)
+            statuses.append(answer.status_code)
+        assert statuses == [200] * 50 + [429]
+        assert answer.headers["ratelimit-policy"] == '"api-calls";q=50;w=3600'
+        assert int(answer.headers["retry-after"]) > 0
+        second = await desk.client.get("/v1/agents", headers=company.bearer)
+        assert second.status_code == 429
+        assert (await desk.client.get("/v1/me", headers=person)).status_code == 200
