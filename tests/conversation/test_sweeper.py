@@ -46,8 +46,9 @@ async def orphan(running: Running, visitor: Visitor, lease_s: float) -> UUID:
             [tenant, message_id, conversation_id, question_id, new_id(), lease_s],
         )
         await conn.execute(
-            "update conversation set last_position = 2, message_count = 2 where tenant_id = %s",
-            [tenant],
+            "update conversation set last_position = 2, message_count = 2"
+            " where tenant_id = %s and conversation_id = %s",
+            [tenant, conversation_id],
         )
         for position, event in enumerate((started, delta), start=1):
             await conn.execute(
@@ -149,6 +150,32 @@ class TestLease:
         neighbours.llm.script = ("Hold ", 2.0, "it.", completed())
         turn = await visitor.ask(QUESTION)
         assert said(turn).startswith("Hold it.")
+
+    async def test_of_a_turn_that_never_began_is_not_kept_up(self, start, arrive, neighbours):
+        """A commit that was made but never heard of leaves a row of this very process."""
+        running = await start(turn_lease_s=0.6, turn_sweep_interval_s=0.1)
+        visitor, other = await arrive(running), await arrive(running)
+        neighbours.llm.script = ("Hold ", asyncio.Event())
+        asked = asyncio.create_task(other.ask(QUESTION))
+        async for event in other.watching():
+            if event.HasField("delta"):
+                break
+        message_id = await orphan(running, visitor, lease_s=0.6)
+        async with running.db.tenant(visitor.tenant_id) as conn:
+            # Both belong to this process; it answers only the other visitor's.
+            await conn.execute(
+                "update message set owner = (select owner from message where tenant_id = %s"
+                "  and status = 'answering' and message_id <> %s)"
+                " where tenant_id = %s and message_id = %s",
+                [visitor.tenant_id, message_id, visitor.tenant_id, message_id],
+            )
+
+        async def closed() -> bool:
+            return (await visitor.answer()).status == pb.MESSAGE_STATUS_FAILED
+
+        await eventually(closed)
+        assert (await other.answer()).status == pb.MESSAGE_STATUS_ANSWERING
+        asked.cancel()
 
     async def test_a_turn_that_lost_its_lease_writes_nothing_more(self, start, arrive, neighbours):
         """Another replica has closed it: what the first still says must not come after that."""

@@ -9,7 +9,7 @@ from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServ
 from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from fleetkit.events import publish
 from fleetkit.logging import get_logger
-from fleetkit.postgres import Database, FleetConnection
+from fleetkit.postgres import Database, FleetConnection, remember_tenant
 
 from conversation.agent_config import AgentConfig, validate
 from conversation.requests import check_request_id, once
@@ -30,6 +30,8 @@ async def create_agent(
 ) -> AgentRow:
     """Makes an agent; an existing one of the tenant is returned unchanged."""
     validate(config)
+    # For jobs that visit every tenant; the event that tells of it may be late.
+    await remember_tenant(conn, tenant_id)
     if await store.insert_agent(conn, tenant_id, agent_id, config.to_json()) and publish_now:
         await _publish(conn, tenant_id, agent_id, config, publisher)
     return await existing(conn, tenant_id, agent_id)

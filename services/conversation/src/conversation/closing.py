@@ -41,6 +41,10 @@ async def complete(
             edit.conn, turn.tenant_id, turn.message_id, deps.owner
         ):
             raise TurnLost
+        if edit.row.status == "taken_over":
+            # A person was quicker: the agent is silent, and what it had not sent stays unsent.
+            await _end_early(edit, turn.message_id, "canceled", "", receipt)
+            return
         end = _end_of(turn, writer, result)
         row = await messages.end_message(edit.conn, turn.tenant_id, turn.message_id, end)
         events = _Events(edit, row.message_id, writer.sequence)

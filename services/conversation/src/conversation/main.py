@@ -57,7 +57,7 @@ def build(rt: Runtime) -> None:
     rt.run_jobs({RECORD_TURN: record_turn}, max_attempts=_RECORD_ATTEMPTS)
     rt.background(notices.listen_forever(rt.settings, deps.hub, runner.cancel), "notices")
     rt.background(runner.keep_alive_forever(), "turn_leases")
-    rt.background(sweeper.sweep_forever(deps, rt.clock), "turn_sweeper")
+    rt.background(sweeper.sweep_forever(deps, rt.clock, runner.answers), "turn_sweeper")
     rt.on_drain(stop_turns)
     rt.command("prune", prune)
 

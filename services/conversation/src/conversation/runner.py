@@ -136,7 +136,11 @@ class TurnRunner:
         async with self._deps.db.tenant(tenant_id) as conn:
             alive = dict(
                 await messages.extend_leases(
-                    conn, tenant_id, self._deps.owner, self._deps.settings.turn_lease_s
+                    conn,
+                    tenant_id,
+                    self._deps.owner,
+                    [running.turn.message_id for running in mine],
+                    self._deps.settings.turn_lease_s,
                 )
             )
         for running in mine:

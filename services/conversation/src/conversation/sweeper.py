@@ -1,7 +1,7 @@
 """Turns whose process is gone are closed; what has expired is deleted."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,15 +20,19 @@ _BATCH = 100
 _PRUNE_EVERY = timedelta(hours=1)
 
 
-async def sweep_forever(deps: Deps, clock: Clock) -> None:
+Answers = Callable[[UUID], bool]
+
+
+async def sweep_forever(deps: Deps, clock: Clock, answers: Answers) -> None:
     """Closes abandoned turns at the start and every `turn_sweep_interval_s`; prunes each hour.
 
-    The first sweep comes at once, for what a crash of this process left behind.
+    The first sweep comes at once, for what a crash of this process left behind. `answers` tells
+    which messages this process is answering.
     """
     next_prune: datetime = clock.now()
     while True:
         try:
-            await sweep_all(deps)
+            await sweep_all(deps, answers)
             if clock.now() >= next_prune:
                 await prune_all(deps)
                 next_prune = clock.now() + _PRUNE_EVERY
@@ -37,14 +41,18 @@ async def sweep_forever(deps: Deps, clock: Clock) -> None:
         await asyncio.sleep(deps.settings.turn_sweep_interval_s)
 
 
-async def sweep_all(deps: Deps) -> int:
-    """Closes the abandoned turns of every known tenant; returns how many."""
+async def sweep_all(deps: Deps, answers: Answers) -> int:
+    """Closes the abandoned turns of every known tenant; returns how many.
+
+    A turn of this process is not abandoned: its lease ends only while the database is away.
+    """
     closed = 0
     async for tenant_id in _every_tenant(deps.db):
         async with deps.db.tenant(tenant_id) as conn:
-            found = await messages.list_abandoned(conn, tenant_id, deps.owner, _BATCH)
+            found = await messages.list_abandoned(conn, tenant_id, _BATCH)
         for message_id in found:
-            closed += await sweep_one(deps, tenant_id, message_id)
+            if not answers(message_id):
+                closed += await sweep_one(deps, tenant_id, message_id)
     return closed
 
 

@@ -283,29 +283,31 @@ async def abandoned_in_flight(conn: FleetConnection, tenant_id: UUID, message_id
     return result.rowcount == 1
 
 
-async def list_abandoned(
-    conn: FleetConnection, tenant_id: UUID, owner: UUID, limit: int
-) -> list[UUID]:
-    """Answers of others than `owner` whose lease has ended, longest ended first."""
+async def list_abandoned(conn: FleetConnection, tenant_id: UUID, limit: int) -> list[UUID]:
+    """Answers whose lease has ended, longest ended first."""
     async with conn.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
             "select message_id from message where tenant_id = %s and status = 'answering'"
-            "  and lease_until < clock_timestamp() and owner <> %s"
-            " order by lease_until limit %s",
-            [tenant_id, owner, limit],
+            "  and lease_until < clock_timestamp() order by lease_until limit %s",
+            [tenant_id, limit],
         )
         return await cursor.fetchall()
 
 
 async def extend_leases(
-    conn: FleetConnection, tenant_id: UUID, owner: UUID, lease_s: float
+    conn: FleetConnection,
+    tenant_id: UUID,
+    owner: UUID,
+    message_ids: list[UUID],
+    lease_s: float,
 ) -> list[tuple[UUID, bool]]:
-    """Extends the leases of `owner`; each answer in flight, and whether it is to be stopped."""
+    """Extends the leases of those that `owner` still answers; whether each is to be stopped."""
     result = await conn.execute(
         "update message set lease_until = clock_timestamp() + make_interval(secs => %s)"
-        " where tenant_id = %s and owner = %s and status = 'answering'"
+        " where tenant_id = %s and owner = %s and message_id = any(%s)"
+        "  and status = 'answering'"
         " returning message_id, cancel_requested",
-        [lease_s, tenant_id, owner],
+        [lease_s, tenant_id, owner, message_ids],
     )
     return await result.fetchall()
 
