@@ -57,7 +57,7 @@ class Extractive:
 
     async def answer(self, question: Question, meter: Meter) -> AsyncGenerator[Piece, None]:
         """Sentence by sentence, each followed by its citation."""
-        prepared, own_ns = await asyncio.to_thread(_timed, lambda: _prepare(question))
+        prepared, own_ns = await asyncio.to_thread(_timed, lambda: prepare(question))
         meter.report(Unit.COMPUTE_US, round(own_ns / 1000))
         meter.complete = True
         parts: list[Part] = []
@@ -73,14 +73,14 @@ class Extractive:
     async def close(self) -> None:
         """Holds nothing of its own."""
 
-    async def _embed(self, prepared: "_Prepared", meter: Meter) -> list[Vector]:
+    async def _embed(self, prepared: "Prepared", meter: Meter) -> list[Vector]:
         """Unit vectors of the question and, after it, of each candidate."""
         texts = [prepared.asked, *(candidate.unit.text for candidate in prepared.candidates)]
         embedded = await self._embedder.embed(texts, Lane.INTERACTIVE, meter)
         return embedded.vectors
 
     def _compose(
-        self, question: Question, prepared: "_Prepared", vectors: Sequence[Vector]
+        self, question: Question, prepared: "Prepared", vectors: Sequence[Vector]
     ) -> list[Part]:
         ranked = rank(prepared.query, vectors[0], prepared.candidates, vectors[1:], self._weights)
         return compose(
@@ -93,7 +93,7 @@ class Extractive:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class Prepared:
     """A question and the units that may answer it, before anything is embedded."""
 
     asked: str
@@ -102,12 +102,13 @@ class _Prepared:
     units_of: dict[str, list[TextUnit]]
 
 
-def _prepare(question: Question) -> _Prepared:
+def prepare(question: Question) -> Prepared:
+    """Cuts the passages into units and picks those that are worth embedding."""
     asked = _asked(question)
     units_of = {passage.chunk_id: units(passage.text) for passage in question.passages}
     candidates = _candidates(question.passages, units_of)
     query = Query(asked, candidates)
-    return _Prepared(asked, query, query.prefer(candidates, _MOST_EMBEDDED), units_of)
+    return Prepared(asked, query, query.prefer(candidates, _MOST_EMBEDDED), units_of)
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, int]:
