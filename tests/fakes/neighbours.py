@@ -114,7 +114,12 @@ class FakeMemory(memory_grpc.MemoryServiceServicer):
         ]
         taken = {turn.message_id for turn in known}
         late = [turn for turn in request.pending_turns if turn.message_id not in taken]
-        return memory_pb.GetContextResponse(turns=[*known, *late])
+        return memory_pb.GetContextResponse(turns=in_order([*known, *late]))
+
+
+def in_order(turns: Sequence[memory_pb.Turn]) -> list[memory_pb.Turn]:
+    """Oldest first, as memory returns them, whatever order they were recorded in."""
+    return sorted(turns, key=lambda turn: (turn.create_time.ToNanoseconds(), turn.message_id))
 
 
 class FakeRetrieval(retrieval_grpc.RetrievalServiceServicer):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fleetkit.bus import Bus
 from fleetkit.config import FleetSettings
 from fleetkit.postgres import Database
@@ -21,6 +22,12 @@ from harness.sides import Side
 from nats.aio.client import Client
 
 PROTOS = Path(__file__).parent / "protos"
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured_log() -> None:
+    """Every line can be seen here, whatever tests before in this process configured."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -144,8 +144,9 @@ class TestNobody:
     async def test_guessing_keys_is_slowed_down(self, door):
         door.forget_limits()
         statuses = []
-        for number in range(70):
-            headers = {"Authorization": f"Bearer fd_{number:043}"}
+        # More than the limit: tries are forgiven with time, and a busy machine takes its time.
+        while len(statuses) < 600 and 429 not in statuses:
+            headers = {"Authorization": f"Bearer fd_{len(statuses):043}"}
             statuses.append((await door.client.get("/v1/me", headers=headers)).status_code)
         door.forget_limits()
         assert statuses[:60] == [401] * 60

@@ -30,7 +30,8 @@ _OPTIONS = (
     ("grpc.lb_policy_name", "round_robin"),
     # A restarted service is found again at once, not after gRPC's default of up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # Also how long one attempt may take: a busy machine needs more than a moment to answer.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 300),
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 )
