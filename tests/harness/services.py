@@ -28,7 +28,6 @@ from pydantic import SecretStr
 
 from harness.databases import Databases, TestDatabase
 
-SERVICES = ("billing", "conversation", "gateway", "llm-gateway", "memory", "retrieval")
 Stub = TypeVar("Stub")
 
 

@@ -4,8 +4,8 @@ from functools import cache
 
 import grimp
 import pytest
+from fleetdesk_local.roster import PACKAGES
 
-SERVICES = ("billing", "conversation", "gateway", "llm_gateway", "memory", "retrieval")
 TRANSPORTS = {"grpc", "nats", "litestar"}
 ENTRIES = {"main", "api", "events", "__main__"}
 # The gateway is HTTP: what is around a request may know it. Its rules and its SQL may not.
@@ -18,7 +18,7 @@ KNOWS_TRANSPORT = {
 
 @cache
 def graph() -> grimp.ImportGraph:
-    return grimp.build_graph(*SERVICES, include_external_packages=True)
+    return grimp.build_graph(*PACKAGES, include_external_packages=True)
 
 
 def part_of(module: str) -> str:
@@ -57,12 +57,12 @@ def modules(imports: grimp.ImportGraph, service: str) -> list[str]:
     return sorted(name for name in imports.modules if name.startswith(f"{service}."))
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", PACKAGES)
 def test_nothing_imports_upward(service):
     assert upward_imports(graph(), service) == []
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", PACKAGES)
 def test_capabilities_and_stores_know_no_transport(service):
     assert transports_below_the_api(graph(), service) == []
 

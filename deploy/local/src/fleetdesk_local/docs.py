@@ -8,13 +8,14 @@ from pathlib import Path
 
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
-SERVICES = ("billing", "conversation", "gateway", "llm_gateway", "memory", "retrieval")
+from fleetdesk_local.roster import PACKAGES
+
 README = Path("services/README.md")
 
 
 def files(root: Path) -> Iterator[FileDescriptor]:
     """Yield the file descriptors of all services, by path. `root` is the repository."""
-    for service in SERVICES:
+    for service in PACKAGES:
         for path in sorted((root / "protos/fleetdesk" / service / "v1").glob("*.proto")):
             module = importlib.import_module(f"fleetdesk.{service}.v1.{path.stem}_pb2")
             yield module.DESCRIPTOR
@@ -48,7 +49,7 @@ def event_table(root: Path, handlers: dict[str, list[str]]) -> str:
 def consumers() -> dict[str, list[str]]:
     """Return which services handle which event, from each service's HANDLERS."""
     found: dict[str, list[str]] = {}
-    for service in SERVICES:
+    for service in PACKAGES:
         try:
             handlers = importlib.import_module(f"{service}.events").HANDLERS
         except ModuleNotFoundError as error:

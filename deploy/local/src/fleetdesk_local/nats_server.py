@@ -13,8 +13,8 @@ from fleetdesk_local import children, nats_auth, ports
 from fleetdesk_local.errors import LocalError
 from fleetdesk_local.foreground import Foreground
 from fleetdesk_local.programs import Program
+from fleetdesk_local.roster import SERVICES
 
-SERVICES = ("billing", "conversation", "gateway", "llm-gateway", "memory", "retrieval")
 _HOST = "127.0.0.1"
 _START_PATIENCE_S = 30.0
 _STOP = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))

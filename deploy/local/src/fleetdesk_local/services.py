@@ -10,8 +10,8 @@ from fleetkit.postgres.provision import role_url, schema_of
 from fleetdesk_local import config, ports
 from fleetdesk_local.data_dir import DataDir
 from fleetdesk_local.programs import Program
+from fleetdesk_local.roster import SERVICES, package_of
 
-SERVICES = ("billing", "conversation", "gateway", "llm-gateway", "memory", "retrieval")
 _HOST = "127.0.0.1"
 
 
@@ -23,11 +23,6 @@ class Servers:
     role_passwords: Mapping[str, str]
     nats_url: str
     nats_seed_files: Mapping[str, Path]
-
-
-def package_of(service: str) -> str:
-    """The Python package of a service."""
-    return service.replace("-", "_")
 
 
 def assign_ports(data: DataDir) -> dict[str, int]:

@@ -37,6 +37,8 @@ class FleetSettings(BaseSettings):
     llm_gateway_address: str = ""
     memory_address: str = ""
     billing_address: str = ""
+    analytics_address: str = ""
+    vision_agent_address: str = ""
     blob_url: str = ""
     clock_file: Path | None = None
     otlp_endpoint: str | None = None

@@ -1,0 +1,3 @@
+from vision_agent.main import main
+
+main()
