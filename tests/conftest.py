@@ -13,13 +13,14 @@ from uuid import UUID, uuid4
 import nats
 import pytest
 from fleetdesk_local.nats_server import NatsServer
+from fleetdesk_local.roster import SERVICES
 from fleetkit import context
 from fleetkit.context import Attribution, CallContext, Identity, Kind
 from fleetkit.rpc.identity import acting_as
 from fleetkit.rpc.keys import KeyRing, generate_keys
 from harness.databases import Databases, TestDatabase
 from harness.run import Run
-from harness.services import SERVICES, FleetServices, Running, TestBus
+from harness.services import FleetServices, Running, TestBus
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _RUN = pytest.StashKey[Run]()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fleetdesk_local.roster import SERVICES
 from fleetkit.events.envelope import message_type
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pool import Default
-from harness.services import SERVICES
 
 _TESTS = Path(__file__).parents[1]
 _ROOT = _TESTS.parent

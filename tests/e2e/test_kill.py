@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
-from fleetdesk_local.services import SERVICES
+from fleetdesk_local.roster import SERVICES
 from harness import talking
 from harness.local_fleet import LocalFleet
 from harness.waiting import eventually

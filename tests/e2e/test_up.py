@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 from fleetdesk_local import children
-from fleetdesk_local.services import SERVICES
+from fleetdesk_local.roster import SERVICES
 from harness.local_fleet import ROOT, LocalFleet, make
 
 # One fleet serves them all: one worker runs them, one after the other.

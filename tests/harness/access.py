@@ -9,6 +9,7 @@ from uuid import uuid4
 import grpc
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fleetdesk_local.roster import SERVICES
 from fleetkit.context import Identity
 from fleetkit.rpc.access import Access, access_of_service
 from fleetkit.rpc.identity import mint_caller, mint_identity
@@ -17,7 +18,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from harness.services import SERVICES, Running
+from harness.services import Running
 
 _ROLES = ("viewer", "agent", "admin", "owner")
 _NOT_KNOWN = grpc.StatusCode.UNAUTHENTICATED

@@ -15,7 +15,8 @@ import psutil
 from fleetdesk_local import children, ports, readiness
 from fleetdesk_local.data_dir import DataDir
 from fleetdesk_local.demo import Demo
-from fleetdesk_local.services import SERVICES, port_file
+from fleetdesk_local.roster import SERVICES
+from fleetdesk_local.services import port_file
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0

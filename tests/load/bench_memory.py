@@ -18,12 +18,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from fleetdesk.memory.v1 import memory_service_pb2 as pb
 from fleetdesk.memory.v1.memory_service_pb2_grpc import MemoryServiceStub
 from fleetdesk_local.nats_server import NatsServer
+from fleetdesk_local.roster import SERVICES
 from fleetkit import logging
 from fleetkit.context import background
 from fleetkit.rpc.keys import generate_keys
 from harness.databases import Databases
 from harness.run import Run
-from harness.services import SERVICES, FleetServices
+from harness.services import FleetServices
 
 SENTENCE = "I held the power button for ten seconds and the blue light blinks twice. "
 TURNS = 40

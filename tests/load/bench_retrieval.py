@@ -27,6 +27,7 @@ from fleetdesk.retrieval.v1 import document_pb2
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
 from fleetdesk_local.nats_server import NatsServer
+from fleetdesk_local.roster import SERVICES
 from fleetkit import logging
 from fleetkit.context import Identity
 from fleetkit.ids import new_id
@@ -34,7 +35,7 @@ from fleetkit.rpc.identity import acting_as
 from fleetkit.rpc.keys import KeyRing, generate_keys
 from harness.databases import Databases
 from harness.run import Run
-from harness.services import SERVICES, FleetServices, Running
+from harness.services import FleetServices, Running
 from pgvector import Vector
 from retrieval.store import chunks as chunk_store
 from retrieval.store.rows import IndexStat, NewChunk

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import psutil
-from fleetdesk_local.services import SERVICES
+from fleetdesk_local.roster import SERVICES
 from harness.local_fleet import LocalFleet
 
 HEAD = ["process", "processes", "MB at rest", "MB under load"]

@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from fleetdesk_local.roster import SERVICES
 from fleetkit.postgres.provision import schema_of
 from harness.databases import Databases, TestDatabase
-from harness.services import SERVICES
 from psycopg import sql
 from psycopg.rows import class_row, dict_row
 

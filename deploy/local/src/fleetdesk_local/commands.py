@@ -11,13 +11,14 @@ from urllib.parse import unquote, urlsplit
 
 import psutil
 
-from fleetdesk_local import children, config, ports, services
+from fleetdesk_local import children, config, ports
 from fleetdesk_local.account import Account
 from fleetdesk_local.config import LocalSettings
 from fleetdesk_local.data_dir import DataDir, RunState
 from fleetdesk_local.errors import LocalError
 from fleetdesk_local.postgres_cluster import end_orphan
 from fleetdesk_local.postgres_wheel import reachable_binaries
+from fleetdesk_local.roster import SERVICES
 
 _UP_PATIENCE_S = 300.0
 _DOWN_PATIENCE_S = 90.0
@@ -74,7 +75,7 @@ def status(data: DataDir, say: Say) -> bool:
     """Say what runs; returns whether the fleet is up."""
     state = data.read_state()
     running = _runner(data) is not None
-    for name in ("postgres", "nats", *services.SERVICES):
+    for name in ("postgres", "nats", *SERVICES):
         process = children.read_pid_file(children.pid_file(data.run, name))
         if process is None:
             say(f"{name:13} –")

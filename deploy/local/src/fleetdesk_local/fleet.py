@@ -16,6 +16,7 @@ from fleetdesk_local.data_dir import DataDir, RunState
 from fleetdesk_local.demo import ensure_demo
 from fleetdesk_local.errors import LocalError
 from fleetdesk_local.reload import restart_on_change
+from fleetdesk_local.roster import SERVICES
 from fleetdesk_local.servers import FleetServers
 from fleetdesk_local.supervisor import Death, Supervisor
 
@@ -78,7 +79,7 @@ class Fleet:
                 f"Port {self._settings.http_port} is taken: stop what listens there, or choose "
                 "another with FLEETDESK_HTTP_PORT."
             )
-        generate_keys(self._data.keys, services.SERVICES)
+        generate_keys(self._data.keys, SERVICES)
         self._servers.prepare()
 
     async def _start_unless(self, stop: asyncio.Event) -> bool:
@@ -106,13 +107,13 @@ class Fleet:
         self._say(f"PostgreSQL and NATS are ready ({time.monotonic() - began:.1f} s)")
         assigned = services.assign_ports(self._data)
         http_bind = f"{self._settings.http_host}:{self._settings.http_port}"
-        for service in services.SERVICES:
+        for service in SERVICES:
             services.port_file(self._data, service).unlink(missing_ok=True)
             program = services.program(service, self._data, connections, assigned, http_bind)
             await self._supervisor.start(program)
-        await asyncio.gather(*(self._wait_for(service) for service in services.SERVICES))
+        await asyncio.gather(*(self._wait_for(service) for service in SERVICES))
         self._is_up = True
-        self._say(f"{len(services.SERVICES)} services are ready ({time.monotonic() - began:.1f} s)")
+        self._say(f"{len(SERVICES)} services are ready ({time.monotonic() - began:.1f} s)")
         demo = await ensure_demo(self.url, self._data)
         message = f"fleetdesk is up: {self.url}\n  log in as {demo.email} with {demo.password}"
         self._data.write_state(RunState("up", message))
@@ -122,7 +123,7 @@ class Fleet:
         """Wait for the end: a signal, or the loss of the data folder."""
         reloading = None
         if self._reload:
-            reloading = asyncio.create_task(restart_on_change(self._supervisor, services.SERVICES))
+            reloading = asyncio.create_task(restart_on_change(self._supervisor, SERVICES))
         while not stop.is_set():
             if not self._data.runner_file.exists():
                 self._say(f"{self._data.path} was deleted: the fleet can't go on without")
@@ -140,9 +141,7 @@ class Fleet:
     async def _stop(self) -> None:
         if self._is_up:
             self._say("stopping …")
-        await self._supervisor.stop(
-            [name for name in services.SERVICES if self._supervisor.knows(name)]
-        )
+        await self._supervisor.stop([name for name in SERVICES if self._supervisor.knows(name)])
         await self._supervisor.close()
 
     def _on_death(self, death: Death) -> None:

@@ -15,7 +15,8 @@ from fleetdesk_local.errors import LocalError
 from fleetdesk_local.nats_server import NatsServer
 from fleetdesk_local.postgres import PostgresServer
 from fleetdesk_local.programs import Program
-from fleetdesk_local.services import SERVICES, Servers, package_of
+from fleetdesk_local.roster import SERVICES, package_of
+from fleetdesk_local.services import Servers
 from fleetdesk_local.supervisor import Supervisor
 
 _CONNECT_TIMEOUT_S = 5
