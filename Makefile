@@ -80,8 +80,9 @@ migrate: .venv/.runtime protos ## Bring the tables of a running fleet up to date
 	@$(PY) -m fleetdesk_local migrate
 
 .PHONY: docs
-docs: .venv/.runtime protos ## Write the call and event tables of services/README.md
+docs: .venv/.runtime protos ## Write what is generated of services/README.md and deploy/
 	@$(PY) -m fleetdesk_local.docs
+	@$(PY) -m fleetdesk_local.cluster generate
 
 .PHONY: fmt
 fmt: .venv/.development ## Format Python and protos
@@ -93,6 +94,16 @@ fmt: .venv/.development ## Format Python and protos
 release-protos: .venv/.development ## Make the protos as they are now what later changes must stay compatible with
 	@$(BUF) build protos --output $(RELEASED)
 	@echo "$(RELEASED) is the released contract now: commit it"
+
+##@ Deploy it
+
+.PHONY: manifests
+manifests: .venv/.development ## Render the manifests of base and overlays into .manifests/
+	@mkdir -p .manifests
+	@for name in base overlays/local overlays/staging overlays/production; do \
+		.venv/bin/kubectl kustomize deploy/$$name > .manifests/$$(basename $$name).yaml || exit 1; \
+		echo ".manifests/$$(basename $$name).yaml"; \
+	done
 
 ##@ Check it
 
@@ -109,6 +120,7 @@ lint: .venv/.development protos ## Check format, lint, import rules and protos
 	$(BUF) breaking protos --against $(RELEASED)
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m fleetdesk_local.docs --check
+	$(PY) -m fleetdesk_local.cluster generate --check
 
 .PHONY: type
 type: .venv/.development protos ## Check types
@@ -132,7 +144,7 @@ eval: .venv/.development protos ## Measure how well search finds and answers cit
 
 .PHONY: clean
 clean: ## Delete what was installed and generated; the fleet's data stays
-	rm -rf .venv .uv .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv .manifests .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf libs/protos_py/src/fleetdesk/*/ libs/protos_py/.stamp
 	rm -rf services/gateway/src/gateway/static services/gateway/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

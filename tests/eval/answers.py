@@ -1,29 +1,31 @@
 """How well `local/extractive` answers, and how well it knows that it cannot.
 
 `python -m tests.eval.answers [--fit]`: questions of the labelled sets whose answers are known go
-through retrieval's passages (the fused top 5) and the service's own ranking and composing.
+through retrieval's passages (the fused top 5) and the service's own ranking and composing. Beside
+them the headings of articles are asked, as help centres ask them: the section below is the answer.
 """
 
+import random
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from fleetkit.tokens import TokenCounter, tokenizer_path
 from llm_gateway.extractive.composing import compose
-from llm_gateway.extractive.ranking import Ranked, load_weights, rank
+from llm_gateway.extractive.ranking import Candidate, all_features, load_weights, rank
 from llm_gateway.extractive.terms import terms
 from llm_gateway.providers.extractive import prepare
 from llm_gateway.question import Passage, Question
-from numpy.typing import NDArray
 from retrieval.index import ranking
 from retrieval.index.weights import load_weights as load_fusion
 from retrieval.parsing.errors import DocumentError
 from retrieval.parsing.prepare import PrepareOptions
 from retrieval.parsing.prepare import prepare as prepare_document
 
+from .fit_answers import FitCase, print_fit
 from .memory_index import MemoryIndex, Query
 from .metrics import auroc
 from .sets import EvalSet, _lines, available
@@ -32,30 +34,40 @@ from .workbench import parser, short, table
 
 _SETS = ("retrieval_emanual_s10", "retrieval_claude_docs", "retrieval_squad2_a")
 _TOP = 5
-# The support model sees what one unit can be judged by, and nothing of the passage's rank.
-_SUPPORT = ("cosine", "coverage_in_context")
+# Their articles have headings that say what stands below: all of these words or more.
+_HEADED_SETS = ("kb_arduino_help",)
+_HEADING_WORDS = 4
 _HOLDS_TERMS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question; `gold` has texts one of which an answer should hold, none when unanswerable."""
+    """A question; `gold` has texts one of which an answer should hold, none when unanswerable.
+
+    `section`: the heading under which the answer stands, when that is what is known.
+    """
 
     text: str
     gold: tuple[str, ...]
     whole: str
     documents: frozenset[str]
+    section: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What became of a question; `kind` is answerable, unanswerable, removed or other."""
+    """What became of a question; `kind` is answerable, unanswerable, removed or other.
+
+    `features` and `right` have one entry for each candidate, best first; `support` is the best's.
+    """
 
     kind: str
     asked: Asked
-    best: Ranked | None
-    features: dict[str, float]
+    features: list[dict[str, float]]
+    right: list[bool]
+    support: float
     text: str
+    text_right: bool
 
 
 class Knowledge:
@@ -77,36 +89,33 @@ class Knowledge:
 
 
 def main() -> None:
-    """Prints the tables; with --fit also what the weights of support would be."""
+    """Prints the tables; with --fit also what the weights would be."""
     arguments = parser("Measures the extractive answers on labelled sets.")
-    arguments.add_argument("--fit", action="store_true", help="print fitted weights of support")
+    arguments.add_argument("--fit", action="store_true", help="print fitted weights")
     options = arguments.parse_args()
     cache = VectorCache(options.cache)
     tokens = TokenCounter(tokenizer_path(None))
-    sets = [*available(options.data, _SETS)]
-    knowledge = [Knowledge(evaluated, tokens, cache) for evaluated in sets]
+    names = tuple(dict.fromkeys((*_SETS, *_HEADED_SETS)))
+    known = {one.name: Knowledge(one, tokens, cache) for one in available(options.data, names)}
     cases: dict[str, list[Case]] = {}
-    for number, known in enumerate(knowledge):
-        other = knowledge[(number + 1) % len(knowledge)]
-        asked = [*_asked(options.data / f"{known.name}.tar.gz", options.queries)]
-        cases[known.name] = [*_cases(known, other, asked, cache)]
+    asked_of = [known[name] for name in _SETS if name in known]
+    for number, one in enumerate(asked_of):
+        other = asked_of[(number + 1) % len(asked_of)]
+        asked = [*_asked(options.data / f"{one.name}.tar.gz", options.queries)]
+        cases[one.name] = [*_cases(one, other, asked, cache)]
+    for name in (name for name in _HEADED_SETS if name in known):
+        asked = _headings(known[name], options.queries)
+        cases[f"{name} headings"] = [*_cases(known[name], None, asked, cache)]
     print_table(cases)
     if options.fit:
-        print_fit(cases)
+        print_fit({name: _to_fit(found) for name, found in cases.items()})
 
 
 def print_table(cases: dict[str, list[Case]]) -> None:
     """A row for each set."""
     least = load_weights().least_support
-    header = [
-        "set",
-        "questions",
-        "best unit right",
-        "answered",
-        "of these right",
-        "recall",
-        "chars",
-    ]
+    header = ["set", "questions", "best unit right", "answered", "of these right", "recall"]
+    header += ["chars"]
     header += [f"{kind} answered" for kind in ("unanswerable", "removed", "other")] + ["AUROC"]
     rows: list[list[str]] = []
     for name, found in cases.items():
@@ -114,37 +123,24 @@ def print_table(cases: dict[str, list[Case]]) -> None:
         answered = [case for case in mine if case.text]
         row = [short(name), f"{len(mine)}", _share([_best_right(case) for case in mine])]
         row += [_share([bool(case.text) for case in mine])]
-        row += [_share([_right(case.text, case.asked) for case in answered])]
+        row += [_share([case.text_right for case in answered])]
         row += [_mean([_recall(case.text, case.asked) for case in answered])]
         row += [f"{np.mean([len(case.text) for case in answered]):.0f}"]
         for kind in ("unanswerable", "removed", "other"):
             row.append(_share([bool(case.text) for case in found if case.kind == kind]))
-        right = [_support(case) for case in mine if _best_right(case)]
-        row.append(f"{auroc(right, [_support(c) for c in found if c.kind != 'answerable']):.3f}")
+        right = [case.support for case in mine if _best_right(case)]
+        row.append(f"{auroc(right, [c.support for c in found if c.kind != 'answerable']):.3f}")
         rows.append(row)
     print(table(header, rows))
     print(f"\nsupport below {least} is no answer\n")
 
 
-def print_fit(cases: dict[str, list[Case]]) -> None:
-    """Logistic regression of "the best unit is right", on all sets and on all but one each."""
-    for left_out in (None, *cases):
-        rows = [
-            (name, case)
-            for name, found in cases.items()
-            for case in found
-            if case.best is not None and name != left_out
-        ]
-        per_set = {name: sum(n == name for n, _ in rows) for name in cases}
-        features = np.array([[case.features[key] for key in _SUPPORT] for _, case in rows])
-        labels = np.array([float(_best_right(case)) for _, case in rows])
-        shares = np.array([1 / per_set[name] for name, _ in rows])
-        weights = _logistic(features, labels, shares / shares.mean())
-        print("all sets" if left_out is None else f"without {short(left_out)}", weights.round(2))
+def _to_fit(cases: Sequence[Case]) -> list[FitCase]:
+    return [FitCase(case.features, case.right) for case in cases if case.features]
 
 
 def _cases(
-    known: Knowledge, other: Knowledge, asked: Sequence[Asked], cache: VectorCache
+    known: Knowledge, other: Knowledge | None, asked: Sequence[Asked], cache: VectorCache
 ) -> Iterator[Case]:
     for one in asked:
         kind = "answerable" if one.gold else "unanswerable"
@@ -152,7 +148,8 @@ def _cases(
         if one.gold and len(one.documents) == 1:
             without = known.search(one.text, next(iter(one.documents)))
             yield _case("removed", one, without, cache)
-        yield _case("other", one, other.search(one.text), cache)
+        if other is not None:
+            yield _case("other", one, other.search(one.text), cache)
 
 
 def _case(kind: str, asked: Asked, passages: tuple[Passage, ...], cache: VectorCache) -> Case:
@@ -160,20 +157,46 @@ def _case(kind: str, asked: Asked, passages: tuple[Passage, ...], cache: VectorC
     question = Question("extractive", "", (), passages, asked.text, 1024, 0, False)
     prepared = prepare(question)
     if not prepared.candidates:
-        return Case(kind, asked, None, {}, "")
-    texts = [prepared.asked, *(candidate.unit.text for candidate in prepared.candidates)]
-    vectors = cache.embed(texts)
-    ranked = rank(prepared.query, vectors[0], prepared.candidates, [*vectors[1:]], weights)
+        return Case(kind, asked, [], [], 0.0, "", False)
+    vectors = prepared.vectors([*cache.embed(prepared.texts)])
+    ranked = rank(prepared.query, prepared.candidates, vectors, weights)
     parts = compose(
         ranked, prepared.units_of, weights.least_support, 1024, prepared.query.wants_steps
     )
-    best = ranked[0]
-    features = {
-        **prepared.query.features(best.candidate),
-        "cosine": float(vectors[0] @ best.vector),
-    }
+    features = [all_features(prepared.query, o.candidate, o.vector, vectors) for o in ranked]
+    right = [kind == "answerable" and _unit_right(one.candidate, asked) for one in ranked]
     text = "".join(part.glue + part.unit.text for part in parts)
-    return Case(kind, asked, best, features, text)
+    text_right = any(
+        _unit_right(one.candidate, asked)
+        for one in ranked
+        if any(part.unit is one.candidate.unit for part in parts)
+    )
+    if not asked.section:
+        text_right = _right(text, asked)
+    return Case(kind, asked, features, right, ranked[0].support, text, text_right)
+
+
+def _headings(known: Knowledge, most: int) -> list[Asked]:
+    """Headings that stand in one place only, as the questions that their sections answer."""
+    sections = {
+        (passage.document_id, passage.heading_path[-1]): passage
+        for passage in known.passages
+        if passage.heading_path and len(passage.heading_path[-1].split()) >= _HEADING_WORDS
+    }
+    places = Counter(heading for _, heading in sections)
+    unique = [place for place in sections if places[place[1]] == 1]
+    random.Random(5).shuffle(unique)
+    return [
+        Asked(heading, (heading,), "", frozenset([document]), heading)
+        for document, heading in unique[:most]
+    ]
+
+
+def _unit_right(candidate: Candidate, asked: Asked) -> bool:
+    if asked.section:
+        place = (candidate.passage.document_id, candidate.heading)
+        return place == (next(iter(asked.documents)), asked.section)
+    return _right(candidate.unit.text, asked)
 
 
 def _asked(archive: Path, most: int) -> Iterator[Asked]:
@@ -224,20 +247,14 @@ def _right(text: str, asked: Asked) -> bool:
 
 
 def _best_right(case: Case) -> bool:
-    if case.kind != "answerable" or case.best is None:
-        return False
-    return _right(case.best.candidate.unit.text, case.asked)
+    return bool(case.right) and case.right[0]
 
 
 def _recall(text: str, asked: Asked) -> float:
     if not asked.whole:
-        return float(_right(text, asked))
+        return float(bool(asked.section) or _right(text, asked))
     wanted = set(terms(asked.whole))
     return len(wanted & set(terms(text))) / max(1, len(wanted))
-
-
-def _support(case: Case) -> float:
-    return case.best.support if case.best else 0.0
 
 
 def _share(found: Sequence[bool]) -> str:
@@ -246,20 +263,6 @@ def _share(found: Sequence[bool]) -> str:
 
 def _mean(found: Sequence[float]) -> str:
     return f"{np.mean(found):.2f}" if found else ""
-
-
-def _logistic(
-    features: NDArray[Any], labels: NDArray[Any], shares: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Bias and weights by Newton's method, with a slight ridge."""
-    inputs = np.column_stack([np.ones(len(features)), features])
-    ridge = 1e-3 * len(features) * np.diag([0.0] + [1.0] * features.shape[1])
-    weights = np.zeros(inputs.shape[1])
-    for _ in range(50):
-        likely = 1 / (1 + np.exp(-inputs @ weights))
-        curve = (inputs * (shares * likely * (1 - likely))[:, None]).T @ inputs + ridge
-        weights -= np.linalg.solve(curve, inputs.T @ (shares * (likely - labels)) + ridge @ weights)
-    return weights
 
 
 if __name__ == "__main__":

@@ -16,6 +16,10 @@ class TestPlain:
             ("`a``b`", "a``b"),
             ("an unclosed ` tick", "an unclosed ` tick"),
             ("a *b* **c** ***d*** _e_ ~~f~~", "a b c d e f"),
+            ("in `logs/<name>.log` **or** `*_x_*`", "in logs/<name>.log or *_x_*"),
+            ("`a\\*b` and \\*c\\*", "a\\*b and *c*"),
+            ("logs/<name>.log<br/>and <A href='x'>a <i>link</i></A>", "logs/<name>.log and a link"),
+            ("<b>`&lt;`</b> &lt;", "&lt; <"),
             ("see <https://a.example/b>", "see https://a.example/b"),
         ],
     )

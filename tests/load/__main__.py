@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.local_fleet import LocalFleet, local_fleet
 
-from . import machine, memory, reads, turns
+from . import machine, processes, reads, turns
 from .tables import table
 
 VISITORS = (1, 16)
@@ -18,12 +18,12 @@ VISITORS = (1, 16)
 
 async def measure(fleet: LocalFleet, seconds: float) -> str:
     """All figures of a running fleet; each measurement takes about `seconds`."""
-    before = memory.of_processes(fleet)
+    before = processes.of_processes(fleet)
     async with fleet.client() as client:
         await turns.teach(client)
         talks = [await turns.measure(client, fleet.demo.agent_id, n, seconds) for n in VISITORS]
         read = [await reads.measure(client, n, seconds) for n in VISITORS]
-    after = memory.of_processes(fleet)
+    after = processes.of_processes(fleet)
     return "\n".join(
         [
             "## Turns\n",
@@ -31,7 +31,7 @@ async def measure(fleet: LocalFleet, seconds: float) -> str:
             "## `GET /v1/me`\n",
             table(reads.HEAD, [each.row() for each in read]),
             "## Memory\n",
-            table(memory.HEAD, memory.rows(before, after)),
+            table(processes.HEAD, processes.rows(before, after)),
         ]
     )
 

@@ -10,7 +10,14 @@ _LINK = re.compile(
     r"\[([^\[\]\n]{1,300})\](?:\((?:[^()\n]|\([^()\n]{0,200}\)){0,2000}\)|\[[^\]\n]{0,300}\])"
 )
 _AUTOLINK = re.compile(r"<((?:https?|mailto):[^\s<>]+)>")
-_TAG = re.compile(r"</?[a-zA-Z][^<>\n]{0,300}>")
+# The elements that texts are written with: "<name>" in a text that was cleaned is no markup.
+_TAG = re.compile(
+    r"</?(?:a|abbr|b|blockquote|br|caption|center|code|dd|del|details|div|dl|dt|em|figcaption|figure"
+    r"|font|h[1-6]|hr|i|iframe|img|ins|kbd|li|mark|ol|p|picture|pre|q|s|samp|section|small|source"
+    r"|span|strike|strong|sub|summary|sup|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var|video)"
+    r"(?:\s[^<>\n]{0,300}|/)?>",
+    re.IGNORECASE,
+)
 _ADMONITION = re.compile(r"\[!(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION|INFO)\]", re.IGNORECASE)
 # A run of backticks is closed by one of the same length, and tried as a whole only.
 _CODE = re.compile(r"(?<!`)(`++)\s?(.+?)\s?(?<!`)\1(?!`)", re.DOTALL)
@@ -20,7 +27,7 @@ _EMPHASIS = (
     re.compile(r"(~~)(?=\S)(.{1,500}?)(?<=\S)\1", re.DOTALL),
 )
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|<>~])")
-# Escaped characters hide in a private plane of Unicode while the markup is taken away.
+# Escaped characters and code hide in a private plane of Unicode while the markup is taken away.
 _ESCAPED = 0xF0000
 _RESTORED = re.compile("[\U000f0000-\U000f007f]")
 _ATTRIBUTES = re.compile(r"\{[.#:][^{}\n]*\}")
@@ -49,7 +56,8 @@ def points_elsewhere(text: str) -> bool:
 
 def plain(text: str) -> str:
     """What a reader sees of `text`: without markup, on one line."""
-    text = _ESCAPE.sub(lambda match: chr(_ESCAPED + ord(match[1])), text)
+    text = _ESCAPE.sub(lambda match: _hidden(match[1]), text)
+    text = _CODE.sub(lambda match: _hidden(_literal(match[2])), text)
     text = _COMMENT.sub(" ", text)
     text = _QUOTE_MARK.sub("", text)
     text = _ADMONITION.sub(" ", text)
@@ -58,9 +66,18 @@ def plain(text: str) -> str:
     text = _LINK.sub(r"\1", text)
     text = _AUTOLINK.sub(r"\1", text)
     text = _TAG.sub(" ", text)
-    text = _CODE.sub(r"\2", text)
     for emphasis in _EMPHASIS:
         text = emphasis.sub(r"\2", text)
     text = _LOOSE_EMPHASIS.sub("", _ATTRIBUTES.sub("", text))
-    text = _RESTORED.sub(lambda match: chr(ord(match[0]) - _ESCAPED), text)
-    return _SPACES.sub(" ", html.unescape(text)).strip()
+    text = _RESTORED.sub(lambda match: chr(ord(match[0]) - _ESCAPED), html.unescape(text))
+    return _SPACES.sub(" ", text).strip()
+
+
+def _hidden(text: str) -> str:
+    """The text with its ASCII characters in the private plane, where no markup is seen in them."""
+    return "".join(chr(_ESCAPED + ord(one)) if ord(one) < 128 else one for one in text)
+
+
+def _literal(code: str) -> str:
+    """Code as it was written: a backslash in it escapes nothing."""
+    return _RESTORED.sub(lambda match: "\\" + chr(ord(match[0]) - _ESCAPED), code)

@@ -12,7 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from llm_gateway.extractive.terms import bigrams, terms
-from llm_gateway.extractive.units import Unit, UnitKind
+from llm_gateway.extractive.units import HEADING_SEPARATOR, Unit, UnitKind
 from llm_gateway.question import Passage
 
 Vector = NDArray[np.float32]
@@ -48,12 +48,23 @@ def load_weights() -> Weights:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A unit of the passage at `rank` (0 is the best), and its words."""
+    """A unit of the passage at `rank` (0 is the best), its words, and the words above it.
+
+    `above`: of the headings above it and of its document's title.
+    """
 
     unit: Unit
     passage: Passage
     rank: int
     words: tuple[str, ...]
+    above: frozenset[str]
+
+    @property
+    def heading(self) -> str:
+        """The nearest heading above the unit, else the document's title."""
+        within = self.unit.heading.rpartition(HEADING_SEPARATOR)[2]
+        above = self.passage.heading_path[-1] if self.passage.heading_path else ""
+        return (within or above or self.passage.title).strip()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +75,18 @@ class Ranked:
     score: float
     support: float
     vector: Vector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """Unit vectors of a question, of the candidates in their order, and of headings by text.
+
+    A candidate without a heading has none here.
+    """
+
+    question: Vector
+    units: Sequence[Vector]
+    headings: Mapping[str, Vector]
 
 
 class Query:
@@ -89,14 +112,16 @@ class Query:
         return scored[:most]
 
     def features(self, candidate: Candidate) -> dict[str, float]:
-        """Everything about a candidate but its cosine, by the names in `weights.yaml`."""
+        """What the words alone say of a candidate, by the names in `weights.yaml`."""
         unit, words = candidate.unit, set(candidate.words)
-        context = words | set(terms(f"{candidate.passage.title} {_headings(candidate)}"))
+        heading = set(terms(candidate.heading))
         has_digit = any(character.isdigit() for character in unit.text)
         shared = len(self._bigrams & bigrams(candidate.words))
         return {
             "coverage": self._coverage(words),
-            "coverage_in_context": self._coverage(context),
+            "coverage_in_context": self._coverage(words | candidate.above),
+            "heading_coverage": self._coverage(heading),
+            "heading_overlap": self._overlap(heading),
             "bigrams": shared / max(1, len(self._bigrams)),
             "passage_rank": 1 / (1 + candidate.rank),
             "number_wanted": float(self._wants_number and has_digit),
@@ -105,6 +130,17 @@ class Query:
             "is_question": float(unit.text.rstrip().endswith("?")),
         }
 
+    def _overlap(self, heading: set[str]) -> float:
+        """Of the words of the question and a heading the share, by rarity, that both have.
+
+        What only the heading has counts as much as a word of the question on average.
+        """
+        total = sum(self._rarity.values())
+        if not total:
+            return 0.0
+        foreign = len(heading - set(self._words)) * total / len(self._words)
+        return self._coverage(heading) * total / (total + foreign)
+
     def _coverage(self, words: set[str]) -> float:
         """The share of the question's words, by rarity, that are among `words`."""
         total = sum(self._rarity.values())
@@ -112,16 +148,12 @@ class Query:
 
 
 def rank(
-    query: Query,
-    question_vector: Vector,
-    candidates: Sequence[Candidate],
-    vectors: Sequence[Vector],
-    weights: Weights,
+    query: Query, candidates: Sequence[Candidate], vectors: Vectors, weights: Weights
 ) -> list[Ranked]:
-    """The candidates, best first."""
+    """The candidates, best first; `exp(score)` is proportional to the odds of being the answer."""
     ranked: list[Ranked] = []
-    for candidate, vector in zip(candidates, vectors, strict=True):
-        features = {**query.features(candidate), "cosine": float(question_vector @ vector)}
+    for candidate, vector in zip(candidates, vectors.units, strict=True):
+        features = all_features(query, candidate, vector, vectors)
         score = sum(weight * features[name] for name, weight in weights.ranking.items())
         logit = weights.support["bias"] + sum(
             weight * features[name] for name, weight in weights.support.items() if name != "bias"
@@ -130,13 +162,31 @@ def rank(
     return sorted(ranked, key=lambda one: one.score, reverse=True)
 
 
-def _headings(candidate: Candidate) -> str:
-    return f"{' '.join(candidate.passage.heading_path)} {candidate.unit.heading}"
+def all_features(
+    query: Query, candidate: Candidate, vector: Vector, vectors: Vectors
+) -> dict[str, float]:
+    """The features of a candidate with this vector, by the names in `weights.yaml`.
+
+    A heading often is the question, and what stands under it the answer in other words: the unit
+    is as close to the question as the closer of the two.
+    """
+    cosine = float(vectors.question @ vector)
+    heading = vectors.headings.get(candidate.heading)
+    heading_cosine = float(vectors.question @ heading) if heading is not None else 0.0
+    return {
+        **query.features(candidate),
+        "cosine": cosine,
+        "heading_cosine": heading_cosine,
+        "closeness": max(cosine, heading_cosine),
+    }
 
 
 def _rarity(words: Sequence[str], candidates: Sequence[Candidate]) -> dict[str, float]:
-    """BM25's inverse document frequency, with the candidates as the documents."""
+    """BM25's inverse document frequency, with the candidates under their headings as documents.
+
+    So a product's name that stands in every title says little.
+    """
     wanted = set(words)
-    found = Counter(word for c in candidates for word in set(c.words) & wanted)
+    found = Counter(word for c in candidates for word in c.above.union(c.words) & wanted)
     count = len(candidates)
     return {w: math.log(1 + (count - found[w] + 0.5) / (found[w] + 0.5)) for w in words}

@@ -11,6 +11,8 @@ from llm_gateway.extractive import sentences
 from llm_gateway.extractive.blocks import Block, BlockKind, blocks
 from llm_gateway.extractive.markup import plain, points_elsewhere
 
+# Between the headings above a unit, outermost first.
+HEADING_SEPARATOR = " > "
 _MARKER = re.compile(r"\s*(?:>\s?)?(?:[-*+•◦▪–·]|(?:step\s+)?\d{1,3}[.):])\s+", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*(?:>\s?)?(?:step\s+)?(\d{1,3})[.):]", re.IGNORECASE)
 _CELL = re.compile(r"(?<!\\)\|")
@@ -108,7 +110,7 @@ class _Units:
         self._headings.append((block.level, title))
 
     def _unit(self, kind: UnitKind, start: int, end: int, text: str) -> Unit:
-        heading = " > ".join(title for _, title in self._headings if title)
+        heading = HEADING_SEPARATOR.join(title for _, title in self._headings if title)
         pointer = points_elsewhere(self._passage[start:end])
         return Unit(kind, start, end, text, heading, self._at, pointer)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from llm_gateway.extractive.composing import Part, compose
-from llm_gateway.extractive.ranking import Candidate, Query, Vector, load_weights, rank
+from llm_gateway.extractive.ranking import Candidate, Query, Vector, Vectors, load_weights, rank
 from llm_gateway.extractive.terms import terms
 from llm_gateway.extractive.units import Unit as TextUnit
 from llm_gateway.extractive.units import UnitKind, units
@@ -51,8 +51,10 @@ class Extractive:
         return frozenset({Unit.COMPUTE_US})
 
     def at_most(self, question: Question) -> Mapping[Unit, int]:
-        """The CPU time of embedding the question and as many units as are ever embedded."""
-        texts = [_asked(question), *(passage.text for passage in question.passages)]
+        """The CPU time of embedding the question and all that an answer could be made from."""
+        texts = [_asked(question)]
+        for passage in question.passages:
+            texts += [passage.text, passage.title, *passage.heading_path]
         return {Unit.COMPUTE_US: most_compute_us(texts) + _MOST_OWN_US}
 
     async def answer(self, question: Question, meter: Meter) -> AsyncGenerator[Piece, None]:
@@ -73,16 +75,12 @@ class Extractive:
     async def close(self) -> None:
         """Holds nothing of its own."""
 
-    async def _embed(self, prepared: "Prepared", meter: Meter) -> list[Vector]:
-        """Unit vectors of the question and, after it, of each candidate."""
-        texts = [prepared.asked, *(candidate.unit.text for candidate in prepared.candidates)]
-        embedded = await self._embedder.embed(texts, Lane.INTERACTIVE, meter)
-        return embedded.vectors
+    async def _embed(self, prepared: "Prepared", meter: Meter) -> Vectors:
+        embedded = await self._embedder.embed(prepared.texts, Lane.INTERACTIVE, meter)
+        return prepared.vectors(embedded.vectors)
 
-    def _compose(
-        self, question: Question, prepared: "Prepared", vectors: Sequence[Vector]
-    ) -> list[Part]:
-        ranked = rank(prepared.query, vectors[0], prepared.candidates, vectors[1:], self._weights)
+    def _compose(self, question: Question, prepared: "Prepared", vectors: Vectors) -> list[Part]:
+        ranked = rank(prepared.query, prepared.candidates, vectors, self._weights)
         return compose(
             ranked,
             prepared.units_of,
@@ -100,6 +98,24 @@ class Prepared:
     query: Query
     candidates: list[Candidate]
     units_of: dict[str, list[TextUnit]]
+
+    @property
+    def headings(self) -> list[str]:
+        """The candidates' headings, each once, in the order of the candidates."""
+        found = dict.fromkeys(candidate.heading for candidate in self.candidates)
+        return [heading for heading in found if heading]
+
+    @property
+    def texts(self) -> list[str]:
+        """What has to be embedded: the question, the candidates, their headings."""
+        units = [candidate.unit.text for candidate in self.candidates]
+        return [self.asked, *units, *self.headings]
+
+    def vectors(self, embedded: Sequence[Vector]) -> Vectors:
+        """The vectors of `texts` by what they are of."""
+        first_heading = 1 + len(self.candidates)
+        headings = zip(self.headings, embedded[first_heading:], strict=True)
+        return Vectors(embedded[0], embedded[1:first_heading], dict(headings))
 
 
 def prepare(question: Question) -> Prepared:
@@ -136,10 +152,16 @@ def _candidates(
     seen: set[str] = set()
     candidates: list[Candidate] = []
     for index, passage in enumerate(passages):
+        outer = f"{passage.title} {' '.join(passage.heading_path)}"
+        above: dict[str, frozenset[str]] = {}
         for unit in units_of[passage.chunk_id]:
-            if unit.text not in seen:
-                seen.add(unit.text)
-                candidates.append(Candidate(unit, passage, index, tuple(terms(unit.text))))
+            if unit.text in seen:
+                continue
+            seen.add(unit.text)
+            if unit.heading not in above:
+                above[unit.heading] = frozenset(terms(f"{outer} {unit.heading}"))
+            words = tuple(terms(unit.text))
+            candidates.append(Candidate(unit, passage, index, words, above[unit.heading]))
     return candidates
 
 
