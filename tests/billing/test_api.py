@@ -30,6 +30,7 @@ class TestStrangers:
             ("EnsureSubscription", pb.EnsureSubscriptionRequest()),
             ("GetSubscription", pb.GetSubscriptionRequest()),
             ("CheckEntitlement", pb.CheckEntitlementRequest(capability=pb.CAPABILITY_TEXT)),
+            ("GetUsage", pb.GetUsageRequest()),
         ],
     )
     async def test_are_refused(self, billing, rpc, request_):
@@ -83,6 +84,14 @@ class TestGetSubscription:
         with as_identity(other_tenant_id, role="owner"), pytest.raises(NotFound):
             await stub.GetSubscription(pb.GetSubscriptionRequest())
 
+    async def test_is_in_its_current_period(self, billing, stub, as_identity, tenant_id):
+        with as_identity(tenant_id, role="owner"):
+            await stub.EnsureSubscription(pb.EnsureSubscriptionRequest())
+            first = (await stub.GetSubscription(pb.GetSubscriptionRequest())).subscription
+            billing.advance(days(40))
+            second = (await stub.GetSubscription(pb.GetSubscriptionRequest())).subscription
+        assert second.period_start_time == first.period_end_time
+
 
 class TestCheckEntitlement:
     async def _check(self, stub, capability) -> pb.CheckEntitlementResponse:
@@ -123,6 +132,10 @@ class TestCheckEntitlement:
         with as_identity(tenant_id), pytest.raises(InvalidArgument) as caught:
             await self._check(stub, pb.CAPABILITY_UNSPECIFIED)
         assert caught.value.field == "capability"
+
+
+def days(number: int) -> float:
+    return number * 24 * 3600.0
 
 
 async def cancel(billing, tenant_id: UUID) -> None:

@@ -1,9 +1,7 @@
 """What billing does with events."""
 
-from datetime import UTC, datetime
 from uuid import uuid4
 
-from billing.subscriptions import a_month_after
 from fleetdesk.gateway.v1 import events_pb2 as gateway_events
 from harness.waiting import eventually
 
@@ -21,15 +19,3 @@ class TestTenantCreated:
             return rows == [{"tenant_id": tenant_id, "plan_id": "development"}]
 
         await eventually(subscribed)
-
-
-class TestAMonthAfter:
-    def test_ends_on_the_last_day_where_the_month_is_shorter(self):
-        assert a_month_after(datetime(2027, 1, 31, 8, tzinfo=UTC)) == datetime(
-            2027, 2, 28, 8, tzinfo=UTC
-        )
-
-    def test_turns_the_year(self):
-        assert a_month_after(datetime(2026, 12, 15, tzinfo=UTC)) == datetime(
-            2027, 1, 15, tzinfo=UTC
-        )

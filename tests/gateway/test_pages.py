@@ -68,6 +68,7 @@ async def office(desk: Desk) -> Office:
     for text in (QUESTION, "What is the capital of France?"):
         answer = await desk.client.post(path, json={"text": text}, headers=visitor)
         assert answer.status_code == 200, answer.text
+    await desk.caught_up(company)
     return Office(
         desk,
         company,
@@ -579,7 +580,7 @@ class TestErrors:
         assert 'href="/knowledge"' in answer.text
         assert "Traceback" not in answer.text
         health = await door.client.get("/health-dot", headers=headers)
-        assert "4 not answering" in health.text
+        assert "5 not answering" in health.text
 
     async def test_missing_assets_are_named_with_the_remedy(self, tmp_path: Path) -> None:
         with pytest.raises(MissingAssets, match="run `make setup`"):

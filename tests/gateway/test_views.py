@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from fleetdesk.analytics.v1.cost_pb2 import CostGroup
 from fleetdesk.conversation.v1 import conversation_pb2 as conv
-from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as llm
 from fleetdesk.llm_gateway.v1 import usage_pb2 as usage
 from fleetdesk.retrieval.v1 import document_pb2 as doc
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as retrieval
@@ -278,8 +278,7 @@ class TestKnowledge:
 class TestCosts:
     def test_has_a_bar_for_every_day_and_few_series(self) -> None:
         groups = [
-            llm.UsageGroup(key="2026-11-02", split_key=f"m{n}", amount_nanos=100 - n)
-            for n in range(12)
+            CostGroup(key="2026-11-02", split_key=f"m{n}", amount_nanos=100 - n) for n in range(12)
         ]
         start = datetime(2026, 11, 1, tzinfo=UTC).date()
         found = costs.stack(groups, start, start + timedelta(days=2))
@@ -290,8 +289,8 @@ class TestCosts:
 
     def test_says_in_a_sentence_what_was_spent(self) -> None:
         groups = [
-            llm.UsageGroup(key="c1", amount_nanos=30_000_000),
-            llm.UsageGroup(key="", amount_nanos=10_000_000),
+            CostGroup(key="c1", amount_nanos=30_000_000),
+            CostGroup(key="", amount_nanos=10_000_000),
         ]
         assert costs.headline(10_000_000, 40_000_000, groups) == (
             "$0.01 today, $0.04 this month: 1 conversation at $0.03 each on average,"

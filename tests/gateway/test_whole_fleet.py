@@ -1,5 +1,6 @@
 """The path through the whole fleet: knowledge in, a cited answer out, and what it cost."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -74,6 +75,7 @@ class TestAnswers:
             answer = (await answered(desk, conversation, visitor, question)).json()
             assert answer["receipt"]["total_nanos"] > 0
             total += answer["receipt"]["total_nanos"]
+        await desk.caught_up(acme)
         path = "/v1/analytics/costs?group_by=conversation"
         costs = (await desk.client.get(path, headers=acme.bearer)).json()
         groups = {group["key"]: group["amount_nanos"] for group in costs["groups"]}
@@ -87,6 +89,7 @@ class TestAnswers:
         assert row["total"] == total
 
     async def test_costs_add_up_by_every_key(self, desk, acme):
+        await desk.caught_up(acme)
         totals = set()
         for key in ("conversation", "agent", "visitor", "model", "service", "purpose", "day"):
             path = f"/v1/analytics/costs?group_by={key}"
@@ -96,6 +99,59 @@ class TestAnswers:
         assert len(totals) == 1
         path = "/v1/analytics/costs?group_by=day&from=2020-01-01T00:00:00Z&to=2020-02-01T00:00:00Z"
         assert (await desk.client.get(path, headers=acme.bearer)).json()["total_nanos"] == 0
+
+
+class TestKpis:
+    async def test_count_what_happened(self, desk):
+        company = await desk.sign_up()
+        await desk.teach(company, "Returns and shipping", RETURNS)
+        for question in (QUESTION, "What is the capital of France?"):
+            conversation, visitor = await desk.begin(company)
+            await answered(desk, conversation, visitor, question)
+        await desk.caught_up(company)
+        now = desk.gateway.rt.clock.now()
+        times = {"from": (now - timedelta(days=1)).isoformat(), "to": now.isoformat()}
+
+        async def counted() -> Any:
+            found = await desk.client.get(
+                "/v1/analytics/kpis", params=times, headers=company.bearer
+            )
+            assert found.status_code == 200, found.text
+            kpis = found.json()
+            return kpis if kpis["current"]["shares"]["handed_over"] else None
+
+        kpis = await eventually(counted)
+        current = kpis["current"]
+        assert current["conversations"] == {
+            "total": 2,
+            "answered_alone": 1,
+            "clarify": 0,
+            "handed_over": 1,
+            "unanswered": 0,
+            "closed": 0,
+        }
+        assert current["shares"]["answered_alone"] == current["shares"]["answered"] == 0.5
+        assert current["handoffs"] == [{"reason": "missing_knowledge", "conversations": 1}]
+        assert 0 < current["mean_confidence"] <= 1
+        assert current["first_token"]["count"] == 2
+        path = "/v1/analytics/costs?group_by=conversation"
+        costs = (await desk.client.get(path, headers=company.bearer)).json()
+        spent = sum(group["amount_nanos"] for group in costs["groups"] if group["key"])
+        assert current["conversations_nanos"] == spent
+        assert kpis["previous"]["conversations"]["total"] == 0
+        assert kpis["previous"]["shares"]["handed_over"] is None
+        assert sum(point["conversations"]["total"] for point in kpis["series"]) == 2
+        assert kpis["targets"]["handed_over"] == 0.25
+
+    async def test_need_a_period(self, desk, acme):
+        for query, field in (
+            ("to=2026-01-01T00:00:00Z", "from"),
+            ("from=2026-01-01T00:00:00Z", "to"),
+        ):
+            path = f"/v1/analytics/kpis?{query}"
+            answer = await desk.client.get(path, headers=acme.bearer)
+            assert answer.status_code == 400
+            assert answer.json()["errors"][0]["field"] == field
 
 
 class TestSearch:
@@ -265,6 +321,33 @@ class TestPlans:
         found = await desk.client.get("/v1/billing/subscription", headers=acme.bearer)
         assert found.json()["plan_id"] == "development"
         assert found.json()["plan"]["api_calls_per_hour"] == -1
+
+    async def test_a_used_up_allowance_ends_a_new_conversations_turn(self, desk):
+        company = await desk.sign_up()
+        await desk.teach(company, "Returns and shipping", RETURNS)
+        going_on, visitor = await desk.begin(company)
+        await answered(desk, going_on, visitor, QUESTION)
+        await desk.caught_up(company)
+        async with desk.services["billing"].db.tenant(company.tenant_id) as conn:
+            await conn.execute("update subscription set plan_id = 'free'")
+            await conn.execute(
+                "insert into counted_conversation select %s, gen_random_uuid(),"
+                " gen_random_uuid(), %s from generate_series(1, 24)",
+                [company.tenant_id, desk.gateway.rt.clock.now()],
+            )
+        usage = (await desk.client.get("/v1/billing/usage", headers=company.bearer)).json()
+        (unit,) = usage["units"]
+        assert (unit["unit"], unit["quantity"], unit["allowance"], unit["share_used_millis"]) == (
+            "answered_conversation",
+            25,
+            25,
+            1000,
+        )
+        again = (await answered(desk, going_on, visitor, QUESTION)).json()
+        assert again["outcome"] == "answered"
+        conversation, newcomer = await desk.begin(company)
+        refused = (await answered(desk, conversation, newcomer, QUESTION)).json()
+        assert (refused["outcome"], refused["handoff_reason"]) == ("handoff", "usage_limit")
 
     async def test_calls_of_keys_are_limited_by_plan_and_pages_are_not(self, desk):
         company = await desk.sign_up()

@@ -23,7 +23,7 @@ from harness.waiting import eventually
 
 PASSWORD = "correct horse battery"
 NOWHERE = "127.0.0.1:9"
-_CALLED = ("conversation", "retrieval", "llm_gateway", "billing")
+_CALLED = ("conversation", "retrieval", "llm_gateway", "billing", "analytics")
 
 
 @dataclass(slots=True)
@@ -124,6 +124,28 @@ class Desk:
         assert source["status"] == "ready", source
         return source["document_id"]
 
+    async def caught_up(self, company: Company) -> None:
+        """Waits until analytics and billing know what happened up to now."""
+        models, conversation = self.services["llm-gateway"], self.services["conversation"]
+        analytics, billing = self.services["analytics"], self.services["billing"]
+        tenant_id = company.tenant_id
+
+        async def known() -> bool:
+            spent = "select count(*) as n from {} where tenant_id = %s"
+            events = (
+                "select event_id from {} where tenant_id = %s and {} like"
+                " '%%conversation.v1.message_completed%%' order by 1"
+            )
+            happened = await conversation.rows(events.format("outbox", "subject"), tenant_id)
+            return (
+                await models.rows(spent.format("usage_entry"), tenant_id)
+                == await analytics.rows(spent.format("cost_entry"), tenant_id)
+                and happened == await analytics.rows(events.format("inbox", "subject"), tenant_id)
+                and happened == await billing.rows(events.format("inbox", "subject"), tenant_id)
+            )
+
+        await eventually(known, timeout_s=30)
+
     async def begin(self, company: Company) -> tuple[str, dict[str, str]]:
         """A conversation, and the headers of its visitor."""
         answer = await self.client.post(
@@ -156,6 +178,7 @@ async def whole_fleet(
     running["retrieval"] = await start("retrieval", parse_workers=1, **models)
     running["memory"] = await start("memory")
     running["billing"] = await start("billing", default_plan="development")
+    running["analytics"] = await start("analytics")
     addresses = {
         f"{name.replace('-', '_')}_address": service.address for name, service in running.items()
     }
@@ -175,10 +198,11 @@ async def whole_fleet(
 async def scripted_fleet(
     start: Callable[..., Any], neighbours: FakeNeighbours, **settings: Any
 ) -> AsyncIterator[Desk]:
-    """Gateway, conversation, billing and memory; retrieval and the model follow a script."""
+    """The fleet, but that retrieval and the model follow a script."""
     running = {
         "billing": await start("billing", default_plan="development"),
         "memory": await start("memory"),
+        "analytics": await start("analytics"),
     }
     addresses = {
         **neighbours.settings,

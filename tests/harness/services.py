@@ -165,8 +165,11 @@ class TestBus:
         self.client = client
         self.js = client.jetstream()
 
-    async def emit(self, event: Message, tenant_id: UUID) -> UUID:
-        """Publishes an event as its owner's relay would; fills in what is empty. Its id."""
+    async def emit(self, event: Message, tenant_id: UUID, *, late: bool = False) -> UUID:
+        """Publishes an event as its owner's relay would; fills in what is empty. Its id.
+
+        `late` as after the stream's duplicate window: it takes an event that it has.
+        """
         full_name = event.DESCRIPTOR.full_name
         fields: Any = event
         fields.event_id = fields.event_id or str(new_id())
@@ -180,6 +183,8 @@ class TestBus:
             tenant_id=tenant_id,
             occur_time=fields.occur_time.ToDatetime(),
         )
+        if late:
+            del headers["Nats-Msg-Id"]
         subject = event_subject(full_name, str(tenant_id))
         await self.js.publish(subject, to_body(event).encode(), headers=headers)
         return UUID(fields.event_id)

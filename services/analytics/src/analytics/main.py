@@ -1,12 +1,22 @@
 """Composes analytics."""
 
+from functools import partial
+
+from fleetdesk.analytics.v1.analytics_service_pb2_grpc import add_AnalyticsServiceServicer_to_server
 from fleetkit.service import Runtime, cli
 
+from analytics.api import AnalyticsApi
 from analytics.config import Settings
+from analytics.events import HANDLERS
+from analytics.rebuild import check_rebuild, rebuild
 
 
 def build(rt: Runtime) -> None:
-    """Adds nothing yet."""
+    """Adds the RPCs, the event handlers, and the commands `rebuild` and `check-rebuild`."""
+    rt.server.add(add_AnalyticsServiceServicer_to_server, AnalyticsApi(rt.db))
+    rt.consume(HANDLERS)
+    rt.command("rebuild", partial(rebuild, rt.db))
+    rt.command("check-rebuild", partial(check_rebuild, rt.db))
 
 
 def main() -> None:

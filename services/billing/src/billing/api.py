@@ -1,18 +1,24 @@
 """BillingService: translate, call, translate."""
 
+from datetime import UTC, datetime
+from uuid import UUID
+
 from fleetdesk.billing.v1 import billing_service_pb2 as pb
-from fleetdesk.billing.v1 import plan_pb2
+from fleetdesk.billing.v1 import plan_pb2, usage_pb2
 from fleetdesk.billing.v1.billing_service_pb2_grpc import BillingServiceServicer
+from fleetkit import context as call_context
+from fleetkit.clock import Clock
 from fleetkit.context import tenant_id
-from fleetkit.errors import InvalidArgument
+from fleetkit.errors import InvalidArgument, PermissionDenied
 from fleetkit.postgres import Database
-from fleetkit.rpc.fields import timestamp
+from fleetkit.rpc.fields import timestamp, to_optional_uuid
 from grpc.aio import ServicerContext
 
-from billing import entitlements, subscriptions
-from billing.entitlements import Capability
+from billing import entitlements, subscriptions, usage
+from billing.entitlements import Capability, Wanted
 from billing.plans import Plan, PlanBook
-from billing.store import SubscriptionRow
+from billing.store.subscriptions import SubscriptionRow
+from billing.usage import Usage
 
 _CAPABILITIES: dict[int, Capability] = {
     pb.CAPABILITY_TEXT: "text",
@@ -20,6 +26,8 @@ _CAPABILITIES: dict[int, Capability] = {
     pb.CAPABILITY_VIDEO: "video",
     pb.CAPABILITY_KNOWLEDGE: "knowledge",
 }
+# Where a month before and after is still in the calendar.
+_FIRST_YEAR, _LAST_YEAR = 2000, 9998
 _STATUSES = {
     "active": plan_pb2.SUBSCRIPTION_STATUS_ACTIVE,
     "trial": plan_pb2.SUBSCRIPTION_STATUS_TRIAL,
@@ -31,8 +39,9 @@ _STATUSES = {
 class BillingApi(BillingServiceServicer):
     """The RPCs of billing."""
 
-    def __init__(self, db: Database, plans: PlanBook, default_plan: str) -> None:
+    def __init__(self, db: Database, clock: Clock, plans: PlanBook, default_plan: str) -> None:
         self._db = db
+        self._clock = clock
         self._plans = plans
         self._default_plan = default_plan
 
@@ -64,12 +73,63 @@ class BillingApi(BillingServiceServicer):
             raise InvalidArgument(
                 "capability is not set: use text, voice, video or knowledge", field="capability"
             )
+        conversation_id = to_optional_uuid(request.conversation_id, "conversation_id")
+        _check_visitor(conversation_id)
         made = await entitlements.check_entitlement(
-            self._db, self._plans, tenant_id(), capability, self._default_plan
+            self._db,
+            self._plans,
+            tenant_id(),
+            Wanted(capability, conversation_id),
+            self._default_plan,
         )
         return pb.CheckEntitlementResponse(
             allowed=made.allowed, reason=made.reason, plan_id=made.plan_id
         )
+
+    async def GetUsage(
+        self, request: pb.GetUsageRequest, context: ServicerContext
+    ) -> pb.GetUsageResponse:
+        time = _time(request) or self._clock.now()
+        made = await usage.get_usage(self._db, self._plans, tenant_id(), self._default_plan, time)
+        return to_usage(made)
+
+
+def _check_visitor(conversation_id: UUID | None) -> None:
+    """Visitors may ask for their own conversation, or without one."""
+    person = call_context.current().identity
+    if person is None or person.kind != "visitor" or conversation_id is None:
+        return
+    if conversation_id != person.conversation_id:
+        raise PermissionDenied("a visitor asks for their own conversation", field="conversation_id")
+
+
+def _time(request: pb.GetUsageRequest) -> datetime | None:
+    if not request.HasField("time"):
+        return None
+    try:
+        time = request.time.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument("time is not a time", field="time") from error
+    if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+        raise InvalidArgument(f"time is in a year from {_FIRST_YEAR} to {_LAST_YEAR}", field="time")
+    return time
+
+
+def to_usage(made: Usage) -> pb.GetUsageResponse:
+    """Usage as the proto has it."""
+    unit = usage_pb2.UnitUsage(
+        unit=usage_pb2.USAGE_UNIT_ANSWERED_CONVERSATION,
+        quantity=made.answered_conversations,
+        allowance=made.allowance,
+        share_used_millis=made.share_used_millis,
+        overage=made.overage,
+    )
+    return pb.GetUsageResponse(
+        period_start_time=timestamp(made.period.start_time),
+        period_end_time=timestamp(made.period.end_time),
+        plan_id=made.plan.plan_id,
+        units=[unit],
+    )
 
 
 def to_plan(plan: Plan) -> plan_pb2.Plan:

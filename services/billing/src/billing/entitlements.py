@@ -6,9 +6,10 @@ from uuid import UUID
 
 from fleetkit.postgres import Database
 
-from billing import store
+from billing import usage
 from billing.plans import Plan, PlanBook
-from billing.store import SubscriptionRow
+from billing.store import subscriptions as store
+from billing.store.subscriptions import SubscriptionRow
 
 Capability = Literal["text", "voice", "video", "knowledge"]
 
@@ -22,21 +23,38 @@ class Entitlement:
     plan_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be used, and the conversation it is for (None for a new one)."""
+
+    capability: Capability
+    conversation_id: UUID | None = None
+
+
 async def check_entitlement(
-    db: Database, plans: PlanBook, tenant_id: UUID, capability: Capability, default_plan: str
+    db: Database, plans: PlanBook, tenant_id: UUID, wanted: Wanted, default_plan: str
 ) -> Entitlement:
-    """Decides from the tenant's plan and the state of its subscription.
+    """Decides from the tenant's plan, the state of its subscription, and what it used.
 
     A tenant whose subscription is not there yet (its sign-up is seconds old) is treated as on
-    the default plan.
+    the default plan. What is used is what events told up to now: conversations that are being
+    answered at this moment are not in it.
     """
     async with db.tenant(tenant_id) as conn:
         row = await store.find_subscription(conn, tenant_id)
-    return decide(row, plans.get(row.plan_id if row else default_plan), capability)
+        plan = plans.get(row.plan_id if row else default_plan)
+        made = decide(row, plan, wanted.capability)
+        if made.allowed and wanted.capability == "text":
+            used_up = await usage.is_used_up(
+                conn, row, plan, tenant_id, wanted.conversation_id, conn.now()
+            )
+            if used_up:
+                return Entitlement(False, "USAGE_LIMIT", plan.plan_id)
+    return made
 
 
 def decide(row: SubscriptionRow | None, plan: Plan, capability: Capability) -> Entitlement:
-    """The rule: a canceled subscription allows nothing, a plan without minutes no voice or video.
+    """The plan's rule: a canceled subscription allows nothing, one without minutes no voice, video.
 
     A failed payment (past_due) is the company's to sort out, not its visitors': it still allows.
     """

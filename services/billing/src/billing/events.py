@@ -1,13 +1,18 @@
 """What billing does when others say something happened."""
 
 from collections.abc import Mapping
+from uuid import UUID
 
+from fleetdesk.conversation.v1 import conversation_pb2
+from fleetdesk.conversation.v1 import events_pb2 as conversation_events
 from fleetdesk.gateway.v1 import events_pb2 as gateway_events
 from fleetkit.events import EventMeta, Handler
 from fleetkit.postgres.connection import FleetConnection
 
 from billing.plans import load_plans
+from billing.store.usage import LedgerRow
 from billing.subscriptions import ensure_subscription
+from billing.usage import record_answer
 
 
 async def on_tenant_created(
@@ -17,4 +22,27 @@ async def on_tenant_created(
     await ensure_subscription(conn, load_plans(), meta.tenant_id, event.plan_id)
 
 
-HANDLERS: Mapping[str, Handler] = {"fleetdesk.gateway.v1.TenantCreated": on_tenant_created}
+async def on_message_completed(
+    conn: FleetConnection, event: conversation_events.MessageCompleted, meta: EventMeta
+) -> None:
+    """Puts an answer on the usage ledger; other ends of a turn are not metered. Idempotent."""
+    answered = (
+        event.status == conversation_pb2.MESSAGE_STATUS_COMPLETED
+        and event.outcome == conversation_pb2.OUTCOME_ANSWERED
+    )
+    if not answered:
+        return
+    row = LedgerRow(
+        tenant_id=meta.tenant_id,
+        event_id=meta.event_id,
+        message_id=UUID(event.message_id),
+        conversation_id=UUID(event.conversation_id),
+        occur_time=meta.occur_time,
+    )
+    await record_answer(conn, row)
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "fleetdesk.gateway.v1.TenantCreated": on_tenant_created,
+    "fleetdesk.conversation.v1.MessageCompleted": on_message_completed,
+}

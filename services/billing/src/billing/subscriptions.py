@@ -1,7 +1,6 @@
 """Subscriptions: which plan a tenant is on, and for which period."""
 
-from calendar import monthrange
-from datetime import datetime
+from dataclasses import replace
 from uuid import UUID
 
 from fleetdesk.billing.v1 import events_pb2
@@ -10,9 +9,10 @@ from fleetkit.events import publish
 from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
 
-from billing import store
+from billing.periods import months_after, period_at
 from billing.plans import Plan, PlanBook
-from billing.store import SubscriptionRow
+from billing.store import subscriptions as store
+from billing.store.subscriptions import SubscriptionRow
 
 
 async def ensure_subscription(
@@ -31,7 +31,7 @@ async def ensure_subscription(
         seats=1,
         status="active",
         period_start_time=start,
-        period_end_time=a_month_after(start),
+        period_end_time=months_after(start, 1),
         revision=1,
     )
     if not await store.insert_subscription(conn, new):
@@ -44,16 +44,15 @@ async def ensure_subscription(
 async def get_subscription(
     db: Database, plans: PlanBook, tenant_id: UUID
 ) -> tuple[SubscriptionRow, Plan]:
-    """The tenant's subscription and plan; NotFound before there is one."""
+    """The tenant's subscription, in its current period, and its plan; NotFound before there is one.
+
+    The row keeps the first period; the later ones follow from it.
+    """
     async with db.tenant(tenant_id) as conn:
         row = await _existing(conn, tenant_id)
-    return row, plans.get(row.plan_id)
-
-
-def a_month_after(start: datetime) -> datetime:
-    """The same day and time of the next month, or that month's last day."""
-    year, month = (start.year + 1, 1) if start.month == 12 else (start.year, start.month + 1)
-    return start.replace(year=year, month=month, day=min(start.day, monthrange(year, month)[1]))
+        period = period_at(row.period_start_time, conn.now())
+    current = replace(row, period_start_time=period.start_time, period_end_time=period.end_time)
+    return current, plans.get(row.plan_id)
 
 
 async def _existing(conn: FleetConnection, tenant_id: UUID) -> SubscriptionRow:

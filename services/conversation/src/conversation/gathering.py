@@ -64,7 +64,7 @@ async def gather(
     without billing the visitor is answered, as an outage of ours is no reason to leave them.
     """
     async with asyncio.TaskGroup() as group:
-        entitled = group.create_task(_entitled(neighbours))
+        entitled = group.create_task(_entitled(neighbours, turn))
         history = group.create_task(_history(neighbours, turn, recent))
         found = group.create_task(_search(neighbours, question))
     response = found.result()
@@ -99,8 +99,10 @@ async def _search(
         return error
 
 
-async def _entitled(neighbours: Neighbours) -> bool:
-    request = billing_pb.CheckEntitlementRequest(capability=billing_pb.CAPABILITY_TEXT)
+async def _entitled(neighbours: Neighbours, turn: Turn) -> bool:
+    request = billing_pb.CheckEntitlementRequest(
+        capability=billing_pb.CAPABILITY_TEXT, conversation_id=str(turn.conversation_id)
+    )
     try:
         response = await retry_idempotent(
             lambda: neighbours.billing.CheckEntitlement(request, timeout=_ENTITLEMENT_TIMEOUT_S)

@@ -14,6 +14,7 @@ from gateway.openapi import describe
 from gateway.parts import STATE_KEY, GatewayRequest, Parts
 from gateway.routes import (
     agents,
+    analytics,
     api_keys,
     conversations,
     health,
@@ -34,6 +35,7 @@ API: list[HTTPRouteHandler] = [
     *knowledge.HANDLERS,
     *conversations.HANDLERS,
     *messages.HANDLERS,
+    *analytics.HANDLERS,
     *money.HANDLERS,
     *health.HANDLERS,
 ]

@@ -2,6 +2,7 @@
 
 from typing import TypeVar
 
+from fleetdesk.analytics.v1.analytics_service_pb2_grpc import AnalyticsServiceStub
 from fleetdesk.billing.v1.billing_service_pb2_grpc import BillingServiceStub
 from fleetdesk.conversation.v1.agent_service_pb2_grpc import AgentServiceStub
 from fleetdesk.conversation.v1.conversation_service_pb2_grpc import ConversationServiceStub
@@ -28,6 +29,7 @@ class Clients:
         self.retrieval = RetrievalServiceStub(channels.channel("retrieval"))
         self.models = LlmGatewayServiceStub(channels.channel("llm-gateway"))
         self.billing = BillingServiceStub(channels.channel("billing"))
+        self.analytics = AnalyticsServiceStub(channels.channel("analytics"))
 
 
 async def call(

@@ -1,10 +1,13 @@
-"""Costs, plans and the subscription."""
+"""Plans, the subscription, and what of it is used."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fleetdesk.billing.v1.billing_service_pb2 import GetSubscriptionRequest, ListPlansRequest
-from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import SummarizeUsageRequest, UsageKey
+from fleetdesk.billing.v1.billing_service_pb2 import (
+    GetSubscriptionRequest,
+    GetUsageRequest,
+    ListPlansRequest,
+)
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 
@@ -12,44 +15,8 @@ from gateway.access import Access, endpoint
 from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
-from gateway.shapes.common import stamp_of, value_of
-from gateway.shapes.money import Costs, Plan, PlanList, Subscription
-
-GroupBy = Literal["conversation", "agent", "visitor", "model", "service", "purpose", "day"]
-_KEY = "USAGE_KEY_"
-
-
-@endpoint(
-    "GET",
-    "/v1/analytics/costs",
-    Access(role=Role.VIEWER, scope="analytics:read"),
-    tags=["Analytics"],
-    summary="Add up what models cost",
-)
-async def get_costs(
-    request: GatewayRequest,
-    group_by: Annotated[GroupBy, QueryParameter(name="group_by", description="The groups' key.")],
-    split_by: Annotated[
-        GroupBy | None, QueryParameter(name="split_by", description="A second key.")
-    ] = None,
-    start: Annotated[
-        datetime | None, QueryParameter(name="from", description="From this time, inclusive.")
-    ] = None,
-    end: Annotated[
-        datetime | None, QueryParameter(name="to", description="Before this time.")
-    ] = None,
-) -> Costs:
-    """Sums of the cost ledger. Times are UTC where they name no zone."""
-    sums = await call(
-        parts_of(request).clients.models.SummarizeUsage,
-        SummarizeUsageRequest(
-            group_by=value_of(UsageKey, group_by, _KEY, "group_by"),
-            split_by=value_of(UsageKey, split_by, _KEY, "split_by"),
-            start_time=stamp_of(start, "from"),
-            end_time=stamp_of(end, "to"),
-        ),
-    )
-    return Costs.of(sums, split=split_by is not None)
+from gateway.shapes.common import stamp_of
+from gateway.shapes.money import Plan, PlanList, Subscription, Usage
 
 
 @endpoint(
@@ -78,4 +45,27 @@ async def get_subscription(request: GatewayRequest) -> Subscription:
     return Subscription.of(found.subscription, found.plan)
 
 
-HANDLERS: list[HTTPRouteHandler] = [get_costs, get_plans, get_subscription]
+@endpoint(
+    "GET",
+    "/v1/billing/usage",
+    Access(role=Role.VIEWER, scope="billing:read"),
+    tags=["Billing"],
+    summary="Get what was used",
+)
+async def get_usage(
+    request: GatewayRequest,
+    time: Annotated[
+        datetime | None,
+        QueryParameter(
+            name="time", description="A moment of the period; the current one if unset."
+        ),
+    ] = None,
+) -> Usage:
+    """What was used in a period of the subscription, and what of the allowance that is."""
+    found = await call(
+        parts_of(request).clients.billing.GetUsage, GetUsageRequest(time=stamp_of(time, "time"))
+    )
+    return Usage.of(found)
+
+
+HANDLERS: list[HTTPRouteHandler] = [get_plans, get_subscription, get_usage]

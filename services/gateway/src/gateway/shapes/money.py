@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from fleetdesk.billing.v1 import plan_pb2
-from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2
+from fleetdesk.analytics.v1 import analytics_service_pb2
+from fleetdesk.billing.v1 import billing_service_pb2, plan_pb2, usage_pb2
 from msgspec import Struct
 
 from gateway.shapes.common import label_of, time_of
@@ -19,14 +19,19 @@ class CostGroup(Struct, frozen=True):
     split_key: str | None = None
 
 
-class Costs(Struct, frozen=True):
-    """Sums of the ledger, largest first; by day in order."""
+class Costs(Struct, frozen=True, omit_defaults=True):
+    """Sums of the ledger, largest first; by day in order.
+
+    Of more than 10,000 groups the smallest are left out, and said to be; `total_nanos` has them.
+    """
 
     total_nanos: int
     groups: list[CostGroup]
+    left_out_groups: int = 0
+    left_out_nanos: int = 0
 
     @classmethod
-    def of(cls, sums: llm_gateway_service_pb2.SummarizeUsageResponse, *, split: bool) -> "Costs":
+    def of(cls, sums: analytics_service_pb2.SummarizeCostsResponse, *, split: bool) -> "Costs":
         """From the proto."""
         groups = [
             CostGroup(
@@ -38,7 +43,7 @@ class Costs(Struct, frozen=True):
             )
             for group in sums.groups
         ]
-        return cls(sums.total_nanos, groups)
+        return cls(sums.total_nanos, groups, sums.left_out_groups, sums.left_out_nanos)
 
 
 class Plan(Struct, frozen=True):
@@ -93,4 +98,44 @@ class Subscription(Struct, frozen=True):
             period_start_time=time_of(subscription.period_start_time),
             period_end_time=time_of(subscription.period_end_time),
             plan=Plan.of(plan),
+        )
+
+
+class UnitUsage(Struct, frozen=True):
+    """Usage of one unit. The allowance is −1 without a limit; the share then is 0."""
+
+    unit: str | None
+    quantity: int
+    allowance: int
+    share_used_millis: int
+    overage: int
+
+    @classmethod
+    def of(cls, usage: usage_pb2.UnitUsage) -> "UnitUsage":
+        """From the proto."""
+        return cls(
+            unit=label_of(usage_pb2.UsageUnit, usage.unit, "USAGE_UNIT_"),
+            quantity=usage.quantity,
+            allowance=usage.allowance,
+            share_used_millis=usage.share_used_millis,
+            overage=usage.overage,
+        )
+
+
+class Usage(Struct, frozen=True):
+    """What was used in a period; its end is exclusive."""
+
+    period_start_time: datetime
+    period_end_time: datetime
+    plan_id: str
+    units: list[UnitUsage]
+
+    @classmethod
+    def of(cls, usage: billing_service_pb2.GetUsageResponse) -> "Usage":
+        """From the proto."""
+        return cls(
+            period_start_time=time_of(usage.period_start_time),
+            period_end_time=time_of(usage.period_end_time),
+            plan_id=usage.plan_id,
+            units=[UnitUsage.of(unit) for unit in usage.units],
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
+from fleetdesk.analytics.v1.cost_pb2 import CostGroup
 
 from gateway.views.format import Money, count, money
 from gateway.views.frame import Tab, link
@@ -103,7 +103,7 @@ def start_of(asked_range: str, now: datetime) -> datetime:
     return today.replace(day=1)
 
 
-def stack(groups: Sequence[pb.UsageGroup], start: date, end: date) -> Stack:
+def stack(groups: Sequence[CostGroup], start: date, end: date) -> Stack:
     """Groups by day and a second key as bars, a bar for every day from `start` to `end`.
 
     The dearest series come first; beyond eight they are added up as "Other".
@@ -140,7 +140,7 @@ def _column_totals(days: Sequence[CostDay], width: int) -> tuple[Money, ...]:
 
 
 def cost_rows(
-    groups: Sequence[pb.UsageGroup], titles: Mapping[str, str], total_nanos: int
+    groups: Sequence[CostGroup], titles: Mapping[str, str], total_nanos: int
 ) -> list[CostRow]:
     """What each conversation cost; `titles` by conversation id, where they are known."""
     return [
@@ -156,7 +156,7 @@ def cost_rows(
     ]
 
 
-def headline(today: int, month: int, groups: Sequence[pb.UsageGroup]) -> str:
+def headline(today: int, month: int, groups: Sequence[CostGroup]) -> str:
     """The spending in a sentence; `groups` are the month's by conversation."""
     conversations = [group for group in groups if group.key]
     if not month:
@@ -180,10 +180,10 @@ class Sums:
 
     today: int
     month: int
-    month_groups: Sequence[pb.UsageGroup]
+    month_groups: Sequence[CostGroup]
     range_total: int
-    range_groups: Sequence[pb.UsageGroup]
-    day_groups: Sequence[pb.UsageGroup]
+    range_groups: Sequence[CostGroup]
+    day_groups: Sequence[CostGroup]
 
 
 def costs_page(

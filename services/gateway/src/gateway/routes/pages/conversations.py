@@ -1,15 +1,12 @@
 """Conversations: the list, and one with the reasons of its answers."""
 
-import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+from fleetdesk.analytics.v1.analytics_service_pb2 import SummarizeCostsRequest
+from fleetdesk.analytics.v1.cost_pb2 import COST_KEY_CONVERSATION
 from fleetdesk.conversation.v1 import conversation_pb2
 from fleetdesk.conversation.v1 import conversation_service_pb2 as pb
-from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import (
-    USAGE_KEY_CONVERSATION,
-    SummarizeUsageRequest,
-)
 from fleetdesk.retrieval.v1.document_pb2 import SearchResult
 from fleetdesk.retrieval.v1.retrieval_service_pb2 import GetChunksRequest
 from litestar import Response
@@ -44,7 +41,8 @@ async def get_conversations(request: GatewayRequest) -> Response:
         sort=asked(request, "sort"),
         descending=asked(request, "dir") == "desc",
     )
-    found, costs = await asyncio.gather(_conversations(request, wanted), _costs(request))
+    found = await _conversations(request, wanted)
+    costs = await _costs(request, [item.conversation_id for item in found.conversations])
     now = parts_of(request).clock.now()
     view = conversation_list(found.conversations, found.next_page_token, costs, wanted, now)
     if asked(request, "format") == "csv":
@@ -77,11 +75,13 @@ async def _conversations(request: GatewayRequest, wanted: Asked) -> pb.ListConve
     )
 
 
-async def _costs(request: GatewayRequest) -> dict[str, int]:
+async def _costs(request: GatewayRequest, conversation_ids: Sequence[str]) -> dict[str, int]:
     """Nano-dollars by conversation."""
+    if not conversation_ids:
+        return {}
     sums = await call(
-        parts_of(request).clients.models.SummarizeUsage,
-        SummarizeUsageRequest(group_by=USAGE_KEY_CONVERSATION),
+        parts_of(request).clients.analytics.SummarizeCosts,
+        SummarizeCostsRequest(group_by=COST_KEY_CONVERSATION, conversation_ids=conversation_ids),
     )
     return {group.key: group.amount_nanos for group in sums.groups}
 

@@ -3,8 +3,9 @@
 import asyncio
 from datetime import UTC, datetime
 
+from fleetdesk.analytics.v1 import analytics_service_pb2 as pb
+from fleetdesk.analytics.v1 import cost_pb2
 from fleetdesk.conversation.v1.conversation_service_pb2 import ListConversationsRequest
-from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
@@ -28,9 +29,9 @@ from gateway.views.costs import (
 
 _TITLED = 200
 _KEYS = {
-    "model": pb.USAGE_KEY_MODEL,
-    "service": pb.USAGE_KEY_SERVICE,
-    "purpose": pb.USAGE_KEY_PURPOSE,
+    "model": cost_pb2.COST_KEY_MODEL,
+    "service": cost_pb2.COST_KEY_SERVICE,
+    "purpose": cost_pb2.COST_KEY_PURPOSE,
 }
 
 
@@ -54,16 +55,16 @@ async def get_costs(request: GatewayRequest) -> Response:
 
 
 async def _sums(request: GatewayRequest, wanted: Asked, now: datetime) -> Sums:
-    method = parts_of(request).clients.models.SummarizeUsage
+    method = parts_of(request).clients.analytics.SummarizeCosts
 
     async def since(
         start: datetime,
-        group_by: "pb.UsageKey.ValueType",
-        split_by: "pb.UsageKey.ValueType" = pb.USAGE_KEY_UNSPECIFIED,
-    ) -> pb.SummarizeUsageResponse:
+        group_by: "cost_pb2.CostKey.ValueType",
+        split_by: "cost_pb2.CostKey.ValueType" = cost_pb2.COST_KEY_UNSPECIFIED,
+    ) -> pb.SummarizeCostsResponse:
         return await call(
             method,
-            pb.SummarizeUsageRequest(
+            pb.SummarizeCostsRequest(
                 group_by=group_by, split_by=split_by, start_time=stamp_of(start, "from")
             ),
         )
@@ -71,10 +72,10 @@ async def _sums(request: GatewayRequest, wanted: Asked, now: datetime) -> Sums:
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start = start_of(wanted.range, now)
     of_today, of_month, of_range, by_day = await asyncio.gather(
-        since(today, pb.USAGE_KEY_SERVICE),
-        since(start_of("month", now), pb.USAGE_KEY_CONVERSATION),
-        since(start, pb.USAGE_KEY_CONVERSATION),
-        since(start, pb.USAGE_KEY_DAY, _KEYS[wanted.by]),
+        since(today, cost_pb2.COST_KEY_SERVICE),
+        since(start_of("month", now), cost_pb2.COST_KEY_CONVERSATION),
+        since(start, cost_pb2.COST_KEY_CONVERSATION),
+        since(start, cost_pb2.COST_KEY_DAY, _KEYS[wanted.by]),
     )
     return Sums(
         today=of_today.total_nanos,

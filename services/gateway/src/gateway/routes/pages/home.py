@@ -3,11 +3,14 @@
 import asyncio
 from uuid import UUID
 
+from fleetdesk.analytics.v1.analytics_service_pb2 import SummarizeCostsRequest
+from fleetdesk.analytics.v1.cost_pb2 import COST_KEY_SERVICE
 from fleetdesk.billing.v1.billing_service_pb2 import GetSubscriptionRequest
 from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsRequest
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import ListModelsRequest
 from fleetdesk.retrieval.v1.retrieval_service_pb2 import ListSourcesRequest
 from fleetkit.errors import FleetError, NotFound
+from fleetkit.rpc.fields import timestamp
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
@@ -37,6 +40,7 @@ async def get_home() -> Response:
 async def get_health_dot(request: GatewayRequest) -> Response:
     """Whether each service answers a small question of this person's."""
     clients = parts_of(request).clients
+    now = timestamp(parts_of(request).clock.now())
     probes = {
         "conversation": clients.agents.ListAgents(ListAgentsRequest(), timeout=_PROBE_S),
         "retrieval": clients.retrieval.ListSources(
@@ -44,6 +48,10 @@ async def get_health_dot(request: GatewayRequest) -> Response:
         ),
         "llm-gateway": clients.models.ListModels(ListModelsRequest(), timeout=_PROBE_S),
         "billing": clients.billing.GetSubscription(GetSubscriptionRequest(), timeout=_PROBE_S),
+        "analytics": clients.analytics.SummarizeCosts(
+            SummarizeCostsRequest(group_by=COST_KEY_SERVICE, start_time=now, end_time=now),
+            timeout=_PROBE_S,
+        ),
     }
     answers = await asyncio.gather(*probes.values(), return_exceptions=True)
     services = [

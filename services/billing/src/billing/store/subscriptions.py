@@ -1,4 +1,4 @@
-"""SQL of billing."""
+"""SQL of the subscriptions."""
 
 from dataclasses import dataclass
 from datetime import datetime

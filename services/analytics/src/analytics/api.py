@@ -1,0 +1,179 @@
+"""AnalyticsService: translate, call, translate."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fleetdesk.analytics.v1 import analytics_service_pb2 as pb
+from fleetdesk.analytics.v1 import cost_pb2, kpi_pb2
+from fleetdesk.analytics.v1.analytics_service_pb2_grpc import AnalyticsServiceServicer
+from fleetdesk.conversation.v1 import conversation_pb2
+from fleetkit.context import tenant_id
+from fleetkit.errors import InvalidArgument
+from fleetkit.postgres import Database
+from fleetkit.rpc.fields import timestamp, to_optional_uuid, to_uuid
+from grpc.aio import ServicerContext
+
+from analytics import costs, kpis
+from analytics.kpis import Kpis, Point
+from analytics.store.costs import CostFilter
+from analytics.store.kpis import ConversationsRow, Period, Width
+from analytics.targets import TARGETS
+
+_KEYS = dict(zip(cost_pb2.CostKey.values()[1:], costs.KEYS, strict=True))
+_WIDTHS: dict[int, Width] = {
+    kpi_pb2.KPI_BUCKET_UNSPECIFIED: "day",
+    kpi_pb2.KPI_BUCKET_DAY: "day",
+    kpi_pb2.KPI_BUCKET_HOUR: "hour",
+}
+
+
+class AnalyticsApi(AnalyticsServiceServicer):
+    """The RPCs of analytics."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def SummarizeCosts(
+        self, request: pb.SummarizeCostsRequest, context: ServicerContext
+    ) -> pb.SummarizeCostsResponse:
+        group_by = _KEYS.get(request.group_by)
+        if group_by is None:
+            raise InvalidArgument(
+                f"group_by is not set: use one of {', '.join(costs.KEYS)}", field="group_by"
+            )
+        if request.split_by and request.split_by not in _KEYS:
+            raise InvalidArgument("split_by is not a known key", field="split_by")
+        split_by = _KEYS.get(request.split_by, "")
+        made = await costs.summarize(self._db, tenant_id(), group_by, split_by, _filter(request))
+        groups = [
+            cost_pb2.CostGroup(
+                key=group.key,
+                split_key=group.split_key,
+                amount_nanos=group.amount_nanos,
+                saved_nanos=group.saved_nanos,
+                unconfirmed_nanos=group.unconfirmed_nanos,
+            )
+            for group in made.groups
+        ]
+        return pb.SummarizeCostsResponse(
+            total_nanos=made.total_nanos,
+            groups=groups,
+            left_out_groups=made.left_out_groups,
+            left_out_nanos=made.left_out_nanos,
+        )
+
+    async def GetKpis(
+        self, request: pb.GetKpisRequest, context: ServicerContext
+    ) -> pb.GetKpisResponse:
+        width = _WIDTHS.get(request.bucket)
+        if width is None:
+            raise InvalidArgument("bucket is not known: use hour or day", field="bucket")
+        period = Period(
+            start_time=_required_time(request, "start_time"),
+            end_time=_required_time(request, "end_time"),
+            agent_id=to_optional_uuid(request.agent_id, "agent_id"),
+        )
+        current, previous = await kpis.get_kpis(self._db, tenant_id(), period, width)
+        return pb.GetKpisResponse(
+            current=_kpis(current),
+            previous=_kpis(previous),
+            series=[_point(point) for point in current.points],
+            targets=_targets(),
+        )
+
+
+def _filter(request: pb.SummarizeCostsRequest) -> CostFilter:
+    return CostFilter(
+        start_time=_time(request, "start_time"),
+        end_time=_time(request, "end_time"),
+        agent_id=to_optional_uuid(request.agent_id, "agent_id"),
+        conversation_ids=tuple(
+            to_uuid(each, "conversation_ids") for each in request.conversation_ids
+        ),
+        service=request.service or None,
+        model=request.model or None,
+        purpose=request.purpose or None,
+    )
+
+
+def _kpis(made: Kpis) -> kpi_pb2.Kpis:
+    turns = made.turns
+    return kpi_pb2.Kpis(
+        start_time=timestamp(made.period.start_time),
+        end_time=timestamp(made.period.end_time),
+        conversations=_counts(made.conversations),
+        turns=kpi_pb2.TurnCounts(
+            total=turns.total,
+            answered=turns.answered,
+            clarify=turns.clarify,
+            handoff=turns.handoff,
+            canceled=turns.canceled,
+            failed=turns.failed,
+        ),
+        handoffs=[
+            kpi_pb2.HandoffCount(
+                reason=conversation_pb2.HandoffReason.Value(f"HANDOFF_REASON_{row.reason.upper()}"),
+                conversations=row.conversations,
+            )
+            for row in made.reasons
+        ],
+        mean_confidence_millis=turns.mean_confidence_millis,
+        first_token=_percentiles(turns.timed, turns.first_token_ms),
+        full_answer=_percentiles(turns.timed, turns.duration_ms),
+        conversations_nanos=made.conversations.amount_nanos,
+        per_conversation_nanos=made.per_conversation_nanos,
+    )
+
+
+def _point(point: Point) -> kpi_pb2.KpiPoint:
+    return kpi_pb2.KpiPoint(
+        start_time=timestamp(point.start_time),
+        conversations=_counts(point.conversations),
+        conversations_nanos=point.conversations.amount_nanos,
+        first_token=_percentiles(point.turns.timed, point.turns.first_token_ms),
+        full_answer=_percentiles(point.turns.timed, point.turns.duration_ms),
+    )
+
+
+def _counts(row: ConversationsRow) -> kpi_pb2.ConversationCounts:
+    return kpi_pb2.ConversationCounts(
+        total=row.total,
+        handed_over=row.handed_over,
+        answered_alone=row.answered_alone,
+        clarify=row.clarify,
+        unanswered=row.unanswered,
+        closed=row.closed,
+    )
+
+
+def _percentiles(count: int, values: list[int] | None) -> kpi_pb2.Percentiles:
+    if not values:
+        return kpi_pb2.Percentiles()
+    p50, p95, p99 = values
+    return kpi_pb2.Percentiles(count=count, p50_ms=p50, p95_ms=p95, p99_ms=p99)
+
+
+def _targets() -> kpi_pb2.KpiTargets:
+    return kpi_pb2.KpiTargets(
+        conversations_per_week=TARGETS.conversations_per_week,
+        answered_alone_millis=TARGETS.answered_alone_millis,
+        handed_over_millis=TARGETS.handed_over_millis,
+        first_token_p95_ms=TARGETS.first_token_p95_ms,
+        per_conversation_nanos=TARGETS.per_conversation_nanos,
+    )
+
+
+def _required_time(request: pb.GetKpisRequest, field: str) -> datetime:
+    time = _time(request, field)
+    if time is None:
+        raise InvalidArgument(f"{field} is not set", field=field)
+    return time
+
+
+def _time(request: Any, field: str) -> datetime | None:
+    if not request.HasField(field):
+        return None
+    try:
+        return getattr(request, field).ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument(f"{field} is not a time", field=field) from error

@@ -1,0 +1,150 @@
+"""What analytics notes when others say that something happened."""
+
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+from fleetdesk.conversation.v1 import conversation_pb2
+from fleetdesk.conversation.v1 import events_pb2 as conversation_events
+from fleetdesk.llm_gateway.v1 import events_pb2 as llm_gateway_events
+from fleetdesk.llm_gateway.v1 import usage_pb2
+from fleetkit.events import EventMeta, Handler
+from fleetkit.postgres.connection import FleetConnection
+
+from analytics.conversations import record_event, record_turn
+from analytics.costs import record_call
+from analytics.store.conversations import ConversationEventRow, TurnRow
+from analytics.store.costs import CostEntryRow
+
+
+async def on_usage_recorded(
+    conn: FleetConnection, event: llm_gateway_events.UsageRecorded, meta: EventMeta
+) -> None:
+    """Notes what a call of a model cost."""
+    call_id = UUID(event.call_id)
+    entries = [_entry(meta.tenant_id, call_id, entry) for entry in event.entries]
+    await record_call(conn, meta.tenant_id, call_id, meta.revision, entries)
+
+
+async def on_message_completed(
+    conn: FleetConnection, event: conversation_events.MessageCompleted, meta: EventMeta
+) -> None:
+    """Notes how a turn ended."""
+    row = TurnRow(
+        tenant_id=meta.tenant_id,
+        message_id=UUID(event.message_id),
+        conversation_id=UUID(event.conversation_id),
+        agent_id=UUID(event.agent_id),
+        agent_version=event.agent_version,
+        visitor_id=UUID(event.visitor_id),
+        revision=meta.revision,
+        occur_time=meta.occur_time,
+        status=_label(conversation_pb2.MessageStatus, event.status, "MESSAGE_STATUS_"),
+        outcome=_label(conversation_pb2.Outcome, event.outcome, "OUTCOME_"),
+        handoff_reason=_label(
+            conversation_pb2.HandoffReason, event.handoff_reason, "HANDOFF_REASON_"
+        ),
+        confidence_millis=event.confidence_millis,
+        relevance_millis=event.relevance_millis,
+        tier=event.tier,
+        first_token_ms=event.first_token_ms,
+        duration_ms=event.duration_ms,
+    )
+    await record_turn(conn, row)
+
+
+async def on_conversation_started(
+    conn: FleetConnection, event: conversation_events.ConversationStarted, meta: EventMeta
+) -> None:
+    """Notes that a conversation is there, though nothing is written in it yet."""
+    agent, visitor = UUID(event.agent_id), UUID(event.visitor_id)
+    await record_event(conn, _happened(event, meta, "started", "", agent, visitor))
+
+
+async def on_message_stored(
+    conn: FleetConnection, event: conversation_events.MessageStored, meta: EventMeta
+) -> None:
+    """Notes that a visitor or a person wrote."""
+    role = _label(conversation_pb2.MessageRole, event.role, "MESSAGE_ROLE_")
+    agent, visitor = UUID(event.agent_id), UUID(event.visitor_id)
+    await record_event(conn, _happened(event, meta, "message", role, agent, visitor))
+
+
+async def on_handoff_requested(
+    conn: FleetConnection, event: conversation_events.HandoffRequested, meta: EventMeta
+) -> None:
+    """Notes that a person was asked for."""
+    reason = _label(conversation_pb2.HandoffReason, event.reason, "HANDOFF_REASON_")
+    row = _happened(event, meta, "handoff", reason, UUID(event.agent_id))
+    await record_event(conn, row)
+
+
+async def on_conversation_status_changed(
+    conn: FleetConnection, event: conversation_events.ConversationStatusChanged, meta: EventMeta
+) -> None:
+    """Notes who answers from then on."""
+    status = _label(conversation_pb2.ConversationStatus, event.status, "CONVERSATION_STATUS_")
+    await record_event(conn, _happened(event, meta, "status", status))
+
+
+def _happened(
+    event: Any,
+    meta: EventMeta,
+    kind: str,
+    detail: str,
+    agent_id: UUID | None = None,
+    visitor_id: UUID | None = None,
+) -> ConversationEventRow:
+    return ConversationEventRow(
+        tenant_id=meta.tenant_id,
+        event_id=meta.event_id,
+        conversation_id=UUID(event.conversation_id),
+        kind=kind,
+        detail=detail,
+        revision=meta.revision,
+        occur_time=meta.occur_time,
+        agent_id=agent_id,
+        visitor_id=visitor_id,
+    )
+
+
+def _entry(tenant_id: UUID, call_id: UUID, entry: usage_pb2.UsageEntry) -> CostEntryRow:
+    settled = entry.status == usage_pb2.USAGE_STATUS_SETTLED
+    return CostEntryRow(
+        tenant_id=tenant_id,
+        usage_id=UUID(entry.usage_id),
+        call_id=call_id,
+        create_time=entry.create_time.ToDatetime(tzinfo=UTC),
+        status="settled" if settled else "unconfirmed",
+        service=entry.service,
+        model=f"{entry.provider}/{entry.model}",
+        kind=entry.kind,
+        purpose=entry.purpose,
+        units=entry.units,
+        amount_nanos=entry.amount_nanos,
+        saved_nanos=entry.saved_nanos,
+        message_id=_optional_id(entry.message_id),
+        conversation_id=_optional_id(entry.conversation_id),
+        agent_id=_optional_id(entry.agent_id),
+        visitor_id=_optional_id(entry.visitor_id),
+    )
+
+
+def _optional_id(text: str) -> UUID | None:
+    return UUID(text) if text else None
+
+
+def _label(enum: Any, value: int, prefix: str) -> str:
+    """OUTCOME_HANDOFF → "handoff"; a value of a newer producer was read as unspecified."""
+    return enum.Name(value).removeprefix(prefix).lower()
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "fleetdesk.llm_gateway.v1.UsageRecorded": on_usage_recorded,
+    "fleetdesk.conversation.v1.MessageCompleted": on_message_completed,
+    "fleetdesk.conversation.v1.ConversationStarted": on_conversation_started,
+    "fleetdesk.conversation.v1.MessageStored": on_message_stored,
+    "fleetdesk.conversation.v1.HandoffRequested": on_handoff_requested,
+    "fleetdesk.conversation.v1.ConversationStatusChanged": on_conversation_status_changed,
+}

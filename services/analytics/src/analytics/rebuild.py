@@ -1,0 +1,64 @@
+"""Deriving the conversations anew, and comparing them with what is kept."""
+
+import sys
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from fleetkit.errors import FailedPrecondition
+from fleetkit.postgres import Database, known_tenants
+
+from analytics.store import conversations as store
+
+_PAGE = 500
+
+
+async def rebuild(db: Database) -> None:
+    """Derives every conversation of every tenant from its facts again; prints how many.
+
+    Safe beside a running service: it locks one conversation at a time.
+    """
+    count = 0
+    async for tenant_id, page in _pages(db):
+        for conversation_id in page:
+            async with db.tenant(tenant_id) as conn:
+                await store.lock_conversation(conn, tenant_id, conversation_id)
+                await store.derive_conversation(conn, tenant_id, conversation_id)
+        count += len(page)
+    sys.stdout.write(f"{count} conversations derived from their facts\n")
+
+
+async def check_rebuild(db: Database) -> None:
+    """Prints each conversation that is not what its facts say.
+
+    FailedPrecondition (the command then ends with 1) when there is any.
+    """
+    compared = wrong = 0
+    async for tenant_id, page in _pages(db):
+        async with db.tenant(tenant_id) as conn:
+            found = await store.differences(conn, tenant_id, page)
+        for row in found:
+            sys.stdout.write(
+                f"tenant {tenant_id} conversation {row.conversation_id}\n"
+                f"  kept:    {row.stored}\n  derived: {row.derived}\n"
+            )
+        compared += len(page)
+        wrong += len(found)
+    sys.stdout.write(f"{compared} conversations compared, {wrong} differ\n")
+    if wrong:
+        raise FailedPrecondition(f"{wrong} conversations differ: `run rebuild` derives them anew")
+
+
+async def _pages(db: Database) -> AsyncIterator[tuple[UUID, list[UUID]]]:
+    """The conversations of every tenant, up to 500 at a time."""
+    after_tenant: UUID | None = None
+    while tenants := await known_tenants(db, after_tenant):
+        for tenant_id in tenants:
+            after = UUID(int=0)
+            while True:
+                async with db.tenant(tenant_id) as conn:
+                    page = await store.conversation_ids(conn, tenant_id, after, _PAGE)
+                if not page:
+                    break
+                yield tenant_id, page
+                after = page[-1]
+        after_tenant = tenants[-1]
