@@ -4,6 +4,8 @@
 DETACH ?=
 NAME ?=
 ADVANCE ?=
+TENANT ?=
+REMOVE ?=
 ARGS ?=
 
 PY := .venv/bin/python
@@ -51,6 +53,10 @@ psql: .venv/.runtime ## Open the fleet's database as its administrator
 .PHONY: clock
 clock: .venv/.runtime ## Move the fleet clock forward: make clock ADVANCE=24h
 	@$(PY) -m fleetdesk_local clock --advance $(or $(ADVANCE),24h)
+
+.PHONY: integrator
+integrator: .venv/.runtime ## Let a tenant's own program hear its events: TENANT=<id>, REMOVE=1 to shut it out
+	@$(PY) -m fleetdesk_local integrator --tenant $(or $(TENANT),"") $(if $(REMOVE),--remove)
 
 ##@ Change it
 

@@ -83,6 +83,27 @@ class TestUp:
         )
 
 
+class TestTools:
+    def test_psql_opens_the_fleets_database(self, running_fleet: LocalFleet) -> None:
+        asked = (
+            "select string_agg(nspname, ',') from pg_namespace where nspname in ('billing', 'x')"
+        )
+        done = make("psql", running_fleet.data.path, 8080, given=f"{asked};")
+        assert done.returncode == 0, done.stderr
+        assert "billing" in done.stdout
+
+    def test_migrate_brings_a_running_fleet_up_to_date(self, running_fleet: LocalFleet) -> None:
+        done = make("migrate", running_fleet.data.path, 8080)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "the tables are up to date\n"
+
+    @pytest.mark.parametrize("command", ["psql", "migrate"])
+    def test_without_a_fleet_they_say_what_to_do(self, command: str, tmp_path: Path) -> None:
+        done = make(command, tmp_path / "none", 8080)
+        assert done.returncode != 0
+        assert "`make up`" in done.stderr.splitlines()[0]
+
+
 class TestCtrlC:
     def test_stops_everything_and_leaves_nobody(self, tmp_path: Path) -> None:
         data_dir = tmp_path / "data"

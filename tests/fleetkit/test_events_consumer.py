@@ -6,7 +6,7 @@ import pytest
 from fleetdesk.gateway.v1.events_pb2 import TenantCreated
 from fleetdesk_local.nats_server import NatsServer
 from fleetkit.errors import Unavailable
-from fleetkit.events import Consumer, EventMeta, event_subject
+from fleetkit.events import Consumer, EventMeta, dead_letters, event_subject, is_latest
 from fleetkit.events.consumer import describe
 from fleetkit.postgres import FleetConnection, known_tenants
 from fleetkit.tasks import end
@@ -27,6 +27,12 @@ from harness.sides import (
     running,
     write_note,
 )
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+
+def dead_letter_count() -> float:
+    return REGISTRY.get_sample_value("fleetdesk_dead_letters_total", {"service": "billing"}) or 0
 
 
 class TestConsumer:
@@ -121,16 +127,81 @@ class TestConsumer:
         async def broken(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
             raise ZeroDivisionError
 
-        await bus.emit(TenantCreated(plan_id="fine"), tenant_id)
-        async with running(consuming(consumer, write_note).run()):
-            await noted(consumer, tenant_id, ["fine"])
-        await bus.emit(TenantCreated(plan_id="late"), tenant_id)
+        # The first event of its tenant: nothing else has told of the tenant.
+        event_id = await bus.emit(TenantCreated(plan_id="late"), tenant_id)
         async with running(consuming(consumer, broken, max_deliver=1).run()):
             await buried(consumer, tenant_id, 1)
+        [letter] = [each async for each in dead_letters.waiting(consumer.db)]
+        assert (letter.event_id, letter.tenant_id) == (event_id, tenant_id)
+        assert "late" not in dead_letters.line(letter)
         assert await consuming(consumer, broken).redrive() == (0, 1)
         assert await consuming(consumer, write_note).redrive() == (1, 0)
-        assert await labels(consumer, tenant_id) == ["fine", "late"]
+        assert await labels(consumer, tenant_id) == ["late"]
         assert await count(consumer, "dead_letter", tenant_id) == 0
+
+    async def test_dead_letters_are_listed_over_pages_and_tenants(
+        self, consumer: Side, tenant_id: UUID, other_tenant_id: UUID
+    ) -> None:
+        for owner, letters in ((tenant_id, 501), (other_tenant_id, 1)):
+            for _ in range(letters):
+                await dead_letters.keep(
+                    consumer.db,
+                    tenant_id=owner,
+                    event_id=uuid4(),
+                    subject="",
+                    headers={},
+                    body="",
+                    deliveries=1,
+                    error="",
+                )
+        found = [letter.tenant_id async for letter in dead_letters.waiting(consumer.db)]
+        assert (found.count(tenant_id), found.count(other_tenant_id)) == (501, 1)
+
+    async def test_a_dead_letter_is_an_alert(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        async def broken(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
+            raise ZeroDivisionError("what the visitor wrote")
+
+        before = dead_letter_count()
+        event_id = await bus.emit(TenantCreated(plan_id="x"), tenant_id)
+        with capture_logs() as lines:
+            async with running(consuming(consumer, broken, max_deliver=1).run()):
+                await buried(consumer, tenant_id, 1)
+                await acknowledged(bus, 1)
+        [line] = [line for line in lines if line["event"] == "event_dead_lettered"]
+        assert (line["log_level"], line["event_id"]) == ("error", str(event_id))
+        assert "visitor" not in str(line)
+        assert dead_letter_count() == before + 1
+
+    async def test_older_revisions_are_told_from_newer_ones(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        async def newest(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
+            if await is_latest(conn, meta, event.agent_id):
+                await write_note(conn, event, meta)
+
+        for revision, agent in ((2, "a"), (3, "a"), (1, "a"), (1, "b"), (3, "a")):
+            event = TenantCreated(revision=revision, agent_id=agent, plan_id=f"{agent}{revision}")
+            await bus.emit(event, tenant_id)
+        async with running(consuming(consumer, newest, concurrency=1).run()):
+            await acknowledged(bus, 5)
+        assert await labels(consumer, tenant_id) == ["a2", "a3", "b1", "a3"]
+
+    async def test_a_handler_that_fails_does_not_use_up_a_revision(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        failures = iter([ZeroDivisionError(), None])
+
+        async def flaky(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
+            assert await is_latest(conn, meta, event.agent_id)
+            if (failure := next(failures)) is not None:
+                raise failure
+            await write_note(conn, event, meta)
+
+        await bus.emit(TenantCreated(revision=1, plan_id="x"), tenant_id)
+        async with running(consuming(consumer, flaky, redelivery_s=0.01).run()):
+            await noted(consumer, tenant_id, ["x"])
 
     async def test_what_is_no_event_is_a_dead_letter_at_once(
         self, consumer: Side, bus: TestBus, tenant_id: UUID

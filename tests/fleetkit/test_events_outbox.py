@@ -6,11 +6,12 @@ from uuid import UUID, uuid4
 import pytest
 from fleetdesk.gateway.v1.events_pb2 import TenantCreated
 from fleetkit.errors import InvalidArgument
-from fleetkit.events import event_subject, handling, publish, replay
+from fleetkit.events import event_subject, outbox, publish, replay, streams, upkeep
 from fleetkit.events.envelope import parse
 from fleetkit.ids import new_id
 from harness.probe.settings import ProducerSettings
-from harness.sides import TENANT_CREATED, Side, announce, count
+from harness.sides import TENANT_CREATED, Side, announce, count, running
+from harness.waiting import eventually
 
 
 class TestSubject:
@@ -80,6 +81,20 @@ class TestReplay:
         assert await replay(producer.db, datetime.now(UTC) - timedelta(hours=1)) == 1
         assert await count(producer, "unpublished", tenant_id) == 1
 
+    async def test_leaves_out_what_consumers_may_have_forgotten(
+        self, producer: Side, tenant_id: UUID
+    ) -> None:
+        """An old day stays while something of it is unpublished."""
+        async with producer.db.fleet() as conn:
+            for days in (29, 31):
+                at = datetime.now(UTC) - timedelta(days=days)
+                await conn.execute(
+                    "insert into outbox (event_id, tenant_id, subject, type, headers, body,"
+                    " revision, create_time, publish_time) values (%s, %s, '', '', '{}', '', 1, %s, %s)",
+                    [uuid4(), tenant_id, at, at],
+                )
+        assert await replay(producer.db, datetime.now(UTC) - timedelta(days=90)) == 1
+
 
 class TestOutboxUpkeep:
     async def test_drops_old_days_that_are_published(self, producer: Side, tenant_id: UUID) -> None:
@@ -106,17 +121,33 @@ class TestOutboxUpkeep:
         await self._keep_up(producer)
         assert await self._times(producer) == [far]
 
-    async def test_forgets_receipts_that_nothing_can_replay(
+    async def test_forgets_receipts_only_when_nothing_can_bring_the_event_again(
         self, consumer: Side, tenant_id: UUID
     ) -> None:
         async with consumer.db.fleet() as conn:
-            for days in (1, 40):
+            for days in (1, upkeep.INBOX_DAYS - 1, upkeep.INBOX_DAYS + 1):
                 await conn.execute(
                     "insert into inbox values (%s, %s, '', now() - make_interval(days => %s))",
                     [uuid4(), tenant_id, days],
                 )
-        assert await handling.forget_old_receipts(consumer.db, 31) == 1
-        assert await count(consumer, "inbox", tenant_id) == 1
+        await upkeep.keep_up(consumer.db)
+        assert await count(consumer, "inbox", tenant_id) == 2
+
+    def test_receipts_outlive_a_late_replay_in_the_stream(self) -> None:
+        last_in_outbox_days = outbox.KEEP_DAYS + 1
+        assert last_in_outbox_days + streams.MAX_AGE_DAYS < upkeep.INBOX_DAYS
+
+    async def test_runs_without_a_bus(self, producer: Side, tenant_id: UUID) -> None:
+        await self._write(
+            producer, tenant_id, datetime.now(UTC) - timedelta(days=40), published=True
+        )
+        await producer.client.close()
+        async with running(upkeep.keep_up_forever(producer.db, "gateway")):
+
+            async def tidied() -> bool:
+                return await self._times(producer) == []
+
+            await eventually(tidied)
 
     async def _write(self, side: Side, tenant_id: UUID, at: datetime, *, published: bool) -> None:
         async with side.db.fleet() as conn:

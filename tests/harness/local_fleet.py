@@ -62,17 +62,21 @@ class LocalFleet:
         await readiness.wait_for_service(name, port_file(self.data, name), log, PATIENCE_S)
 
 
-def make(command: str, data_dir: Path, http_port: int) -> subprocess.CompletedProcess[str]:
-    """Run `make <command>` for the fleet in `data_dir`."""
+def make(
+    command: str, data_dir: Path, http_port: int, *, given: str | None = None, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `make <command>` for the fleet in `data_dir`, with `given` on its standard input."""
     environment = {
         **os.environ,
         "FLEETDESK_DATA_DIR": str(data_dir),
         "FLEETDESK_HTTP_PORT": str(http_port),
+        **settings,
     }
     return subprocess.run(
         ["make", "--no-print-directory", *command.split()],
         cwd=ROOT,
         env=environment,
+        input=given,
         capture_output=True,
         text=True,
         check=False,
@@ -80,16 +84,19 @@ def make(command: str, data_dir: Path, http_port: int) -> subprocess.CompletedPr
 
 
 @contextmanager
-def local_fleet(data_dir: Path, *, keep: bool = False) -> Iterator[LocalFleet]:
-    """A fleet brought up by `make up DETACH=1`; its data is deleted at the end, or kept."""
+def local_fleet(data_dir: Path, *, keep: bool = False, **settings: str) -> Iterator[LocalFleet]:
+    """A fleet brought up by `make up DETACH=1`; its data is deleted at the end, or kept.
+
+    `settings`: more of its environment.
+    """
     [http_port] = ports.free_ports(1)
     began = time.monotonic()
-    up = make("up DETACH=1", data_dir, http_port)
+    up = make("up DETACH=1", data_dir, http_port, **settings)
     seconds = time.monotonic() - began
     try:
         assert up.returncode == 0, up.stdout + up.stderr
         demo = Demo(**json.loads((data_dir / "demo.json").read_text()))
         yield LocalFleet(demo, DataDir(data_dir), seconds)
     finally:
-        down = make("down" if keep else "reset", data_dir, http_port)
+        down = make("down" if keep else "reset", data_dir, http_port, **settings)
         assert down.returncode == 0, down.stdout + down.stderr

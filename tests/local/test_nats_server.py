@@ -5,6 +5,7 @@ import nats
 import pytest
 from fleetdesk_local.errors import LocalError
 from fleetdesk_local.nats_server import NatsServer
+from fleetdesk_local.roster import SERVICES, package_of
 from harness.waiting import eventually
 from nats.js.api import ConsumerConfig, StreamConfig
 
@@ -118,6 +119,48 @@ class TestPermissions:
         await memory.flush()
         assert "publish" in await first_refusal(refused[memory])
 
+    @pytest.mark.parametrize("service", SERVICES)
+    async def test_none_of_the_services_speaks_for_another_or_hears_it(
+        self, connect, refused, service
+    ):
+        client = await connect(service)
+        mine = package_of(service)
+        forbidden = [
+            subject
+            for other in SERVICES
+            if other != service
+            for name in (package_of(other),)
+            for subject in (
+                f"fleetdesk.{name}.v1.anything.t",
+                f"clock.schedule.{name}.anything",
+                f"clock.tick.{name}.anything",
+                f"$JS.API.STREAM.CREATE.FLEETDESK_{name.upper()}",
+                f"$JS.API.STREAM.UPDATE.FLEETDESK_{name.upper()}",
+                f"$JS.API.STREAM.DELETE.FLEETDESK_{name.upper()}",
+                f"$JS.API.CONSUMER.CREATE.FLEETDESK_{mine.upper()}.{name}",
+                f"$JS.API.CONSUMER.MSG.NEXT.FLEETDESK_{mine.upper()}.{name}",
+                f"$JS.API.CONSUMER.DELETE.FLEETDESK_{mine.upper()}.{name}",
+                f"$JS.API.CONSUMER.MSG.NEXT.CLOCK.{name}",
+                f"$JS.ACK.CLOCK.{name}.1.1.1.1.0",
+                f"$JS.ACK.FLEETDESK_{mine.upper()}.{name}.1.1.1.1.0",
+                f"_INBOX.{name}.x",
+            )
+        ]
+        for subject in forbidden:
+            await client.publish(subject, b"{}")
+        heard = [f"_INBOX.{package_of(other)}.>" for other in SERVICES if other != service]
+        for subject in (*heard, "_INBOX.*", "_INBOX.>", ">", "clock.>", "$JS.API.>"):
+            await client.subscribe(subject)
+        await client.flush()
+
+        async def all_are_told():
+            return len(refused[client]) >= len(forbidden) + len(heard) + 5
+
+        await eventually(all_are_told)
+        assert len(refused[client]) == len(forbidden) + len(heard) + 5
+        told = "\n".join(refused[client]).lower()
+        assert all(f'"{subject.lower()}"' in told for subject in (*forbidden, *heard))
+
     async def test_the_admin_may_do_all(self, connect, refused):
         admin = await connect("admin")
         await declare(admin, "FLEETDESK_BILLING", "fleetdesk.billing.v1.>")
@@ -151,6 +194,20 @@ class TestNatsServer:
             assert info.state.messages == 1
         finally:
             again.stop()
+
+    async def test_takes_over_the_streams_of_a_folder_without_accounts(
+        self, server, connect, tmp_path
+    ):
+        billing = await connect("billing")
+        await declare(billing, "FLEETDESK_BILLING", "fleetdesk.billing.v1.>")
+        await billing.jetstream().publish("fleetdesk.billing.v1.plan_changed.t", b"{}")
+        await billing.close()
+        server.stop()
+        accounts = tmp_path / "nats" / "store" / "jetstream"
+        (accounts / "FLEET").rename(accounts / "$G")
+        server.start()
+        info = await (await connect("billing")).jetstream().stream_info("FLEETDESK_BILLING")
+        assert info.state.messages == 1
 
     async def test_ends_the_server_of_a_killed_run(self, server, connect, tmp_path):
         again = NatsServer(tmp_path)

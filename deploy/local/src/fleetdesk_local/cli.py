@@ -5,6 +5,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
 
 from pydantic import ValidationError
 
@@ -39,6 +40,13 @@ def _run(options: argparse.Namespace, settings: LocalSettings, data: DataDir) ->
             data.create()
             offset = clock.advance(data, clock.parse_duration(options.advance))
             _say(f"the fleet clock is {offset} ahead")
+        case "integrator":
+            from fleetdesk_local import integrators
+
+            if options.remove:
+                asyncio.run(integrators.dismiss(settings, data, options.tenant, _say))
+            else:
+                asyncio.run(integrators.admit(settings, data, options.tenant, _say))
         case name:
             _SIMPLE[name](settings, data)
     return 0
@@ -101,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("process", nargs="*", help="of these only, such as gateway or postgres")
     moved = named.add_parser("clock", help="move the fleet clock forward")
     moved.add_argument("--advance", required=True, metavar="24h", help="by how much")
+    listener = named.add_parser("integrator", help="let a tenant's own program hear its events")
+    listener.add_argument("--tenant", required=True, type=UUID, help="id of the tenant")
+    listener.add_argument("--remove", action="store_true", help="shut it out again")
     named.add_parser("psql", help="open the database as its administrator")
     named.add_parser("migrate", help="bring the tables of a running fleet up to date")
     named.add_parser("assets", help="build the pages' scripts and styles")

@@ -112,6 +112,7 @@ class Fleet:
             program = services.program(service, self._data, connections, assigned, http_bind)
             await self._supervisor.start(program)
         await asyncio.gather(*(self._wait_for(service) for service in SERVICES))
+        await self._servers.restore_integrators()
         self._is_up = True
         self._say(f"{len(SERVICES)} services are ready ({time.monotonic() - began:.1f} s)")
         demo = await ensure_demo(self.url, self._data)

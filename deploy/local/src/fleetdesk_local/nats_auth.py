@@ -1,19 +1,29 @@
-"""Who may say what on the bus: an NKey for each service, and its permissions.
+"""Who may say what on the bus: an NKey for each user, and its permissions.
 
 A service publishes events only under its own package, reads streams only through a durable of
 its own name, and receives replies only under its own inbox prefix, `_INBOX.<service>`: a wildcard
 on either would show it other services' messages.
+
+Integrators are users of a tenant's, outside the fleet. Each takes the deliveries of its own
+durables, `t_<tenant>`, acknowledges them, and hears its own inboxes; nothing else. They live in an
+account of their own, which reaches those two subjects of the fleet's account and no other: within
+the fleet's account a request's reply subject is not held to any permission, so that an integrator
+could have the server deliver a message to any subject, another tenant's among them. For the same
+reason an integrator's durables are made for it: who makes one names the subject it delivers to.
 """
 
 import secrets
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import nkeys
 
 from fleetdesk_local.errors import LocalError
 
 ADMIN = "admin"
+FLEET = "FLEET"
+INTEGRATORS = "INTEGRATORS"
 _USER_PREFIX = nkeys.PREFIX_BYTE_USER
 
 
@@ -40,7 +50,10 @@ def permissions(service: str) -> dict[str, Any]:
     api = "$JS.API"
     publish = [
         f"fleetdesk.{name}.>",
-        f"clock.schedule.{name}.>",
+        # Its schedules, and ticks by hand where the fleet clock is moved.
+        f"clock.schedule.{name}.*",
+        f"clock.tick.{name}.*",
+        f"{api}.DIRECT.GET.CLOCK.clock.schedule.{name}.*",
         # Declaring its own stream and the shared clock.
         *[
             f"{api}.STREAM.{verb}.{stream}"
@@ -61,10 +74,59 @@ def permissions(service: str) -> dict[str, Any]:
     return {"publish": {"allow": publish}, "subscribe": {"allow": [f"_INBOX.{name}.>"]}}
 
 
-def users(folder: Path, services: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The `authorization.users` of the server's configuration; makes missing seeds."""
-    listed: list[dict[str, Any]] = [{"nkey": ensure_seed(folder, ADMIN)}]
-    for service in services:
-        key = ensure_seed(folder, service)
-        listed.append({"nkey": key, "permissions": permissions(service)})
-    return listed
+def integrator(tenant_id: UUID) -> str:
+    """What an integrator's durables are called, and its inboxes after `_INBOX.`."""
+    return f"t_{tenant_id}"
+
+
+def integrator_permissions(tenant_id: UUID, services: tuple[str, ...]) -> dict[str, Any]:
+    """The permissions of a tenant's integrator, as nats-server reads them."""
+    name = integrator(tenant_id)
+    allowed = [
+        subject
+        for service in services
+        for stream in (f"FLEETDESK_{service.replace('-', '_').upper()}",)
+        for subject in (
+            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}",
+            f"$JS.ACK.{stream}.{name}.>",
+        )
+    ]
+    return {"publish": {"allow": allowed}, "subscribe": {"allow": [f"_INBOX.{name}.>"]}}
+
+
+def integrators(folder: Path) -> list[UUID]:
+    """The tenants that have an integrator: those whose seed is in `folder`."""
+    return sorted(UUID(path.stem) for path in folder.glob("*.nk"))
+
+
+def accounts(keys: Path, integrators_folder: Path, services: tuple[str, ...]) -> dict[str, Any]:
+    """The `accounts` of the server's configuration; makes missing seeds of the fleet."""
+    deliveries, acks = "$JS.API.CONSUMER.MSG.NEXT.*.*", "$JS.ACK.>"
+    fleet_users = [{"nkey": ensure_seed(keys, ADMIN)}]
+    fleet_users += [
+        {"nkey": ensure_seed(keys, service), "permissions": permissions(service)}
+        for service in services
+    ]
+    return {
+        FLEET: {
+            "jetstream": "enabled",
+            "users": fleet_users,
+            "exports": [
+                {"service": deliveries, "response_type": "stream", "accounts": [INTEGRATORS]},
+                {"service": acks, "accounts": [INTEGRATORS]},
+            ],
+        },
+        INTEGRATORS: {
+            "users": [
+                {
+                    "nkey": ensure_seed(integrators_folder, str(tenant_id)),
+                    "permissions": integrator_permissions(tenant_id, services),
+                }
+                for tenant_id in integrators(integrators_folder)
+            ],
+            "imports": [
+                {"service": {"account": FLEET, "subject": subject}}
+                for subject in (deliveries, acks)
+            ],
+        },
+    }

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from fleetdesk_local import children, nats_auth, ports
 from fleetdesk_local.errors import LocalError
 from fleetdesk_local.foreground import Foreground
@@ -17,6 +19,10 @@ from fleetdesk_local.roster import SERVICES
 
 _HOST = "127.0.0.1"
 _START_PATIENCE_S = 30.0
+_RELOAD_PATIENCE_S = 10.0
+# What the server logs; it tells of a reload in no other way.
+_RELOADED = b"Reloaded server configuration"
+_REFUSED = b"Failed to reload server configuration"
 _STOP = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 
 
@@ -41,6 +47,7 @@ class NatsServer:
         self.port = port
         self._services = services
         self._home = self.data_dir / "nats"
+        self._config_file = self._home / "nats.conf"
         self._log_file = log_file or self.data_dir / "logs" / "nats.log"
         self._pid_file = self._home / "nats.pid"
         self._process: Foreground | None = None
@@ -59,6 +66,31 @@ class NatsServer:
         """The NKey seed of a service, or of `admin`; exists after start."""
         return nats_auth.seed_file(self._home / "keys", user)
 
+    @property
+    def integrators_folder(self) -> Path:
+        """The NKey seeds of the tenants' integrators: who has one here is let in."""
+        return self._home / "integrators"
+
+    def reload(self, process: psutil.Process | None = None) -> None:
+        """Have the running server read who may do what, if that changed; others stay connected.
+
+        Blocks until it has. `process` is the server's when a supervisor started it. LocalError
+        when none runs, or when it refuses the configuration and keeps the one before.
+        """
+        process = process or children.read_pid_file(self._pid_file)
+        if process is None:
+            raise LocalError("NATS does not run: start the fleet with `make up` first.")
+        before = self._config_file.read_text()
+        if self._write_config().read_text() == before:
+            return
+        read_bytes = self._log_file.stat().st_size
+        process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + _RELOAD_PATIENCE_S
+        while _RELOADED not in (said := self._log_file.read_bytes()[read_bytes:]):
+            if _REFUSED in said or time.monotonic() > until:
+                raise LocalError(f"NATS did not take its new configuration: see {self._log_file}.")
+            time.sleep(0.02)
+
     def prepare(self) -> Program:
         """Write the configuration, end a left-over server, choose the port; raises LocalError."""
         self._home.mkdir(parents=True, exist_ok=True)
@@ -73,6 +105,7 @@ class NatsServer:
                 "FLEETDESK_NATS_URL to a NATS with JetStream that you run yourself."
             )
         self._choose_port()
+        self._adopt_streams()
         return Program(
             name="nats",
             argv=(str(executable), "--config", str(self._write_config())),
@@ -118,17 +151,25 @@ class NatsServer:
 
     def _write_config(self) -> Path:
         keys = self._home / "keys"
-        keys.mkdir(exist_ok=True, mode=0o700)
+        for folder in (keys, self.integrators_folder):
+            folder.mkdir(exist_ok=True, mode=0o700)
         config = {
             "host": _HOST,
             "port": self.port,
             "server_name": "fleetdesk-local",
             "jetstream": {"store_dir": str(self._home / "store")},
-            "authorization": {"users": nats_auth.users(keys, self._services)},
+            "accounts": nats_auth.accounts(keys, self.integrators_folder, self._services),
         }
-        path = self._home / "nats.conf"
-        path.write_text(json.dumps(config, indent=2))
-        return path
+        scratch = self._config_file.with_suffix(".new")
+        scratch.write_text(json.dumps(config, indent=2))
+        return scratch.replace(self._config_file)
+
+    def _adopt_streams(self) -> None:
+        """Takes over the streams of a folder from before the fleet had an account of its own."""
+        accounts = self._home / "store" / "jetstream"
+        before, now = accounts / "$G", accounts / nats_auth.FLEET
+        if before.exists() and not now.exists():
+            before.rename(now)
 
 
 def _greets(port: int) -> bool:

@@ -12,22 +12,24 @@ _POLL_S = 0.7
 _WATCHED = {".py", ".sql", ".toml", ".yaml", ".html", ".json"}
 
 
-async def restart_on_change(supervisor: Supervisor, services: Sequence[str]) -> None:
+async def restart_on_change(
+    supervisor: Supervisor, services: Sequence[str], repository: Path = REPOSITORY
+) -> None:
     """Look at the code of `services` and restart those that changed; runs until cancelled."""
-    seen = {name: _newest(name) for name in services}
+    seen = {name: _newest(repository, name) for name in services}
     while True:
         await asyncio.sleep(_POLL_S)
         for name in services:
-            newest = _newest(name)
+            newest = _newest(repository, name)
             if newest != seen[name]:
                 seen[name] = newest
                 print(f"{name} changed: restarting it", flush=True)
                 await supervisor.restart(name)
 
 
-def _newest(service: str) -> tuple[int, int]:
+def _newest(repository: Path, service: str) -> tuple[int, int]:
     """Latest change in ns, and number of files, of what the service is made from."""
-    folders = (REPOSITORY / "services" / service / "src", REPOSITORY / "libs")
+    folders = (repository / "services" / service / "src", repository / "libs")
     changes = [entry.stat().st_mtime_ns for folder in folders for entry in _files(folder)]
     return max(changes, default=0), len(changes)
 

@@ -12,6 +12,7 @@ from fleetkit.postgres.provision import owner_of, provision, role_url
 from fleetdesk_local.config import LocalSettings
 from fleetdesk_local.data_dir import DataDir, write_private
 from fleetdesk_local.errors import LocalError
+from fleetdesk_local.integrators import declare_durables
 from fleetdesk_local.nats_server import NatsServer
 from fleetdesk_local.postgres import PostgresServer
 from fleetdesk_local.programs import Program
@@ -65,6 +66,11 @@ class FleetServers:
             nats_url=nats.url if nats else self._nats_url or "",
             nats_seed_files={name: nats.seed_file(name) for name in SERVICES} if nats else {},
         )
+
+    async def restore_integrators(self) -> None:
+        """Make what a NATS that lost its data has forgotten; services declare their own."""
+        if self._nats is not None:
+            await declare_durables(self._nats)
 
     async def _check_nats_elsewhere(self) -> None:
         if self._nats_url is None:

@@ -45,6 +45,22 @@ class Clock:
         while (left := until - self.monotonic()) > 0:
             await asyncio.sleep(left if self._file is None else min(left, _POLL_S))
 
+    @property
+    def can_be_advanced(self) -> bool:
+        """Whether somebody may move it forward: it has a file."""
+        return self._file is not None
+
+    @property
+    def offset(self) -> timedelta:
+        """How far it is ahead of real time."""
+        return timedelta(seconds=self._offset())
+
+    async def advanced(self, beyond: timedelta) -> timedelta:
+        """Waits until it is further ahead than `beyond`, and returns how far it is."""
+        while (offset := self.offset) <= beyond:
+            await asyncio.sleep(_POLL_S)
+        return offset
+
     def _offset(self) -> float:
         if self._file is None:
             return 0.0

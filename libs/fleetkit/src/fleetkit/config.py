@@ -27,6 +27,7 @@ class FleetSettings(BaseSettings):
     postgres_pool_max: int = Field(default=8, ge=1, le=100)
     nats_url: str = "nats://127.0.0.1:4222"
     nats_nkey_file: Path | None = None
+    nats_replicas: int = Field(default=1, ge=1, le=5)
     keys_dir: Path
     grpc_bind: str = "127.0.0.1:0"
     metrics_bind: str = "127.0.0.1:0"

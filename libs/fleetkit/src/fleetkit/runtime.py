@@ -1,9 +1,12 @@
 """What a service is composed of."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from nats.aio.client import Client
@@ -12,7 +15,7 @@ from fleetkit.blobs import Blobs
 from fleetkit.bus import Bus
 from fleetkit.clock import Clock
 from fleetkit.config import FleetSettings
-from fleetkit.events import Consumer, Handler, Relay
+from fleetkit.events import Consumer, Handler, Relay, dead_letters, upkeep
 from fleetkit.health import Health
 from fleetkit.http import HttpServer
 from fleetkit.jobs import LEASE_S, JobHandler, JobRunner, OnDead
@@ -21,6 +24,7 @@ from fleetkit.postgres import Database
 from fleetkit.rpc.client import RpcClients
 from fleetkit.rpc.keys import KeyRing
 from fleetkit.rpc.server import RpcServer
+from fleetkit.schedules import Schedules
 from fleetkit.tasks import Tasks, Work
 
 Command = Callable[[], Awaitable[None]]
@@ -57,6 +61,7 @@ class Runtime:
         self._blobs = Blobs(settings.blob_url) if settings.blob_url else None
         self._bus = bus
         self._http: list[HttpServer] = []
+        self._schedules = Schedules(settings, clock, bus.client)
         self._waiting: list[tuple[Callable[[Work, str], None], Work, str]] = []
         self._started = False
         self._closing = AsyncExitStack()
@@ -72,7 +77,8 @@ class Runtime:
     def consume(self, handlers: Mapping[str, Handler]) -> None:
         """Consumes events with `handlers`, an events.py's HANDLERS.
 
-        Also adds the command `redrive`, which handles dead letters again.
+        Also adds the commands `dead-letters`, which lists them, and `redrive`, which handles them
+        again.
         """
         consumer = Consumer(self.settings, self.db, self.nats, dict(handlers))
         self._run(self.tasks.run_forever, self._once_connected(consumer.run), "consumer")
@@ -81,7 +87,20 @@ class Runtime:
             handled, dead = await consumer.redrive()
             get_logger().info("dead_letters_redriven", handled=handled, still_dead=dead)
 
+        async def list_dead_letters() -> None:
+            async for letter in dead_letters.waiting(self.db):
+                sys.stdout.write(f"{dead_letters.line(letter)}\n")
+
         self.command("redrive", redrive)
+        self.command("dead-letters", list_dead_letters)
+
+    def schedule(self, name: str, every: timedelta, run: Command) -> None:
+        """Runs `run` periodically on one replica (see `schedules`), and by hand as `run NAME`.
+
+        It is idempotent, and first runs one period after the service was first started.
+        """
+        self._schedules.add(name, every, run)
+        self.command(name, partial(self._schedules.run_by_hand, name))
 
     def run_jobs(
         self,
@@ -140,6 +159,11 @@ class Runtime:
         self.tasks.run_once(self._bus.connect(), "nats_connect")
         relay = Relay(self.settings, self.db, self.nats)
         self.tasks.run_forever(self._once_connected(relay.run), "relay")
+        self.tasks.run_forever(
+            upkeep.keep_up_forever(self.db, self.settings.service), "outbox_upkeep"
+        )
+        if self._schedules.has_jobs:
+            self.tasks.run_forever(self._once_connected(self._schedules.run), "schedules")
         waiting, self._waiting = self._waiting, []
         for start, work, name in waiting:
             start(work, name)

@@ -1,5 +1,7 @@
 """Composes conversation."""
 
+from datetime import timedelta
+
 from fleetdesk.billing.v1.billing_service_pb2_grpc import BillingServiceStub
 from fleetdesk.conversation.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from fleetdesk.conversation.v1.conversation_service_pb2_grpc import (
@@ -23,6 +25,7 @@ from conversation.runner import TurnRunner
 
 # Memory being away for hours loses nothing: about two days of tries.
 _RECORD_ATTEMPTS = 600
+_PRUNE_EVERY = timedelta(hours=1)
 
 
 def build(rt: Runtime) -> None:
@@ -57,9 +60,9 @@ def build(rt: Runtime) -> None:
     rt.run_jobs({RECORD_TURN: record_turn}, max_attempts=_RECORD_ATTEMPTS)
     rt.background(notices.listen_forever(rt.settings, deps.hub, runner.cancel), "notices")
     rt.background(runner.keep_alive_forever(), "turn_leases")
-    rt.background(sweeper.sweep_forever(deps, rt.clock, runner.answers), "turn_sweeper")
+    rt.background(sweeper.sweep_forever(deps, runner.answers), "turn_sweeper")
     rt.on_drain(stop_turns)
-    rt.command("prune", prune)
+    rt.schedule("prune", _PRUNE_EVERY, prune)
 
 
 def main() -> None:

@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
 from uuid import UUID
 
-from fleetkit.clock import Clock
 from fleetkit.context import Attribution, background
 from fleetkit.errors import FleetError
 from fleetkit.logging import get_logger
@@ -17,25 +15,19 @@ from conversation.store import messages, timeline
 from conversation.store import requests as request_store
 
 _BATCH = 100
-_PRUNE_EVERY = timedelta(hours=1)
-
 
 Answers = Callable[[UUID], bool]
 
 
-async def sweep_forever(deps: Deps, clock: Clock, answers: Answers) -> None:
-    """Closes abandoned turns at the start and every `turn_sweep_interval_s`; prunes each hour.
+async def sweep_forever(deps: Deps, answers: Answers) -> None:
+    """Closes abandoned turns at the start and every `turn_sweep_interval_s`.
 
     The first sweep comes at once, for what a crash of this process left behind. `answers` tells
     which messages this process is answering.
     """
-    next_prune: datetime = clock.now()
     while True:
         try:
             await sweep_all(deps, answers)
-            if clock.now() >= next_prune:
-                await prune_all(deps)
-                next_prune = clock.now() + _PRUNE_EVERY
         except FleetError as error:
             get_logger().warning("sweep_postponed", error=type(error).__name__)
         await asyncio.sleep(deps.settings.turn_sweep_interval_s)

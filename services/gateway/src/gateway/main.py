@@ -1,5 +1,6 @@
 """Composition of the gateway."""
 
+from datetime import timedelta
 from functools import partial
 from typing import NoReturn
 
@@ -16,7 +17,7 @@ from gateway.plan_limits import PlanLimits
 from gateway.rate_limits import RateLimiter
 from gateway.rendering import Pages
 from gateway.stream_slots import StreamSlots
-from gateway.upkeep import reseal_secrets, tidy, tidy_forever
+from gateway.upkeep import reseal_secrets, tidy
 from gateway.vault import Vault
 from gateway.widgets import Widgets
 
@@ -46,8 +47,7 @@ async def build(rt: Runtime) -> None:
     """Makes the parts and serves the app on `http_bind`."""
     settings: GatewaySettings = rt.settings
     parts = make_parts(rt)
-    rt.background(tidy_forever(rt.db, rt.clock), "tidy")
-    rt.command("tidy", partial(tidy, rt.db))
+    rt.schedule("tidy", timedelta(hours=1), partial(tidy, rt.db))
     rt.command("reseal-secrets", partial(reseal_secrets, rt.db, parts.widgets))
     rt.serve_http(
         create_served_app(parts),

@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from fleetkit.clock import Clock
-from fleetkit.errors import FleetError
 from fleetkit.logging import get_logger
 from fleetkit.postgres import Database, known_tenants
 
@@ -14,18 +12,6 @@ from gateway.store.accounts import forget_credentials
 from gateway.store.idempotency import delete_old_key_uses
 from gateway.store.sessions import delete_ended_sessions
 from gateway.widgets import Widgets
-
-_EVERY_S = 3600.0
-
-
-async def tidy_forever(db: Database, clock: Clock) -> None:
-    """Tidies every hour; several replicas may do it at once. Errors wait for the next time."""
-    while True:
-        await clock.sleep(_EVERY_S)
-        try:
-            await tidy(db)
-        except FleetError as error:
-            get_logger().warning("tidying_failed", exc_info=error)
 
 
 async def tidy(db: Database) -> None:

@@ -9,5 +9,15 @@ from fleetkit.events.envelope import EventMeta, event_subject
 from fleetkit.events.handling import Handler
 from fleetkit.events.outbox import publish, replay
 from fleetkit.events.relay import Relay
+from fleetkit.events.revisions import is_latest
 
-__all__ = ["Consumer", "EventMeta", "Handler", "Relay", "event_subject", "publish", "replay"]
+__all__ = [
+    "Consumer",
+    "EventMeta",
+    "Handler",
+    "Relay",
+    "event_subject",
+    "is_latest",
+    "publish",
+    "replay",
+]

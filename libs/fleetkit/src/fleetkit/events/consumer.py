@@ -2,19 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from uuid import UUID
 
-import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from prometheus_client import Counter
-from psycopg.rows import dict_row
 
 from fleetkit.config import FleetSettings
 from fleetkit.errors import FleetError, InvalidArgument, Unavailable
-from fleetkit.events import streams
+from fleetkit.events import dead_letters, streams
+from fleetkit.events.dead_letters import DeadLetter
+from fleetkit.events.deliveries import answer, in_progress, next_delivery, unsubscribe
 from fleetkit.events.envelope import (
     event_subject,
     message_type,
@@ -22,17 +22,14 @@ from fleetkit.events.envelope import (
     stream_of,
     tenant_of_subject,
 )
-from fleetkit.events.handling import Handler, handle_once, keep_dead_letter
+from fleetkit.events.handling import Handler, handle_once
 from fleetkit.logging import get_logger
 from fleetkit.postgres.database import Database
-from fleetkit.postgres.tenants import known_tenants
 from fleetkit.tasks import end
 from fleetkit.telemetry import counter
 
-_FETCH_TIMEOUT_S = 5.0
 _API_TIMEOUT_S = 5.0
 _REDECLARE_S = 30.0
-_IN_PROGRESS_S = streams.ACK_WAIT_S / 3
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 5.0
 _FIRST_REDELIVERY_S = 1.0
@@ -90,15 +87,11 @@ class Consumer:
     async def redrive(self) -> tuple[int, int]:
         """Handles the dead letters of every known tenant; returns (handled, still dead)."""
         handled = failed = 0
-        after: UUID | None = None
-        while tenants := await known_tenants(self._db, after):
-            for tenant_id in tenants:
-                for letter in await self._dead_letters(tenant_id):
-                    if await self._redrive_one(letter):
-                        handled += 1
-                    else:
-                        failed += 1
-            after = tenants[-1]
+        async for letter in dead_letters.waiting(self._db):
+            if await self._redrive_one(letter):
+                handled += 1
+            else:
+                failed += 1
         return handled, failed
 
     async def _consume_forever(self, stream: str, subjects: list[str]) -> None:
@@ -126,7 +119,7 @@ class Consumer:
                 if len(running) >= self._concurrency:
                     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                     continue
-                message = await _next(subscription)
+                message = await next_delivery(subscription)
                 if message is None:
                     continue
                 idle_since = asyncio.get_running_loop().time()
@@ -135,22 +128,20 @@ class Consumer:
                 task.add_done_callback(running.discard)
         finally:
             await end(running)
-            await _unsubscribe(subscription)
+            await unsubscribe(subscription)
 
     async def _take(self, message: Msg) -> None:
         """Handles one delivery and answers it; never raises but when cancelled."""
-        heartbeat = asyncio.create_task(_keep_in_progress(message))
         try:
-            await self._handle(message)
+            async with in_progress(message):
+                await self._handle(message)
         except asyncio.CancelledError:
-            await asyncio.shield(_answer(message.nak(delay=0.1)))
+            await asyncio.shield(answer(message.nak(delay=0.1)))
             raise
         except Exception as error:  # noqa: BLE001 - the consumer loop, see the class
             await self._refuse(message, error)
         else:
-            await _answer(message.ack())
-        finally:
-            heartbeat.cancel()
+            await answer(message.ack())
 
     async def _handle(self, message: Msg) -> None:
         deliveries = message.metadata.num_delivered or 1
@@ -178,20 +169,20 @@ class Consumer:
         )
         _consumed().labels(self._service, "failed").inc()
         if deliveries < limit and not _is_hopeless(error):
-            await _answer(message.nak(delay=self._delay_s(deliveries)))
+            await answer(message.nak(delay=self._delay_s(deliveries)))
             return
         try:
             await self._bury(message, error, deliveries)
         except Unavailable:
-            await _answer(message.nak(delay=self._delay_s(deliveries)))
+            await answer(message.nak(delay=self._delay_s(deliveries)))
         else:
-            await _answer(message.term())
+            await answer(message.term())
 
     async def _bury(self, message: Msg, error: Exception, deliveries: int) -> None:
         tenant_id = tenant_of_subject(message.subject)
         event_id = _event_id(message)
         if tenant_id is not None and event_id is not None:
-            await keep_dead_letter(
+            await dead_letters.keep(
                 self._db,
                 tenant_id=tenant_id,
                 event_id=event_id,
@@ -201,7 +192,7 @@ class Consumer:
                 deliveries=deliveries,
                 error=describe(error),
             )
-        _dead_letters().labels(self._service).inc()
+        _buried().labels(self._service).inc()
         get_logger().error(
             "event_dead_lettered",
             subject_type=_type_of(message),
@@ -214,26 +205,19 @@ class Consumer:
         delay_s = min(self._redelivery_s * 2 ** (deliveries - 1), _LONGEST_REDELIVERY_S)
         return delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, no secret
 
-    async def _dead_letters(self, tenant_id: UUID) -> list[dict]:
-        async with self._db.tenant(tenant_id) as conn, conn.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(
-                "select subject, headers, body, deliveries from dead_letter"
-                " where tenant_id = %s order by create_time limit 1000",
-                [tenant_id],
-            )
-            return await cursor.fetchall()
-
-    async def _redrive_one(self, letter: dict) -> bool:
+    async def _redrive_one(self, letter: DeadLetter) -> bool:
         try:
             event, meta = parse(
-                subject=letter["subject"],
-                headers=letter["headers"],
-                body=letter["body"].encode(),
-                deliveries=letter["deliveries"] + 1,
+                subject=letter.subject,
+                headers=letter.headers,
+                body=letter.body.encode(),
+                deliveries=letter.deliveries + 1,
             )
             await handle_once(self._db, self._handlers[meta.type], event, meta)
         except Exception as error:  # noqa: BLE001 - the rest may still be handled
-            get_logger().warning("dead_letter_failed_again", exc_info=error)
+            get_logger().warning(
+                "dead_letter_failed_again", event_id=str(letter.event_id), exc_info=error
+            )
             return False
         return True
 
@@ -242,39 +226,6 @@ def describe(error: BaseException) -> str:
     """The class and, of our own errors, the reason code; messages may quote a row."""
     name = type(error).__name__
     return f"{name}: {error.reason}" if isinstance(error, FleetError) else name
-
-
-async def _next(subscription: JetStreamContext.PullSubscription) -> Msg | None:
-    """The next message; None when there was none for a while.
-
-    One at a time: a larger fetch waits for all of its messages before it returns the first.
-    """
-    try:
-        return (await subscription.fetch(1, timeout=_FETCH_TIMEOUT_S))[0]
-    except nats.errors.TimeoutError:
-        return None
-
-
-async def _keep_in_progress(message: Msg) -> None:
-    while True:
-        await asyncio.sleep(_IN_PROGRESS_S)
-        await _answer(message.in_progress())
-
-
-async def _answer(reply: Awaitable[None]) -> None:
-    """Sends an answer; one that is lost means another delivery, which the inbox drops."""
-    try:
-        await reply
-    except nats.errors.Error as error:
-        get_logger().info("event_answer_lost", error=type(error).__name__)
-
-
-async def _unsubscribe(subscription: JetStreamContext.PullSubscription) -> None:
-    try:
-        await subscription.unsubscribe()
-    except nats.errors.Error:
-        # The connection is closed or being restored: the server forgets it by itself.
-        return
 
 
 def _is_hopeless(error: Exception) -> bool:
@@ -299,5 +250,5 @@ def _consumed() -> Counter:
     return counter("fleetdesk_events_consumed_total", "Events delivered.", ("service", "outcome"))
 
 
-def _dead_letters() -> Counter:
+def _buried() -> Counter:
     return counter("fleetdesk_dead_letters_total", "Events given up.", ("service",))

@@ -2,10 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
 from google.protobuf.message import Message
-from psycopg.types.json import Jsonb
 
 from fleetkit.context import background
 from fleetkit.events.envelope import EventMeta
@@ -33,31 +31,8 @@ async def handle_once(db: Database, handler: Handler, event: Message, meta: Even
     return True
 
 
-async def keep_dead_letter(
-    db: Database,
-    *,
-    tenant_id: UUID,
-    event_id: UUID,
-    subject: str,
-    headers: dict[str, str],
-    body: str,
-    deliveries: int,
-    error: str,
-) -> None:
-    """Keeps an event that could not be handled; `error` is a class and a reason, never text."""
-    async with db.tenant(tenant_id) as conn:
-        await conn.execute(
-            "insert into dead_letter"
-            " (event_id, tenant_id, subject, headers, body, deliveries, error)"
-            " values (%s, %s, %s, %s, %s, %s, %s)"
-            " on conflict (event_id) do update"
-            " set deliveries = excluded.deliveries, error = excluded.error",
-            [event_id, tenant_id, subject, Jsonb(headers), body, deliveries, error],
-        )
-
-
 async def forget_old_receipts(db: Database, keep_days: int) -> int:
-    """Deletes inbox rows of events that no outbox can replay any more; returns how many."""
+    """Deletes inbox rows older than that (see `upkeep`); returns how many."""
     async with db.fleet() as conn:
         deleted = await conn.execute(
             "delete from inbox where receive_time < now() - make_interval(days => %s)",

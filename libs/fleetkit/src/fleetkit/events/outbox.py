@@ -15,6 +15,7 @@ from fleetkit.postgres.connection import FleetConnection
 from fleetkit.postgres.database import Database
 
 TOPIC = "outbox"
+KEEP_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,15 @@ async def publish(conn: FleetConnection, event: Message, *, revision: int) -> UU
 async def replay(db: Database, since: datetime) -> int:
     """Marks the events since then (real time) to be published again by the relay.
 
-    Consumers that have handled them drop them. Returns how many; at most 30 days are kept.
+    Consumers that have handled them drop them. Returns how many. Events older than 30 days are
+    left out even where they are still kept: consumers may have forgotten that they had them.
     """
     async with db.fleet() as conn:
         marked = await conn.execute(
             "update outbox set publish_time = null"
-            " where create_time >= %s and publish_time is not null",
-            [since],
+            " where create_time >= greatest(%s, now() - make_interval(days => %s))"
+            " and publish_time is not null",
+            [since, KEEP_DAYS],
         )
         conn.signal(TOPIC)
         return marked.rowcount
@@ -85,6 +88,14 @@ async def unpublished(conn: FleetConnection, limit: int) -> list[OutboxRow]:
             [limit],
         )
         return await cursor.fetchall()
+
+
+async def count_unpublished(db: Database) -> int:
+    """How many events wait to be published."""
+    async with db.fleet() as conn:
+        counted = await conn.execute("select count(*) from outbox where publish_time is null")
+        row = await counted.fetchone()
+        return row[0] if row else 0
 
 
 async def mark_published(conn: FleetConnection, rows: list[OutboxRow]) -> None:

@@ -10,16 +10,16 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import PubAck
 from nats.js.errors import NoStreamResponseError, NotFoundError
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from fleetkit.config import FleetSettings
 from fleetkit.errors import Unavailable
-from fleetkit.events import handling, outbox, streams
+from fleetkit.events import outbox, streams
 from fleetkit.events.outbox import OutboxRow
 from fleetkit.logging import get_logger
 from fleetkit.postgres.database import Database
 from fleetkit.tasks import woken_within
-from fleetkit.telemetry import counter, gauge
+from fleetkit.telemetry import counter
 
 _LOCK = 72_617_003
 _BATCH = 200
@@ -27,10 +27,7 @@ _POLL_S = 0.5
 _LOCK_POLL_S = 1.0
 _LOCK_CHECK_S = 5.0
 _ACK_TIMEOUT_S = 5.0
-_UPKEEP_S = 3600.0
 _LONGEST_BACKOFF_S = 5.0
-_DAYS_AHEAD = 3
-_KEEP_DAYS = 30
 
 
 class Relay:
@@ -82,13 +79,10 @@ class Relay:
             yield conn
 
     async def _publish_forever(self, lock: psycopg.AsyncConnection) -> None:
-        await streams.declare_stream(self._js, self._settings.service)
+        await self._declare_stream()
         loop = asyncio.get_running_loop()
-        next_upkeep = next_check = loop.time()
+        next_check = loop.time()
         while True:
-            if loop.time() >= next_upkeep:
-                await self._keep_up()
-                next_upkeep = loop.time() + _UPKEEP_S
             if loop.time() >= next_check:
                 # Without its connection the lock is gone, and another relay may be at work.
                 await lock.execute("select 1")
@@ -96,6 +90,11 @@ class Relay:
             self._woken.clear()
             if await self._publish_batch() < _BATCH:
                 await self._rest()
+
+    async def _declare_stream(self) -> None:
+        await streams.declare_stream(
+            self._js, self._settings.service, replicas=self._settings.nats_replicas
+        )
 
     async def _rest(self) -> None:
         await woken_within(self._woken, _POLL_S)
@@ -127,7 +126,7 @@ class Relay:
             for ack in acks:
                 ack.cancel()
         if any(_is_streamless(ack) for ack in acks):
-            await streams.declare_stream(self._js, self._settings.service)
+            await self._declare_stream()
         # strict=False: acks end where sending failed.
         return [row for row, ack in zip(rows, acks, strict=False) if _is_taken(ack)]
 
@@ -138,16 +137,6 @@ class Relay:
             wait_stall=_ACK_TIMEOUT_S,
             headers=dict(row.headers),
         )
-
-    async def _keep_up(self) -> None:
-        """Once an hour: partitions ahead, old ones dropped, old inbox rows deleted."""
-        async with self._db.fleet() as conn:
-            await conn.execute("select fleetkit_outbox_extend(%s)", [_DAYS_AHEAD])
-            await conn.execute("select fleetkit_outbox_expire(%s)", [_KEEP_DAYS])
-            waiting = await conn.execute("select count(*) from outbox where publish_time is null")
-            row = await waiting.fetchone()
-        _backlog().labels(self._settings.service).set(row[0] if row else 0)
-        await handling.forget_old_receipts(self._db, _KEEP_DAYS + 1)
 
 
 async def _try_lock(conn: psycopg.AsyncConnection) -> bool:
@@ -174,7 +163,3 @@ def _published() -> Counter:
 
 def _failures() -> Counter:
     return counter("fleetdesk_relay_failures_total", "Interruptions of the relay.", ("service",))
-
-
-def _backlog() -> Gauge:
-    return gauge("fleetdesk_outbox_waiting", "Events not yet published.", ("service",))

@@ -1,5 +1,7 @@
 """Streams and durables, declared by their owners with explicit limits."""
 
+from uuid import UUID
+
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -14,13 +16,18 @@ from nats.js.errors import BadRequestError
 
 from fleetkit.postgres.provision import schema_of
 
-_MAX_AGE_S = 7 * 24 * 3600.0
+MAX_AGE_DAYS = 7
+_DAY_S = 24 * 3600.0
 _MAX_BYTES = 1 << 30
 _MAX_MESSAGE_BYTES = 1 << 20
 _DUPLICATE_WINDOW_S = 120.0
 _STREAM_EXISTS = 10058
 ACK_WAIT_S = 30.0
 MAX_IN_FLIGHT = 256
+CLOCK = "CLOCK"
+_INTEGRATOR_WAITING = 64
+_CLOCK_MAX_BYTES = 16 << 20
+_CLOCK_MAX_MESSAGE_BYTES = 1 << 12
 
 
 def stream_name(service: str) -> str:
@@ -28,28 +35,51 @@ def stream_name(service: str) -> str:
     return f"FLEETDESK_{schema_of(service).upper()}"
 
 
-async def declare_stream(js: JetStreamContext, service: str) -> None:
+async def declare_stream(js: JetStreamContext, service: str, *, replicas: int = 1) -> None:
     """Makes or updates the stream that holds all events of `service`, its owner.
 
     Seven days and 1 GiB at most, then the oldest go: the outbox keeps 30 days to replay from.
     """
-    config = StreamConfig(
-        name=stream_name(service),
-        subjects=[f"fleetdesk.{schema_of(service)}.>"],
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        discard=DiscardPolicy.OLD,
-        max_age=_MAX_AGE_S,
-        max_bytes=_MAX_BYTES,
-        max_msg_size=_MAX_MESSAGE_BYTES,
-        duplicate_window=_DUPLICATE_WINDOW_S,
+    await _declare(
+        js,
+        StreamConfig(
+            name=stream_name(service),
+            subjects=[f"fleetdesk.{schema_of(service)}.>"],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.OLD,
+            max_age=MAX_AGE_DAYS * _DAY_S,
+            max_bytes=_MAX_BYTES,
+            max_msg_size=_MAX_MESSAGE_BYTES,
+            duplicate_window=_DUPLICATE_WINDOW_S,
+            num_replicas=replicas,
+        ),
     )
-    try:
-        await js.add_stream(config)
-    except BadRequestError as error:
-        if error.err_code != _STREAM_EXISTS:
-            raise
-        await js.update_stream(config)
+
+
+async def declare_clock(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """Makes or updates the stream of all services' schedules and of the ticks they cause.
+
+    One message a subject: a tick that nobody took is replaced by the next one.
+    """
+    await _declare(
+        js,
+        StreamConfig(
+            name=CLOCK,
+            subjects=["clock.schedule.*.*", "clock.tick.*.*"],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.OLD,
+            max_msgs_per_subject=1,
+            max_bytes=_CLOCK_MAX_BYTES,
+            max_msg_size=_CLOCK_MAX_MESSAGE_BYTES,
+            duplicate_window=_DUPLICATE_WINDOW_S,
+            num_replicas=replicas,
+            allow_direct=True,
+            allow_msg_ttl=True,
+            allow_msg_schedules=True,
+        ),
+    )
 
 
 async def declare_durable(
@@ -75,3 +105,54 @@ async def declare_durable(
         ),
     )
     return name
+
+
+async def declare_integrator(js: JetStreamContext, service: str, tenant_id: UUID) -> str:
+    """Makes or updates a tenant's own durable on the stream of `service`; returns its name.
+
+    It has the tenant's events only, from the oldest that the stream keeps.
+    """
+    name = f"t_{tenant_id}"
+    await js.add_consumer(
+        stream_name(service),
+        ConsumerConfig(
+            name=name,
+            durable_name=name,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_S,
+            max_deliver=-1,
+            max_ack_pending=MAX_IN_FLIGHT,
+            max_waiting=_INTEGRATOR_WAITING,
+            filter_subject=f"fleetdesk.{schema_of(service)}.v1.*.{tenant_id}",
+        ),
+    )
+    return name
+
+
+async def declare_ticks(js: JetStreamContext, service: str) -> str:
+    """Makes or updates the durable by which the replicas of `service` take its ticks; its name."""
+    name = schema_of(service)
+    await js.add_consumer(
+        CLOCK,
+        ConsumerConfig(
+            name=name,
+            durable_name=name,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_S,
+            max_deliver=-1,
+            max_ack_pending=MAX_IN_FLIGHT,
+            filter_subjects=[f"clock.tick.{name}.*"],
+        ),
+    )
+    return name
+
+
+async def _declare(js: JetStreamContext, config: StreamConfig) -> None:
+    try:
+        await js.add_stream(config)
+    except BadRequestError as error:
+        if error.err_code != _STREAM_EXISTS:
+            raise
+        await js.update_stream(config)
