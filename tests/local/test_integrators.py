@@ -3,21 +3,28 @@
 import asyncio
 import base64
 import json
+import re
 import stat
+import sys
 from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
 import nats
 import nkeys
 import pytest
+from fleetdesk.gateway.v1.events_pb2 import TenantCreated
 from fleetdesk_local import cli, integrators
 from fleetdesk_local.errors import LocalError
 from fleetdesk_local.nats_server import NatsServer
 from fleetkit.events import streams
+from harness.services import TestBus
 from harness.waiting import eventually
 from nats.errors import TimeoutError as NothingCame
 from nats.js.errors import ServiceUnavailableError
 
+ROOT = Path(__file__).parents[2]
+SAMPLE = re.compile(r"^```python\n(import asyncio\n.*?)^```", re.MULTILINE | re.DOTALL)
 BILLING, GATEWAY = "FLEETDESK_BILLING", "FLEETDESK_GATEWAY"
 
 
@@ -272,6 +279,36 @@ class TestLeaks:
 
         await eventually(arrived)
         await js.delete_consumer(GATEWAY, "memory")
+
+
+class TestSample:
+    async def test_the_subscriber_of_the_readme_prints_an_event(
+        self, server, admin, tenant_id, tmp_path
+    ):
+        readme = (ROOT / "services" / "README.md").read_text()
+        [sample] = SAMPLE.findall(readme)
+        (tmp_path / "listen.py").write_text(sample)
+        seed_file = await integrators.let_in(server, tenant_id)
+        event_id = await TestBus(admin).emit(TenantCreated(plan_id="free"), tenant_id)
+        program = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *(str(tmp_path / "listen.py"), server.url, str(seed_file), str(tenant_id)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert program.stdout is not None
+            async with asyncio.timeout(30):
+                line = (await program.stdout.readline()).decode()
+
+            async def acknowledged():
+                info = await admin.jetstream().consumer_info(GATEWAY, f"t_{tenant_id}")
+                return info.num_pending == info.num_ack_pending == 0
+
+            await eventually(acknowledged)
+        finally:
+            program.terminate()
+            await program.wait()
+        assert line.split()[:2] == ["fleetdesk.gateway.v1.TenantCreated", str(event_id)]
 
 
 class TestIssue:

@@ -1,4 +1,4 @@
-"""Writes the call table and the event table of services/README.md from the protos."""
+"""Writes services/README.md's call and event tables and services/asyncapi.yaml from the protos."""
 
 import importlib
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
+from fleetdesk_local import asyncapi
 from fleetdesk_local.roster import PACKAGES
 
 README = Path("services/README.md")
@@ -95,13 +96,18 @@ def _between(text: str, name: str, body: str) -> str:
 
 
 def main() -> None:
-    """Rewrite the README in the current folder; with --check only say whether it is stale."""
+    """Rewrite both files in the current folder; with --check only say which are stale."""
     root = Path.cwd()
-    wanted = render(root)
+    wanted = {README: render(root), asyncapi.PATH: asyncapi.render(root)}
+    stale = [path for path, text in wanted.items() if not _is(root / path, text)]
     if "--check" in sys.argv[1:]:
-        stale = wanted != (root / README).read_text()
-        sys.exit("services/README.md is stale: run `make docs`." if stale else 0)
-    (root / README).write_text(wanted)
+        sys.exit(f"stale: {', '.join(map(str, stale))}: run `make docs`." if stale else 0)
+    for path in stale:
+        (root / path).write_text(wanted[path])
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text() == text
 
 
 if __name__ == "__main__":
