@@ -105,6 +105,10 @@ manifests: .venv/.development ## Render the manifests of base and overlays into 
 		echo ".manifests/$$(basename $$name).yaml"; \
 	done
 
+.PHONY: images
+images: .venv/.development ## Build the services' images with buildah, run them confined, print sizes and times
+	@$(PY) -m tests.deploy.images $(ARGS)
+
 ##@ Check it
 
 .PHONY: test

@@ -1,30 +1,25 @@
-"""Each container's environment is one that its service takes; NATS takes its configuration."""
+"""Each container's environment is one that its service takes."""
 
 import asyncio
 import re
 import subprocess
 import sys
-import sysconfig
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import nats
 import psycopg
 import pytest
 import yaml
-from fleetdesk_local import ports
 from fleetdesk_local.cluster import secrets
 from fleetdesk_local.cluster.policies import calls
 from fleetdesk_local.postgres import PostgresServer
 from fleetdesk_local.roster import SERVICES, package_of
 from fleetkit.config import FleetSettings
-from harness.manifests import OVERLAYS, ROOT, environment, of_kind, pods, rendered
-from harness.waiting import eventually
+from harness.manifests import OVERLAYS, ROOT, environment, pods, rendered
 
 FOLDERS = [f"overlays/{name}" for name in OVERLAYS]
-NATS_SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
 
 
 @pytest.fixture(scope="module")
@@ -215,85 +210,3 @@ def moved(url: str, server: PostgresServer) -> str:
 
 def of_name(objects: list, name: str) -> dict:
     return next(each for each in objects if each["metadata"]["name"] == name)
-
-
-@pytest.fixture
-def nats_folder(tmp_path, request):
-    """The files of a rendered NATS, with its paths and ports moved to this machine."""
-    folder = request.param
-    files = next(
-        found["data"] for found in of_kind(folder, "ConfigMap") if "nats.conf" in found["data"]
-    )
-    port, monitor, route = ports.free_ports(3)
-    for name, text in files.items():
-        moved = text.replace("/data", str(tmp_path / "data")).replace(
-            "/tmp/nats", f"{tmp_path}/nats"
-        )
-        moved = moved.replace("0.0.0.0:4222", f"127.0.0.1:{port}")
-        moved = moved.replace("0.0.0.0:8222", f"127.0.0.1:{monitor}")
-        (tmp_path / name).write_text(moved.replace("0.0.0.0:6222", f"127.0.0.1:{route}"))
-    return tmp_path, port
-
-
-@pytest.mark.parametrize("nats_folder", FOLDERS, indirect=True)
-def test_nats_takes_its_configuration(nats_folder, made):
-    folder, _ = nats_folder
-    variables = nats_environment(made)
-    command = [str(NATS_SERVER), "-t", "--config", str(folder / "nats.conf")]
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    # A user without a key would be let in by nobody: the server says so at once.
-    assert subprocess.run(command, env={}, capture_output=True, check=False).returncode != 0
-
-
-def nats_environment(made: list) -> dict[str, str]:
-    return {**of_name(made, "fleetdesk-nats-public-keys")["data"], "POD_NAME": "nats-0"}
-
-
-@pytest.mark.parametrize("nats_folder", ["overlays/local"], indirect=True)
-async def test_nats_lets_services_publish_under_their_own_name_only(nats_folder, private, made):
-    folder, port = nats_folder
-    server = await asyncio.create_subprocess_exec(
-        NATS_SERVER,
-        "--config",
-        folder / "nats.conf",
-        env=nats_environment(made),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        await eventually(lambda: _listens(port))
-        refused: list[str] = []
-
-        async def note(error: Exception) -> None:
-            refused.append(str(error))
-
-        client = await nats.connect(
-            f"nats://127.0.0.1:{port}",
-            nkeys_seed_str=(private / "nats" / "billing.nk").read_text().strip(),
-            inbox_prefix="_INBOX.billing",
-            error_cb=note,
-        )
-        await client.publish("fleetdesk.billing.v1.x.y", b"{}")
-        await client.flush()
-        assert refused == []
-        await client.publish("fleetdesk.gateway.v1.x.y", b"{}")
-        await client.flush()
-        assert await eventually(lambda: _some(refused))
-        await client.close()
-    finally:
-        server.terminate()
-        await asyncio.wait_for(server.wait(), 20)
-
-
-async def _some(found: list[str]) -> bool:
-    return bool(found)
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True

@@ -13,6 +13,7 @@ reason an integrator's durables are made for it: who makes one names the subject
 """
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -24,6 +25,8 @@ from fleetdesk_local.errors import LocalError
 ADMIN = "admin"
 FLEET = "FLEET"
 INTEGRATORS = "INTEGRATORS"
+_DELIVERIES = "$JS.API.CONSUMER.MSG.NEXT.*.*"
+_ACKS = "$JS.ACK.>"
 _USER_PREFIX = nkeys.PREFIX_BYTE_USER
 
 
@@ -101,32 +104,45 @@ def integrators(folder: Path) -> list[UUID]:
 
 def accounts(keys: Path, integrators_folder: Path, services: tuple[str, ...]) -> dict[str, Any]:
     """The `accounts` of the server's configuration; makes missing seeds of the fleet."""
-    deliveries, acks = "$JS.API.CONSUMER.MSG.NEXT.*.*", "$JS.ACK.>"
-    fleet_users = [{"nkey": ensure_seed(keys, ADMIN)}]
-    fleet_users += [
-        {"nkey": ensure_seed(keys, service), "permissions": permissions(service)}
-        for service in services
-    ]
-    return {
-        FLEET: {
-            "jetstream": "enabled",
-            "users": fleet_users,
-            "exports": [
-                {"service": deliveries, "response_type": "stream", "accounts": [INTEGRATORS]},
-                {"service": acks, "accounts": [INTEGRATORS]},
-            ],
-        },
-        INTEGRATORS: {
-            "users": [
-                {
-                    "nkey": ensure_seed(integrators_folder, str(tenant_id)),
-                    "permissions": integrator_permissions(tenant_id, services),
-                }
-                for tenant_id in integrators(integrators_folder)
-            ],
-            "imports": [
-                {"service": {"account": FLEET, "subject": subject}}
-                for subject in (deliveries, acks)
-            ],
-        },
+    tenants = {
+        tenant_id: ensure_seed(integrators_folder, str(tenant_id))
+        for tenant_id in integrators(integrators_folder)
     }
+    fleet = {user: ensure_seed(keys, user) for user in (ADMIN, *services)}
+    return {
+        FLEET: fleet_account(fleet),
+        INTEGRATORS: integrators_account(integrator_users(tenants, services)),
+    }
+
+
+def fleet_account(keys: Mapping[str, str]) -> dict[str, Any]:
+    """The account of the services, and of `admin`, with their public keys."""
+    return {
+        "jetstream": "enabled",
+        "users": [
+            {"nkey": key} | ({} if user == ADMIN else {"permissions": permissions(user)})
+            for user, key in keys.items()
+        ],
+        "exports": [
+            {"service": _DELIVERIES, "response_type": "stream", "accounts": [INTEGRATORS]},
+            {"service": _ACKS, "accounts": [INTEGRATORS]},
+        ],
+    }
+
+
+def integrators_account(users: list[dict[str, Any]]) -> dict[str, Any]:
+    """The account of the tenants' integrators."""
+    return {
+        "users": users,
+        "imports": [
+            {"service": {"account": FLEET, "subject": subject}} for subject in (_DELIVERIES, _ACKS)
+        ],
+    }
+
+
+def integrator_users(keys: Mapping[UUID, str], services: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The users of `integrators_account`, with their public keys."""
+    return [
+        {"nkey": key, "permissions": integrator_permissions(tenant_id, services)}
+        for tenant_id, key in keys.items()
+    ]

@@ -6,7 +6,7 @@ import yaml
 from fleetkit.events.envelope import stream_of
 from fleetkit.postgres.provision import schema_of
 
-from fleetdesk_local import docs
+from fleetdesk_local import docs, nats_auth
 from fleetdesk_local.cluster import names
 from fleetdesk_local.roster import SERVICES
 
@@ -60,7 +60,7 @@ def _lag(service: str, stream: str) -> dict[str, Any]:
         "type": "nats-jetstream",
         "metadata": {
             "natsServerMonitoringEndpoint": f"nats.fleetdesk.svc:{names.NATS_MONITOR_PORT}",
-            "account": "$G",
+            "account": nats_auth.FLEET,
             "stream": stream,
             "consumer": schema_of(service),
             "lagThreshold": str(_LAG_EVENTS),

@@ -12,7 +12,7 @@ from fleetkit.postgres.provision import owner_of, role_url, schema_of
 from fleetkit.rpc.keys import generate_keys
 
 from fleetdesk_local import nats_auth
-from fleetdesk_local.cluster.bus import key_variable
+from fleetdesk_local.cluster.bus import INTEGRATORS_FILE, integrators, key_variable
 from fleetdesk_local.data_dir import write_private
 from fleetdesk_local.roster import SERVICES
 
@@ -66,14 +66,27 @@ def _database(folder: Path) -> list[dict[str, Any]]:
 def _public(folder: Path) -> list[dict[str, Any]]:
     public = {path.name: path.read_text() for path in sorted((folder / "keys").glob("*.pub"))}
     users = {
-        key_variable(user): nats_auth.ensure_seed(_seeds(folder), user)
+        key_variable(user): nats_auth.ensure_seed(nats_folder(folder), user)
         for user in (nats_auth.ADMIN, *SERVICES)
     }
     # Its seed stays in the folder: nothing in the cluster needs it.
+    tenants = integrators_folder(folder)
+    listening = {
+        tenant_id: nats_auth.ensure_seed(tenants, str(tenant_id))
+        for tenant_id in nats_auth.integrators(tenants)
+    }
     return [
         _config_map("fleetdesk-public-keys", public),
         _config_map("fleetdesk-nats-public-keys", users),
+        _config_map("fleetdesk-nats-integrators", {INTEGRATORS_FILE: integrators(listening)}),
     ]
+
+
+def integrators_folder(folder: Path) -> Path:
+    """Where the NKey seeds of tenants' integrators are kept: who has one there is let in."""
+    seeds = folder / "integrators"
+    seeds.mkdir(exist_ok=True, mode=0o700)
+    return seeds
 
 
 def _role_passwords(folder: Path) -> dict[str, str]:
@@ -86,11 +99,12 @@ def _role_passwords(folder: Path) -> dict[str, str]:
 
 
 def _seed(folder: Path, user: str) -> str:
-    nats_auth.ensure_seed(_seeds(folder), user)
-    return nats_auth.seed_file(_seeds(folder), user).read_text()
+    nats_auth.ensure_seed(nats_folder(folder), user)
+    return nats_auth.seed_file(nats_folder(folder), user).read_text()
 
 
-def _seeds(folder: Path) -> Path:
+def nats_folder(folder: Path) -> Path:
+    """Where the NKey seeds of the services and of `admin` are kept."""
     seeds = folder / "nats"
     seeds.mkdir(exist_ok=True, mode=0o700)
     return seeds
