@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def _paths(*, anonymous: bool) -> list[str]:
     for handler in PAGES:
         access = access_of(handler)
         path = next(iter(handler.paths))
-        skipped = path in ("/", "/health-dot", "/favicon.ico", "/widget.js") or "key_id" in path
+        skipped = path in ("/health-dot", "/favicon.ico", "/widget.js") or "key_id" in path
         if "GET" not in handler.http_methods or path.startswith("/static") or skipped:
             continue
         if access is not None and access.anonymous is anonymous:
@@ -146,7 +147,7 @@ class TestEveryPage:
         return SIGNED_IN
 
     async def test_is_found_by_its_route(self) -> None:
-        assert {"/knowledge", "/knowledge/search", "/conversations", "/costs"} <= set(FRAMED)
+        assert {"/", "/knowledge", "/knowledge/search", "/conversations", "/costs"} <= set(FRAMED)
         assert {"/login", "/signup", "/widget-preview"} == set(OPEN)
 
     @pytest.mark.parametrize("path", [*SIGNED_IN, *OPEN])
@@ -236,7 +237,9 @@ class TestAxe:
         addresses = [office.url(path) for path in FRAMED]
         addresses += [
             f"/knowledge/search?q={QUESTION}",
+            "/?range=30d",
             "/costs?exact=1",
+            "/costs?by=agent&range=7d",
             "/nothing",
             "/knowledge?filter=zzz",
         ]
@@ -460,7 +463,86 @@ class TestConversations:
         assert first.startswith(office.conversation_id)
 
 
+class TestHome:
+    async def test_says_in_figures_how_it_is_going(self, office: Office, page: Page) -> None:
+        now = office.desk.gateway.rt.clock.now()
+        found = await office.desk.client.get(
+            "/v1/analytics/kpis",
+            params={"from": (now - timedelta(days=6)).isoformat(), "to": now.isoformat()},
+            headers=office.company.bearer,
+        )
+        kpis = found.json()["current"]
+        begun = kpis["conversations"]
+        assert begun["total"] == begun["handed_over"] == 1
+        await page.goto("/")
+        lead = page.locator(".lead")
+        await expect(lead).to_contain_text("0 % of 1 conversation answered without a person")
+        await expect(lead).to_contain_text("1 handed over")
+        card = page.locator(".kpi", has_text="Cost of a conversation")
+        title = await card.locator(".kpi-value").get_attribute("title")
+        assert title is not None
+        assert title.startswith(f"${kpis['per_conversation_nanos'] / 1e9:.9f} on average")
+        await expect(page.locator("canvas")).to_be_visible()
+        await page.get_by_text("Show as table").click()
+        total = page.locator("#by-day-table tfoot td").last
+        await expect(total).to_have_text("1")
+        await expect(page.locator("#by-day-table tbody tr")).to_have_count(7)
+        await expect(page.get_by_role("row", name=re.compile("nothing relevant"))).to_be_visible()
+
+    async def test_every_figure_leads_to_what_is_behind_it(
+        self, office: Office, page: Page
+    ) -> None:
+        await page.goto("/")
+        await page.locator(".kpi", has_text="Handed over").get_by_role("link").click()
+        await expect(page).to_have_url(re.compile(r"/conversations\?outcome=handoff$"))
+        await expect(page.locator("tbody tr")).to_have_count(1)
+
+    async def test_a_range_stands_in_the_address(self, office: Office, page: Page) -> None:
+        await page.goto("/")
+        await page.get_by_role("link", name="30 days").click()
+        await expect(page).to_have_url(re.compile(r"/\?range=30d$"))
+        await expect(page.locator("#by-day-table tbody tr")).to_have_count(30)
+
+    async def test_shows_a_new_company_its_next_step(self, office: Office) -> None:
+        desk = office.desk
+        company = await desk.sign_up()
+        owner = await desk.sign_in(company)
+        viewer = await desk.sign_in_new(company, Role.VIEWER)
+
+        async def step(headers: dict[str, str]) -> str:
+            found = Structure((await office.get("/", headers)).text)
+            (link,) = [a for a in found.all("a") if "btn-primary" in str(a.get("class"))]
+            return str(link["href"])
+
+        assert await step(owner) == "/knowledge"
+        assert await step(viewer) == "/widget-preview"
+        await desk.teach(company, "Kettles", TEXT)
+        assert await step(owner) == "/widget-preview"
+        await desk.begin(company)
+        assert await step(owner) == "/widget-preview"
+
+    async def test_says_what_is_away(self, door: Desk) -> None:
+        company = await door.sign_up()
+        headers = {"Accept": "text/html", **await door.sign_in(company)}
+        answer = await door.client.get("/", headers=headers)
+        assert answer.status_code == 503
+        assert "Try again" in answer.text
+
+
 class TestCosts:
+    async def test_of_a_day_are_one_click_away(self, office: Office, page: Page) -> None:
+        await page.goto("/costs?by=agent")
+        await page.get_by_text("Show as table").click()
+        today = page.locator("#by-day-table tbody tr").last.get_by_role("link")
+        day = await today.inner_text()
+        await today.click()
+        await expect(page).to_have_url(re.compile(rf"/costs\?day={day}&by=agent$"))
+        await expect(page.locator("#by-day-table tbody tr")).to_have_count(1)
+        await expect(
+            page.get_by_role("row", name=re.compile("warranty of a kettle"))
+        ).to_be_visible()
+        await expect(page.locator("#by-day-table thead")).to_contain_text("No agent")
+
     async def test_are_those_of_the_ledger(self, office: Office, page: Page) -> None:
         found = await office.desk.client.get(
             "/v1/analytics/costs?group_by=conversation", headers=office.company.bearer

@@ -1,16 +1,19 @@
 """What the pages say: pure functions from protos to words."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from fleetdesk.analytics.v1.analytics_service_pb2 import GetKpisResponse
 from fleetdesk.analytics.v1.cost_pb2 import CostGroup
+from fleetdesk.analytics.v1.kpi_pb2 import ConversationCounts, Kpis, KpiTargets, Percentiles
 from fleetdesk.conversation.v1 import conversation_pb2 as conv
 from fleetdesk.llm_gateway.v1 import usage_pb2 as usage
 from fleetdesk.retrieval.v1 import document_pb2 as doc
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as retrieval
 from fleetkit.errors import InvalidArgument
 from gateway.routes.pages.showing import own_path
-from gateway.views import costs, document, knowledge, search, transcript
+from gateway.views import costs, document, home, knowledge, search, transcript
 from gateway.views.answer_html import answer_html, plain_html
 from gateway.views.format import count, money, percent, price_per_million, sentence, size, when
 from gateway.views.forms import Form
@@ -302,6 +305,117 @@ class TestCosts:
         asked = costs.Asked(range="7d", by="service", exact=True)
         assert asked.href(by="") == "/costs?range=7d&exact=1"
         assert costs.Asked().href(range="7d") == "/costs?range=7d"
+
+    def test_a_day_is_a_day_of_the_calendar_up_to_today(self) -> None:
+        now = datetime(2026, 11, 22, 5, tzinfo=UTC)
+        assert costs.day_asked("2026-11-22", now) == now.date()
+        for text in ("", "2026-11-23", "2019-01-01", "today", "2026-02-30", "9999-99-99"):
+            assert costs.day_asked(text, now) is None
+        start, end = costs.period_of(costs.Asked(day=now.date()), now)
+        assert (start.hour, end - start) == (0, timedelta(days=1))
+
+    def test_agents_are_named(self) -> None:
+        groups = [CostGroup(key="2026-11-02", split_key=key, amount_nanos=1) for key in ("a", "")]
+        day = datetime(2026, 11, 2, tzinfo=UTC).date()
+        found = costs.stack(groups, day, day, costs.Asked(), {"a": "Ada", "": "No agent"})
+        assert found.series == ("Ada", "No agent")
+
+
+class TestHome:
+    def kpis(self, total: int, alone: int = 0, handed: int = 0, **fields: Any) -> Kpis:
+        counts = ConversationCounts(total=total, answered_alone=alone, handed_over=handed)
+        return Kpis(conversations=counts, **fields)
+
+    @pytest.mark.parametrize(
+        ("now", "before", "said"),
+        [
+            (
+                (100, 61, 9),
+                (50, 29, 3),
+                (
+                    "61 % of 100 conversations answered without a person in the last 7 days,"
+                    " up 3 points; 9 handed over."
+                ),
+            ),
+            (
+                (1, 1, 0),
+                (0, 0, 0),
+                (
+                    "100 % of 1 conversation answered without a person in the last 7 days;"
+                    " none handed over."
+                ),
+            ),
+            (
+                (0, 0, 0),
+                (12, 6, 6),
+                "No conversation in the last 7 days; 12 conversations in the 7 before.",
+            ),
+        ],
+    )
+    def test_says_how_it_is_going(
+        self, now: tuple[int, ...], before: tuple[int, ...], said: str
+    ) -> None:
+        assert home.headline(self.kpis(*now), self.kpis(*before), 7) == said
+
+    def page(self, current: Kpis, previous: Kpis) -> dict[str, home.Card]:
+        targets = KpiTargets(
+            conversations_per_week=50,
+            answered_alone_millis=600,
+            handed_over_millis=250,
+            first_token_p95_ms=1_000,
+            per_conversation_nanos=100_000_000,
+        )
+        found = GetKpisResponse(current=current, previous=previous, targets=targets)
+        return {card.label: card for card in home.home_page(found, "7d").cards}
+
+    def test_shows_change_and_goal(self) -> None:
+        cards = self.page(
+            self.kpis(
+                40,
+                20,
+                10,
+                first_token=Percentiles(count=40, p95_ms=1_240),
+                per_conversation_nanos=3_123_456,
+            ),
+            self.kpis(
+                50,
+                20,
+                15,
+                first_token=Percentiles(count=9, p95_ms=1_000),
+                per_conversation_nanos=3_123_456,
+            ),
+        )
+        shown = {label: (card.value, card.change, card.verdict) for label, card in cards.items()}
+        assert shown == {
+            "Conversations": ("40", "10 fewer", "Not reached yet"),
+            "Answered alone": ("50 %", "up 10 points", "Off target"),
+            "Handed over": ("25 %", "down 5 points", "Off target"),
+            "First words within": ("1.24 s", "240 ms slower", "Off target"),
+            "Cost of a conversation": ("$0.00312", "no change", "On target"),
+        }
+        gauge = cards["First words within"].gauge
+        assert gauge is not None
+        assert (gauge.value, gauge.goal) == (80, 65)
+
+    def test_compares_with_nothing_when_there_was_nothing(self) -> None:
+        cards = self.page(self.kpis(0), self.kpis(0))
+        assert {card.change for card in cards.values()} == {"nothing to compare with"}
+        assert cards["Handed over"].verdict == "No figure yet"
+        assert cards["First words within"].value == "–"
+
+    @pytest.mark.parametrize(
+        ("nanos", "said"),
+        [
+            (0, "$0.00"),
+            (3, "$0.000000003"),
+            (3_123_456, "$0.00312"),
+            (9_999_999, "$0.01"),
+            (12_000_000, "$0.01"),
+            (1_500_000_000, "$1.50"),
+        ],
+    )
+    def test_amounts_below_a_cent_have_three_digits(self, nanos: int, said: str) -> None:
+        assert home.dollars(nanos) == said
 
 
 class TestTranscript:

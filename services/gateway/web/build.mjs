@@ -71,7 +71,7 @@ async function styleSheet() {
 function scripts() {
   return build({
     ...options,
-    entryPoints: { app: "src/app.ts", costs: "src/costs.ts" },
+    entryPoints: { app: "src/app.ts", chart: "src/chart.ts" },
     entryNames: "[name]-[hash]",
     format: "iife",
   });

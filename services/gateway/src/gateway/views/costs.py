@@ -11,16 +11,17 @@ from gateway.views.frame import Tab, link
 from gateway.views.tables import Column, columns
 
 RANGES = {"7d": "7 days", "month": "This month", "90d": "90 days"}
-SPLITS = {"model": "Model", "service": "Service", "purpose": "Purpose"}
+SPLITS = {"model": "Model", "service": "Service", "agent": "Agent", "purpose": "Purpose"}
 _OTHER = "Reading documents, and other work that serves no conversation"
 _MAX_SERIES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class CostDay:
-    """One bar: amounts in the order of the series."""
+    """One bar: amounts in the order of the series; the link leads to that day alone."""
 
     day: str
+    href: str
     amounts: tuple[Money, ...]
     total: Money
 
@@ -52,8 +53,11 @@ class CostsPage:
 
     headline: str
     today: Money
+    today_href: str
     month: Money
+    month_href: str
     total: Money
+    saved: Money | None
     unconfirmed: Money | None
     range_label: str
     ranges: tuple[Tab, ...]
@@ -73,6 +77,7 @@ class Asked:
     """What the address bar asks of the page."""
 
     range: str = "month"
+    day: date | None = None
     by: str = "model"
     sort: str = "amount"
     descending: bool = True
@@ -82,6 +87,7 @@ class Asked:
         """The page's address with changes; defaults are left out."""
         state = {
             "range": self.range if self.range != "month" else "",
+            "day": str(self.day or ""),
             "by": self.by if self.by != "model" else "",
             "sort": self.sort if self.sort != "amount" else "",
             "dir": "desc" if self.descending else "asc",
@@ -93,9 +99,29 @@ class Asked:
         return link("/costs", **state)
 
 
+def period_of(asked: Asked, now: datetime) -> tuple[datetime, datetime]:
+    """The first moment and the end of what is asked for: the day, else the range up to today."""
+    if asked.day is not None:
+        start = datetime.combine(asked.day, datetime.min.time(), UTC)
+        return start, start + timedelta(days=1)
+    return start_of(asked.range, now), start_of("today", now) + timedelta(days=1)
+
+
+def day_asked(text: str, now: datetime) -> date | None:
+    """The day that an address names, if it is one of the last three years up to today."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    today = now.astimezone(UTC).date()
+    return day if today - timedelta(days=3 * 366) <= day <= today else None
+
+
 def start_of(asked_range: str, now: datetime) -> datetime:
     """The first moment of a range, UTC; by day, so that bars are whole days."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if asked_range == "today":
+        return today
     if asked_range == "7d":
         return today - timedelta(days=6)
     if asked_range == "90d":
@@ -103,15 +129,23 @@ def start_of(asked_range: str, now: datetime) -> datetime:
     return today.replace(day=1)
 
 
-def stack(groups: Sequence[CostGroup], start: date, end: date) -> Stack:
+def stack(
+    groups: Sequence[CostGroup],
+    start: date,
+    end: date,
+    asked: Asked | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Stack:
     """Groups by day and a second key as bars, a bar for every day from `start` to `end`.
 
-    The dearest series come first; beyond eight they are added up as "Other".
+    The dearest series come first; beyond eight they are added up as "Other". `names` are of keys
+    that are ids.
     """
+    named = names or {}
     totals: dict[str, int] = {}
     by_day: dict[str, dict[str, int]] = {}
     for group in groups:
-        name = group.split_key or "Unknown"
+        name = named.get(group.split_key, group.split_key) or "None"
         totals[name] = totals.get(name, 0) + group.amount_nanos
         cell = by_day.setdefault(group.key, {})
         cell[name] = cell.get(name, 0) + group.amount_nanos
@@ -119,20 +153,25 @@ def stack(groups: Sequence[CostGroup], start: date, end: date) -> Stack:
     kept = ranked if len(ranked) <= _MAX_SERIES else ranked[: _MAX_SERIES - 1]
     series = (*kept, "Other") if len(kept) < len(ranked) else tuple(kept)
     days = tuple(
-        _day(str(start + timedelta(days=offset)), by_day, kept, series)
+        _day(start + timedelta(days=offset), by_day, kept, series, asked or Asked())
         for offset in range((end - start).days + 1)
     )
     return Stack(series, days, _column_totals(days, len(series)))
 
 
 def _day(
-    day: str, by_day: Mapping[str, Mapping[str, int]], kept: Sequence[str], series: Sequence[str]
+    day: date,
+    by_day: Mapping[str, Mapping[str, int]],
+    kept: Sequence[str],
+    series: Sequence[str],
+    asked: Asked,
 ) -> CostDay:
-    cells = by_day.get(day, {})
+    cells = by_day.get(str(day), {})
     amounts = [cells.get(name, 0) for name in kept]
     if len(series) > len(kept):
         amounts.append(sum(cells.values()) - sum(amounts))
-    return CostDay(day, tuple(money(amount) for amount in amounts), money(sum(amounts)))
+    href = asked.href(range="", day=str(day))
+    return CostDay(str(day), href, tuple(map(money, amounts)), money(sum(amounts)))
 
 
 def _column_totals(days: Sequence[CostDay], width: int) -> tuple[Money, ...]:
@@ -176,7 +215,7 @@ _LABELS = {"title": "Conversation", "amount": "Cost", "share": "Share"}
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What the ledger says: nano-dollars of today, of the month, of the range."""
+    """What the ledger says: nano-dollars of today, of the month, of what is asked for."""
 
     today: int
     month: int
@@ -186,30 +225,48 @@ class Sums:
     day_groups: Sequence[CostGroup]
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What is called how, by id: first questions of conversations, and agents."""
+
+    conversations: Mapping[str, str]
+    agents: Mapping[str, str]
+
+
 def costs_page(
-    sums: Sums, titles: Mapping[str, str], asked: Asked, now: datetime, row_limit: int = 200
+    sums: Sums, names: Names, asked: Asked, now: datetime, row_limit: int = 200
 ) -> CostsPage:
     """The page as asked for."""
+    titles = names.conversations
     rows = _sorted(cost_rows(sums.range_groups, titles, sums.range_total), asked)
     unconfirmed = sum(group.unconfirmed_nanos for group in sums.range_groups)
-    start = start_of(asked.range, now)
+    saved = sum(group.saved_nanos for group in sums.range_groups)
+    start, end = period_of(asked, now)
+    last = (end - timedelta(days=1)).date()
+    label = f"{last.day} {last:%B %Y}" if asked.day else RANGES[asked.range].lower()
     return CostsPage(
         headline=headline(sums.today, sums.month, sums.month_groups),
         today=money(sums.today),
+        today_href=asked.href(range="", day=str(now.astimezone(UTC).date())),
         month=money(sums.month),
+        month_href=asked.href(range="", day=""),
         total=money(sums.range_total),
+        saved=money(saved) if saved > 0 else None,
         unconfirmed=money(unconfirmed) if unconfirmed else None,
-        range_label=RANGES[asked.range].lower(),
-        ranges=tuple(
-            Tab(label, asked.href(range=key if key != "month" else ""), key == asked.range)
-            for key, label in RANGES.items()
-        ),
+        range_label=label,
+        ranges=_ranges(asked, label),
         splits=tuple(
             Tab(label, asked.href(by=key if key != "model" else ""), key == asked.by)
             for key, label in SPLITS.items()
         ),
         split_label=SPLITS[asked.by].lower(),
-        stack=stack(sums.day_groups, start.date(), now.astimezone(UTC).date()),
+        stack=stack(
+            sums.day_groups,
+            start.date(),
+            last,
+            asked,
+            {**names.agents, "": "No agent"} if asked.by == "agent" else None,
+        ),
         rows=tuple(rows[:row_limit]),
         columns=columns(_LABELS, link_to=asked.href, sort=asked.sort, descending=asked.descending),
         csv_href=asked.href(format="csv"),
@@ -217,6 +274,20 @@ def costs_page(
         exact_href=asked.href(exact="" if asked.exact else "1"),
         left_out=max(len(rows) - row_limit, 0),
     )
+
+
+def _ranges(asked: Asked, label: str) -> tuple[Tab, ...]:
+    tabs = [
+        Tab(
+            name,
+            asked.href(range=key if key != "month" else "", day=""),
+            asked.day is None and key == asked.range,
+        )
+        for key, name in RANGES.items()
+    ]
+    if asked.day:
+        tabs.append(Tab(label, asked.href(), current=True))
+    return tuple(tabs)
 
 
 def _sorted(rows: list[CostRow], asked: Asked) -> list[CostRow]:

@@ -25,6 +25,7 @@ class NavItem:
 
 
 NAV = (
+    NavItem("home", "Home", "house", "/", "h"),
     NavItem("knowledge", "Knowledge", "book-open", "/knowledge", "k"),
     NavItem("conversations", "Conversations", "messages-square", "/conversations", "c"),
     NavItem("costs", "Costs", "coins", "/costs", "o"),

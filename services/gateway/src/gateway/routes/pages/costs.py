@@ -1,10 +1,11 @@
 """What models cost."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 from fleetdesk.analytics.v1 import analytics_service_pb2 as pb
 from fleetdesk.analytics.v1 import cost_pb2
+from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsRequest
 from fleetdesk.conversation.v1.conversation_service_pb2 import ListConversationsRequest
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
@@ -20,10 +21,13 @@ from gateway.views.costs import (
     RANGES,
     SPLITS,
     Asked,
+    Names,
     Sums,
     cost_rows,
     costs_page,
     csv_rows,
+    day_asked,
+    period_of,
     start_of,
 )
 
@@ -31,6 +35,7 @@ _TITLED = 200
 _KEYS = {
     "model": cost_pb2.COST_KEY_MODEL,
     "service": cost_pb2.COST_KEY_SERVICE,
+    "agent": cost_pb2.COST_KEY_AGENT,
     "purpose": cost_pb2.COST_KEY_PURPOSE,
 }
 
@@ -38,44 +43,50 @@ _KEYS = {
 @page("GET", "/costs")
 async def get_costs(request: GatewayRequest) -> Response:
     """Sums of the ledger, as CSV by conversation when asked so."""
+    now = parts_of(request).clock.now()
     wanted = Asked(
+        day=day_asked(asked(request, "day"), now),
         range=asked_of(request, "range", RANGES, "month"),
         by=asked_of(request, "by", SPLITS, "model"),
         sort=asked_of(request, "sort", ("title", "amount", "share"), "amount"),
         descending=asked(request, "dir") != "asc",
         exact=asked(request, "exact") == "1",
     )
-    now = parts_of(request).clock.now()
-    sums, titles = await asyncio.gather(_sums(request, wanted, now), _titles(request))
+    sums, titles, agents = await asyncio.gather(
+        _sums(request, wanted, now), _titles(request), _agents(request)
+    )
     if asked(request, "format") == "csv":
         rows = cost_rows(sums.range_groups, titles, sums.range_total)
         return csv_file("costs.csv", CSV_HEAD, csv_rows(rows))
-    view = costs_page(sums, titles, wanted, now)
+    view = costs_page(sums, Names(titles, agents), wanted, now)
     return show(request, "costs", "costs/costs.html", view=view)
 
 
 async def _sums(request: GatewayRequest, wanted: Asked, now: datetime) -> Sums:
     method = parts_of(request).clients.analytics.SummarizeCosts
 
-    async def since(
-        start: datetime,
+    async def sums_of(
+        period: tuple[datetime, datetime],
         group_by: "cost_pb2.CostKey.ValueType",
         split_by: "cost_pb2.CostKey.ValueType" = cost_pb2.COST_KEY_UNSPECIFIED,
     ) -> pb.SummarizeCostsResponse:
         return await call(
             method,
             pb.SummarizeCostsRequest(
-                group_by=group_by, split_by=split_by, start_time=stamp_of(start, "from")
+                group_by=group_by,
+                split_by=split_by,
+                start_time=stamp_of(period[0], "from"),
+                end_time=stamp_of(period[1], "to"),
             ),
         )
 
-    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    start = start_of(wanted.range, now)
+    tomorrow = start_of("today", now) + timedelta(days=1)
+    period = period_of(wanted, now)
     of_today, of_month, of_range, by_day = await asyncio.gather(
-        since(today, cost_pb2.COST_KEY_SERVICE),
-        since(start_of("month", now), cost_pb2.COST_KEY_CONVERSATION),
-        since(start, cost_pb2.COST_KEY_CONVERSATION),
-        since(start, cost_pb2.COST_KEY_DAY, _KEYS[wanted.by]),
+        sums_of((start_of("today", now), tomorrow), cost_pb2.COST_KEY_SERVICE),
+        sums_of((start_of("month", now), tomorrow), cost_pb2.COST_KEY_CONVERSATION),
+        sums_of(period, cost_pb2.COST_KEY_CONVERSATION),
+        sums_of(period, cost_pb2.COST_KEY_DAY, _KEYS[wanted.by]),
     )
     return Sums(
         today=of_today.total_nanos,
@@ -94,6 +105,12 @@ async def _titles(request: GatewayRequest) -> dict[str, str]:
         ListConversationsRequest(page_size=_TITLED),
     )
     return {item.conversation_id: item.title for item in found.conversations if item.title}
+
+
+async def _agents(request: GatewayRequest) -> dict[str, str]:
+    """Names of the agents, by id."""
+    found = await call(parts_of(request).clients.agents.ListAgents, ListAgentsRequest())
+    return {agent.agent_id: agent.draft.name for agent in found.agents}
 
 
 HANDLERS: list[HTTPRouteHandler] = [get_costs]

@@ -3,10 +3,11 @@
 import asyncio
 from uuid import UUID
 
-from fleetdesk.analytics.v1.analytics_service_pb2 import SummarizeCostsRequest
+from fleetdesk.analytics.v1.analytics_service_pb2 import GetKpisRequest, SummarizeCostsRequest
 from fleetdesk.analytics.v1.cost_pb2 import COST_KEY_SERVICE
 from fleetdesk.billing.v1.billing_service_pb2 import GetSubscriptionRequest
 from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsRequest
+from fleetdesk.conversation.v1.conversation_service_pb2 import ListConversationsRequest
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import ListModelsRequest
 from fleetdesk.retrieval.v1.retrieval_service_pb2 import ListSourcesRequest
 from fleetkit.errors import FleetError, NotFound
@@ -21,19 +22,52 @@ from gateway.origins import own_origin
 from gateway.parts import GatewayRequest, parts_of
 from gateway.rendering import WIDGET
 from gateway.requests import Head
-from gateway.routes.pages.reading import asked
-from gateway.routes.pages.showing import page, render
+from gateway.routes.pages.reading import asked, asked_of
+from gateway.routes.pages.showing import page, render, show
+from gateway.shapes.common import stamp_of
 from gateway.views.health import ServiceHealth, health_view
+from gateway.views.home import RANGES, HomePage, first_page, home_page, period_of
 from gateway.views.settings import chosen_agent, published_agents, snippet
 
 _PROBE_S = 2.0
+_LATEST = 50
 _ANYONE = Access(role=Role.VIEWER, anonymous=True, body="none")
 
 
 @page("GET", "/")
-async def get_home() -> Response:
-    """Knowledge first: without it nothing else works."""
-    return Response(None, status_code=303, headers={"Location": "/knowledge"})
+async def get_home(request: GatewayRequest) -> Response:
+    """How it is going; for a company without conversations, what to do next."""
+    parts = parts_of(request)
+    wanted = asked_of(request, "range", RANGES, "7d")
+    start, end = period_of(wanted, parts.clock.now())
+    found = await call(
+        parts.clients.analytics.GetKpis,
+        GetKpisRequest(start_time=stamp_of(start, "from"), end_time=stamp_of(end, "to")),
+    )
+    view = home_page(found, wanted)
+    begun = found.current.conversations.total + found.previous.conversations.total
+    if not begun and not await _has_talked(request):
+        view = await _first_page(request)
+    return show(request, "home", "home.html", view=view)
+
+
+async def _has_talked(request: GatewayRequest) -> bool:
+    """Whether any of the latest conversations has a message; some are only opened."""
+    found = await call(
+        parts_of(request).clients.conversations.ListConversations,
+        ListConversationsRequest(page_size=_LATEST),
+    )
+    return any(item.message_count for item in found.conversations)
+
+
+async def _first_page(request: GatewayRequest) -> HomePage:
+    found = await call(
+        parts_of(request).clients.retrieval.ListSources, ListSourcesRequest(page_size=1)
+    )
+    role = request.user.role
+    return first_page(
+        knows_something=bool(found.sources), may_edit=role is not None and role >= Role.AGENT
+    )
 
 
 @page("GET", "/health-dot")

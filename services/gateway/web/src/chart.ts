@@ -1,4 +1,4 @@
-// The costs chart: stacked bars drawn from the table beside it, so both always say the same.
+// A chart of days: stacked bars drawn from the table beside it, so both always say the same.
 
 import { BarController, BarElement, CategoryScale, Chart, Legend, LinearScale, Tooltip } from "chart.js";
 
@@ -31,7 +31,7 @@ function series(table: HTMLTableElement): { labels: string[]; sets: { label: str
   const labels = rows.map((row) => row.querySelector<HTMLElement>("[data-day]")?.dataset.day ?? "");
   const sets = names.map((label, index) => ({
     label,
-    data: rows.map((row) => Number(row.querySelectorAll<HTMLElement>("[data-nanos]")[index]?.dataset.nanos ?? 0)),
+    data: rows.map((row) => Number(row.querySelectorAll<HTMLElement>("[data-value]")[index]?.dataset.value ?? 0)),
   }));
   return { labels, sets };
 }
@@ -45,7 +45,11 @@ function resolved(name: string): string {
   return value;
 }
 
+const UNITS: Record<string, (value: number) => string> = { money, count: (value) => value.toLocaleString("en") };
+
 function draw(canvas: HTMLCanvasElement, table: HTMLTableElement): Chart {
+  const said = UNITS[canvas.dataset.unit ?? ""] ?? money;
+  const step = canvas.dataset.unit === "count" ? { precision: 0 } : {};
   const style = getComputedStyle(document.body);
   Chart.defaults.font.family = style.fontFamily;
   const dark = getComputedStyle(document.documentElement).colorScheme.includes("dark");
@@ -69,12 +73,12 @@ function draw(canvas: HTMLCanvasElement, table: HTMLTableElement): Chart {
           beginAtZero: true,
           border: { display: false },
           grid: { color: line },
-          ticks: { color: muted, maxTicksLimit: 5, callback: (value) => money(Number(value)) },
+          ticks: { color: muted, maxTicksLimit: 5, ...step, callback: (value) => said(Number(value)) },
         },
       },
       plugins: {
         legend: { position: "bottom", align: "start", labels: { color: style.color, boxWidth: 10, boxHeight: 10 } },
-        tooltip: { callbacks: { label: (item) => `${item.dataset.label}: ${money(Number(item.raw))}` } },
+        tooltip: { callbacks: { label: (item) => `${item.dataset.label}: ${said(Number(item.raw))}` } },
       },
     },
   });
