@@ -106,7 +106,7 @@ manifests: .venv/.development ## Render the manifests of base and overlays into 
 	done
 
 .PHONY: images
-images: .venv/.development ## Build the services' images with buildah, run them confined, print sizes and times
+images: .venv/.development protos ## Build the services' images with buildah, run them confined, print sizes and times
 	@$(PY) -m tests.deploy.images $(ARGS)
 
 ##@ Check it

@@ -93,6 +93,13 @@ def selects(selector: Manifest, labels: Mapping[str, str]) -> bool:
 
 def validate(found: Manifest, version: str) -> None:
     """Raises when an object is not what its kind allows, or of a kind without a schema."""
+    _validate(json.dumps(found, sort_keys=True), version)
+
+
+@cache
+def _validate(text: str, version: str) -> None:
+    """Once for each text: most objects are the same in all overlays, and this takes its time."""
+    found: Manifest = json.loads(text)
     key = (found["apiVersion"], found["kind"])
     if key in _custom():
         jsonschema.validate(found, _custom()[key], jsonschema.Draft202012Validator)
