@@ -49,7 +49,9 @@ def fill(message: Message, depth: int = 0) -> Any:
     for field in message.DESCRIPTOR.fields:
         repeated = field.is_repeated
         if field.message_type is not None:
-            if field.message_type.full_name == "google.protobuf.Timestamp":
+            if field.message_type.GetOptions().map_entry:
+                getattr(message, field.name)["some"] = 1
+            elif field.message_type.full_name == "google.protobuf.Timestamp":
                 getattr(message, field.name).GetCurrentTime()
             elif depth < 3:
                 value = getattr(message, field.name)

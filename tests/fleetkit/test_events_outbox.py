@@ -90,7 +90,8 @@ class TestReplay:
                 at = datetime.now(UTC) - timedelta(days=days)
                 await conn.execute(
                     "insert into outbox (event_id, tenant_id, subject, type, headers, body,"
-                    " revision, create_time, publish_time) values (%s, %s, '', '', '{}', '', 1, %s, %s)",
+                    " revision, create_time, publish_time)"
+                    " values (%s, %s, '', '', '{}', '', 1, %s, %s)",
                     [uuid4(), tenant_id, at, at],
                 )
         assert await replay(producer.db, datetime.now(UTC) - timedelta(days=90)) == 1

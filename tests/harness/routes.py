@@ -8,7 +8,15 @@ from gateway.access import ANY_SCOPE, Access, access_of
 from gateway.app import API
 from gateway.auth.principal import SCOPES, Role
 
-_IDS = ("agent_id", "conversation_id", "source_id", "document_id", "key_id")
+_IDS = (
+    "agent_id",
+    "conversation_id",
+    "source_id",
+    "document_id",
+    "key_id",
+    "visitor_id",
+    "erasure_id",
+)
 UNSAFE = {"POST", "PUT", "DELETE"}
 
 

@@ -84,9 +84,15 @@ class _Shapes:
     def __init__(self, files: Iterable[FileDescriptorProto]) -> None:
         self._messages: dict[str, tuple[DescriptorProto, FileDescriptorProto, int]] = {}
         self._enums: dict[str, tuple[EnumDescriptorProto, FileDescriptorProto, int]] = {}
+        # A map is a repeated message of its own, whose second field is the value.
+        self._map_values: dict[str, FieldDescriptorProto] = {}
         for file in files:
             for number, message in enumerate(file.message_type):
-                self._messages[f".{file.package}.{message.name}"] = (message, file, number)
+                name = f".{file.package}.{message.name}"
+                self._messages[name] = (message, file, number)
+                for nested in message.nested_type:
+                    if nested.options.map_entry:
+                        self._map_values[f"{name}.{nested.name}"] = nested.field[1]
             for number, enum in enumerate(file.enum_type):
                 self._enums[f".{file.package}.{enum.name}"] = (enum, file, number)
 
@@ -108,14 +114,15 @@ class _Shapes:
                 continue
             message = self._messages[name][0]
             found[name.lstrip(".")] = self._message(name)
-            waiting += [field.type_name for field in message.field if field.type_name]
+            of_values = [self._map_values.get(field.type_name, field) for field in message.field]
+            waiting += [field.type_name for field in of_values if field.type_name]
         return dict(sorted(found.items()))
 
     def _message(self, name: str) -> dict[str, Any]:
         message, file, number = self._messages[name]
         properties = {
             field.json_name: _described(
-                _field(field), _comment(file, _MESSAGES, number, _FIELDS, position)
+                self._field(field), _comment(file, _MESSAGES, number, _FIELDS, position)
             )
             for position, field in enumerate(message.field)
         }
@@ -125,6 +132,13 @@ class _Shapes:
             schema["required"] = required
         # What has its default is left out of the JSON.
         return schema | {"properties": properties}
+
+    def _field(self, field: FieldDescriptorProto) -> dict[str, Any]:
+        if (value := self._map_values.get(field.type_name)) is not None:
+            return {"type": "object", "additionalProperties": _value(value)}
+        if field.label == _Type.LABEL_REPEATED:
+            return {"type": "array", "items": _value(field)}
+        return _value(field)
 
     def _enum(self, name: str) -> dict[str, Any]:
         enum, file, number = self._enums[name]
@@ -137,12 +151,6 @@ class _Shapes:
             "description": "\n".join([_comment(file, _ENUMS, number), *meanings]),
             "enum": [value.name for value in enum.value],
         }
-
-
-def _field(field: FieldDescriptorProto) -> dict[str, Any]:
-    if field.label == _Type.LABEL_REPEATED:
-        return {"type": "array", "items": _value(field)}
-    return _value(field)
 
 
 def _value(field: FieldDescriptorProto) -> dict[str, Any]:

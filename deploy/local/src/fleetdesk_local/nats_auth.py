@@ -63,6 +63,8 @@ def permissions(service: str) -> dict[str, Any]:
             for verb in ("CREATE", "UPDATE")
             for stream in (f"FLEETDESK_{name.upper()}", "CLOCK")
         ],
+        # Taking an erased tenant's events out of its own stream.
+        f"{api}.STREAM.PURGE.FLEETDESK_{name.upper()}",
         f"{api}.INFO",
         f"{api}.STREAM.INFO.*",
         f"{api}.STREAM.NAMES",

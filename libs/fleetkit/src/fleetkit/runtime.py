@@ -15,6 +15,7 @@ from fleetkit.blobs import Blobs
 from fleetkit.bus import Bus
 from fleetkit.clock import Clock
 from fleetkit.config import FleetSettings
+from fleetkit.erasure import Eraser, Erasure
 from fleetkit.events import Consumer, Handler, Relay, dead_letters, upkeep
 from fleetkit.health import Health
 from fleetkit.http import HttpServer
@@ -26,6 +27,9 @@ from fleetkit.rpc.keys import KeyRing
 from fleetkit.rpc.server import RpcServer
 from fleetkit.schedules import Schedules
 from fleetkit.tasks import Tasks, Work
+
+# A blob store that is away for a day loses nothing: tries at most five minutes apart.
+_ERASURE_ATTEMPTS = 300
 
 Command = Callable[[], Awaitable[None]]
 
@@ -138,6 +142,15 @@ class Runtime:
     def serve_http(self, app: Callable[..., Any], bind: str, **options: Any) -> None:
         """Serves an ASGI app with uvicorn, on `ports["http"]`; `options` are uvicorn's."""
         self._http.append(HttpServer(app, bind, self.settings.shutdown_grace_s, **options))
+
+    def erase(self, erasure: Erasure) -> None:
+        """Runs the jobs of erasures by the service's rules.
+
+        Its events.py hears of them by `erasing(…)` and `finishing()`.
+        """
+        blobs = self.blobs if erasure.has_blobs else None
+        eraser = Eraser(self.settings, self.db, self.nats, self.clock, erasure, blobs)
+        self.run_jobs(eraser.handlers, concurrency=1, max_attempts=_ERASURE_ATTEMPTS)
 
     def command(self, name: str, run: Command) -> None:
         """Adds what `python -m <package> run NAME` runs by hand."""

@@ -1,6 +1,6 @@
 """What analytics notes when others say that something happened."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC
 from typing import Any
 from uuid import UUID
@@ -9,11 +9,13 @@ from fleetdesk.conversation.v1 import conversation_pb2
 from fleetdesk.conversation.v1 import events_pb2 as conversation_events
 from fleetdesk.llm_gateway.v1 import events_pb2 as llm_gateway_events
 from fleetdesk.llm_gateway.v1 import usage_pb2
-from fleetkit.events import EventMeta, Handler
+from fleetkit.erasure import erasing, finishing
+from fleetkit.events import EventMeta, Handler, tombstones
 from fleetkit.postgres.connection import FleetConnection
 
 from analytics.conversations import record_event, record_turn
 from analytics.costs import record_call
+from analytics.erasure import ERASURE
 from analytics.store.conversations import ConversationEventRow, TurnRow
 from analytics.store.costs import CostEntryRow
 
@@ -23,7 +25,9 @@ async def on_usage_recorded(
 ) -> None:
     """Notes what a call of a model cost."""
     call_id = UUID(event.call_id)
-    entries = [_entry(meta.tenant_id, call_id, entry) for entry in event.entries]
+    visitors = {UUID(entry.visitor_id) for entry in event.entries if entry.visitor_id}
+    erased = await tombstones.erased_ids(conn, meta.tenant_id, "visitor", visitors)
+    entries = [_entry(meta.tenant_id, call_id, entry, erased) for entry in event.entries]
     await record_call(conn, meta.tenant_id, call_id, meta.revision, entries)
 
 
@@ -109,7 +113,11 @@ def _happened(
     )
 
 
-def _entry(tenant_id: UUID, call_id: UUID, entry: usage_pb2.UsageEntry) -> CostEntryRow:
+def _entry(
+    tenant_id: UUID, call_id: UUID, entry: usage_pb2.UsageEntry, erased: Collection[UUID]
+) -> CostEntryRow:
+    """The row of an entry; what it cost is kept, the visitor is not where it was erased."""
+    visitor_id = _optional_id(entry.visitor_id)
     settled = entry.status == usage_pb2.USAGE_STATUS_SETTLED
     return CostEntryRow(
         tenant_id=tenant_id,
@@ -127,7 +135,7 @@ def _entry(tenant_id: UUID, call_id: UUID, entry: usage_pb2.UsageEntry) -> CostE
         message_id=_optional_id(entry.message_id),
         conversation_id=_optional_id(entry.conversation_id),
         agent_id=_optional_id(entry.agent_id),
-        visitor_id=_optional_id(entry.visitor_id),
+        visitor_id=None if visitor_id in erased else visitor_id,
     )
 
 
@@ -147,4 +155,6 @@ HANDLERS: Mapping[str, Handler] = {
     "fleetdesk.conversation.v1.MessageStored": on_message_stored,
     "fleetdesk.conversation.v1.HandoffRequested": on_handoff_requested,
     "fleetdesk.conversation.v1.ConversationStatusChanged": on_conversation_status_changed,
+    "fleetdesk.gateway.v1.ErasureRequested": erasing(ERASURE),
+    "fleetdesk.gateway.v1.ErasureFinished": finishing(),
 }

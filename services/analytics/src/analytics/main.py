@@ -7,6 +7,7 @@ from fleetkit.service import Runtime, cli
 
 from analytics.api import AnalyticsApi
 from analytics.config import Settings
+from analytics.erasure import ERASURE
 from analytics.events import HANDLERS
 from analytics.rebuild import check_rebuild, rebuild
 
@@ -15,6 +16,7 @@ def build(rt: Runtime) -> None:
     """Adds the RPCs, the event handlers, and the commands `rebuild` and `check-rebuild`."""
     rt.server.add(add_AnalyticsServiceServicer_to_server, AnalyticsApi(rt.db))
     rt.consume(HANDLERS)
+    rt.erase(ERASURE)
     rt.command("rebuild", partial(rebuild, rt.db))
     rt.command("check-rebuild", partial(check_rebuild, rt.db))
 

@@ -6,9 +6,11 @@ from uuid import UUID
 from fleetdesk.conversation.v1 import conversation_pb2
 from fleetdesk.conversation.v1 import events_pb2 as conversation_events
 from fleetdesk.gateway.v1 import events_pb2 as gateway_events
-from fleetkit.events import EventMeta, Handler
+from fleetkit.erasure import erasing, finishing
+from fleetkit.events import EvenIfErased, EventMeta, Handler
 from fleetkit.postgres.connection import FleetConnection
 
+from billing.erasure import ERASURE
 from billing.plans import load_plans
 from billing.store.usage import LedgerRow
 from billing.subscriptions import ensure_subscription
@@ -44,5 +46,8 @@ async def on_message_completed(
 
 HANDLERS: Mapping[str, Handler] = {
     "fleetdesk.gateway.v1.TenantCreated": on_tenant_created,
-    "fleetdesk.conversation.v1.MessageCompleted": on_message_completed,
+    # What was used is owed, also by those who are erased: the ledger names no person.
+    "fleetdesk.conversation.v1.MessageCompleted": EvenIfErased(on_message_completed),
+    "fleetdesk.gateway.v1.ErasureRequested": erasing(ERASURE),
+    "fleetdesk.gateway.v1.ErasureFinished": finishing(),
 }

@@ -7,6 +7,7 @@ from fleetkit.service import Runtime, cli
 
 from billing.api import BillingApi
 from billing.config import Settings
+from billing.erasure import ERASURE
 from billing.events import HANDLERS
 from billing.plans import load_plans
 from billing.usage import check_usage, rebuild_usage
@@ -22,6 +23,7 @@ def build(rt: Runtime) -> None:
     api = BillingApi(rt.db, rt.clock, plans, rt.settings.default_plan)
     rt.server.add(add_BillingServiceServicer_to_server, api)
     rt.consume(HANDLERS)
+    rt.erase(ERASURE)
     rt.command("rebuild-usage", partial(rebuild_usage, rt.db))
     rt.command("check-usage", partial(check_usage, rt.db))
 

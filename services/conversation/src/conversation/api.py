@@ -152,6 +152,7 @@ class ConversationApi(ConversationServiceServicer):
             status=wire.status_name(request.status, "status"),
             outcome=wire.outcome_name(request.outcome, "outcome"),
             agent_id=agent_id,
+            visitor_id=to_optional_uuid(request.visitor_id, "visitor_id"),
         )
         rows, token = await conversations.list_page(
             self._deps, tenant_id(), wanted, request.page_size, request.page_token

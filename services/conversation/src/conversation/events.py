@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from fleetdesk.gateway.v1 import events_pb2 as gateway_events
+from fleetkit.erasure import erasing, finishing
 from fleetkit.events import EventMeta, Handler
 from fleetkit.postgres.connection import FleetConnection
 
 from conversation.agents import create_agent
+from conversation.erasure import ERASURE
 from conversation.presets import default_agent
 
 _PUBLISHER = "fleetdesk"
@@ -30,4 +32,8 @@ async def on_tenant_created(
     )
 
 
-HANDLERS: Mapping[str, Handler] = {"fleetdesk.gateway.v1.TenantCreated": on_tenant_created}
+HANDLERS: Mapping[str, Handler] = {
+    "fleetdesk.gateway.v1.TenantCreated": on_tenant_created,
+    "fleetdesk.gateway.v1.ErasureRequested": erasing(ERASURE),
+    "fleetdesk.gateway.v1.ErasureFinished": finishing(),
+}

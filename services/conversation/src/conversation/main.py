@@ -19,6 +19,7 @@ from conversation.api import AgentApi, ConversationApi
 from conversation.closing import RECORD_TURN
 from conversation.config import Settings
 from conversation.deps import Deps, Neighbours
+from conversation.erasure import ERASURE
 from conversation.events import HANDLERS
 from conversation.hub import Hub
 from conversation.runner import TurnRunner
@@ -46,6 +47,7 @@ def build(rt: Runtime) -> None:
     rt.server.add(add_AgentServiceServicer_to_server, AgentApi(deps))
     rt.server.add(add_ConversationServiceServicer_to_server, ConversationApi(deps, runner))
     rt.consume(HANDLERS)
+    rt.erase(ERASURE)
 
     async def record_turn(job: Job) -> None:
         await memory_push.record_turn(deps, job)

@@ -11,6 +11,8 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.passwords import Passwords
 from gateway.clients import Clients
 from gateway.config import GatewaySettings
+from gateway.erasure import ERASURE
+from gateway.events import HANDLERS
 from gateway.http_protocol import GuardedProtocol
 from gateway.parts import Parts
 from gateway.plan_limits import PlanLimits
@@ -49,6 +51,8 @@ async def build(rt: Runtime) -> None:
     parts = make_parts(rt)
     rt.schedule("tidy", timedelta(hours=1), partial(tidy, rt.db))
     rt.command("reseal-secrets", partial(reseal_secrets, rt.db, parts.widgets))
+    rt.consume(HANDLERS)
+    rt.erase(ERASURE)
     rt.serve_http(
         create_served_app(parts),
         settings.http_bind,

@@ -10,6 +10,7 @@ from fleetkit.service import Runtime, cli
 from llm_gateway import price_check, pricing, sweeper
 from llm_gateway.api import LlmGatewayApi
 from llm_gateway.config import Settings
+from llm_gateway.erasure import ERASURE
 from llm_gateway.events import HANDLERS
 from llm_gateway.ledger import Ledger
 from llm_gateway.metering import Metering
@@ -39,6 +40,7 @@ def build(rt: Runtime) -> None:
     api = LlmGatewayApi(rt.db, metering, models, embedder, settings.embed_model)
     rt.server.add(add_LlmGatewayServiceServicer_to_server, api)
     rt.consume(HANDLERS)
+    rt.erase(ERASURE)
     rt.background(sweeper.sweep_forever(rt.db, ledger, settings.sweep_interval_s), "sweeper")
     rt.command("check-prices", lambda: _check_prices(rt, book, models))
     rt.command("sweep", lambda: _sweep(rt, ledger))

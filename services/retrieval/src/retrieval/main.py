@@ -9,6 +9,8 @@ from fleetkit.tokens import tokenizer_path
 
 from retrieval.api import RetrievalApi
 from retrieval.config import Settings
+from retrieval.erasure import ERASURE
+from retrieval.events import HANDLERS
 from retrieval.index.embedding import Embedder
 from retrieval.index.search import Searcher
 from retrieval.index.weights import load_weights
@@ -21,7 +23,7 @@ from retrieval.parsing.prepare import PrepareOptions
 
 
 def build(rt: Runtime) -> None:
-    """Adds the servicer and the jobs to a runtime."""
+    """Adds the servicer, the event handlers and the jobs to a runtime."""
     settings: Settings = rt.settings
     embedder = Embedder(
         LlmGatewayServiceStub(rt.clients.channel("llm-gateway")),
@@ -46,6 +48,8 @@ def build(rt: Runtime) -> None:
         on_dead=ingest.give_up,
         lease_s=settings.ingest_lease_s,
     )
+    rt.consume(HANDLERS)
+    rt.erase(ERASURE)
     searcher = Searcher(rt.db, embedder, load_weights(), candidates=settings.candidates)
     servicer = RetrievalApi(rt.db, originals, searcher, settings)
     rt.server.add(add_RetrievalServiceServicer_to_server, servicer)

@@ -6,13 +6,14 @@ handler in one transaction.
 
 from fleetkit.events.consumer import Consumer
 from fleetkit.events.envelope import EventMeta, event_subject
-from fleetkit.events.handling import Handler
+from fleetkit.events.handling import EvenIfErased, Handler
 from fleetkit.events.outbox import publish, replay
 from fleetkit.events.relay import Relay
 from fleetkit.events.revisions import is_latest
 
 __all__ = [
     "Consumer",
+    "EvenIfErased",
     "EventMeta",
     "Handler",
     "Relay",

@@ -50,6 +50,7 @@ class ConversationFilter:
     status: str = ""
     outcome: str = ""
     agent_id: UUID | None = None
+    visitor_id: UUID | None = None
 
 
 async def find_visitor(
@@ -176,6 +177,7 @@ async def list_conversations(
         "status": wanted.status,
         "outcome": wanted.outcome,
         "agent_id": wanted.agent_id,
+        "visitor_id": wanted.visitor_id,
         "after_time": after[0] if after else None,
         "after_id": after[1] if after else None,
         "limit": limit,
@@ -189,6 +191,7 @@ async def list_conversations(
             "  and (%(status)s = '' or status = %(status)s)"
             "  and (%(outcome)s = '' or last_outcome = %(outcome)s)"
             "  and (%(agent_id)s::uuid is null or agent_id = %(agent_id)s)"
+            "  and (%(visitor_id)s::uuid is null or visitor_id = %(visitor_id)s)"
             "  and (%(after_time)s::timestamptz is null"
             "    or (update_time, conversation_id) < (%(after_time)s, %(after_id)s::uuid))"
             " order by update_time desc, conversation_id desc limit %(limit)s",

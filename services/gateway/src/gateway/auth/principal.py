@@ -18,6 +18,8 @@ SCOPES = (
     "billing:read",
     "conversations:read",
     "conversations:write",
+    "erasures:read",
+    "erasures:write",
     "keys:read",
     "keys:write",
     "knowledge:read",

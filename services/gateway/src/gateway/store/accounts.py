@@ -8,7 +8,7 @@ from uuid import UUID
 from fleetkit.postgres import FleetConnection
 from psycopg.rows import class_row
 
-Kind = Literal["email", "session", "api_key", "agent"]
+Kind = Literal["email", "session", "api_key", "agent", "erasure"]
 
 
 @dataclass(frozen=True, slots=True)

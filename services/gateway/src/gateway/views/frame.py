@@ -41,6 +41,16 @@ NAV = (
         parent="settings",
         min_role=Role.ADMIN,
     ),
+    NavItem(
+        "erasure",
+        "Erasure",
+        "eraser",
+        "/settings/erasure",
+        "e",
+        on_phone=False,
+        parent="settings",
+        min_role=Role.ADMIN,
+    ),
 )
 
 

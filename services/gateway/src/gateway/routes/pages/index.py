@@ -7,6 +7,7 @@ from gateway.routes.pages import (
     assets,
     conversations,
     costs,
+    erasures,
     home,
     knowledge,
     search,
@@ -22,4 +23,5 @@ PAGES: list[HTTPRouteHandler] = [
     *conversations.HANDLERS,
     *costs.HANDLERS,
     *settings.HANDLERS,
+    *erasures.HANDLERS,
 ]

@@ -1,0 +1,98 @@
+"""The jobs of an erasure: blobs and the answer, a second look, and the bus at last."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from fleetkit.blobs import Blobs
+from fleetkit.clock import Clock
+from fleetkit.config import FleetSettings
+from fleetkit.erasure.handlers import CLEAR_BUS, COMPLETE, SWEEP, SWEEP_AFTER
+from fleetkit.erasure.rows import erase_rows
+from fleetkit.erasure.rules import Erasure, Target
+from fleetkit.errors import Unavailable
+from fleetkit.events import publish, streams
+from fleetkit.jobs import Job, JobHandler, enqueue
+from fleetkit.logging import get_logger
+from fleetkit.postgres.database import Database
+
+_API_TIMEOUT_S = 10.0
+
+
+class Eraser:
+    """Runs the jobs that the handlers of an erasure leave behind."""
+
+    def __init__(
+        self,
+        settings: FleetSettings,
+        db: Database,
+        client: Client,
+        clock: Clock,
+        erasure: Erasure,
+        blobs: Blobs | None,
+    ) -> None:
+        self._settings = settings
+        self._db = db
+        self._js: JetStreamContext = client.jetstream(timeout=_API_TIMEOUT_S)
+        self._clock = clock
+        self._erasure = erasure
+        self._blobs = blobs
+
+    @property
+    def handlers(self) -> Mapping[str, JobHandler]:
+        """The jobs by kind."""
+        return {COMPLETE: self._complete, SWEEP: self._sweep, CLEAR_BUS: self._clear_bus}
+
+    async def _complete(self, job: Job) -> None:
+        """Deletes blobs, answers with counts, and arranges for the second look."""
+        target = _target(job)
+        counts: dict[str, int] = dict(job.payload["counts"])
+        if target.visitor_id is None and self._blobs is not None:
+            counts["blobs"] = await self._blobs.delete_prefix(f"{job.tenant_id}/")
+        event: Any = self._erasure.completed(erasure_id=str(target.erasure_id))
+        event.counts.update(counts)
+        async with self._db.tenant(job.tenant_id) as conn:
+            await publish(conn, event, revision=1)
+            again = self._clock.now() + SWEEP_AFTER
+            await enqueue(conn, job.tenant_id, SWEEP, target.erasure_id, job.payload, again)
+
+    async def _sweep(self, job: Job) -> None:
+        """Erases what calls that were under way have written since."""
+        target = _target(job)
+        async with self._db.tenant(job.tenant_id) as conn:
+            counts = await erase_rows(conn, self._erasure, target)
+        if target.visitor_id is None and self._blobs is not None:
+            counts["blobs"] = await self._blobs.delete_prefix(f"{job.tenant_id}/")
+        if any(counts.values()):
+            get_logger().info("erasure_swept", erasure_id=str(target.erasure_id), counts=counts)
+
+    async def _clear_bus(self, job: Job) -> None:
+        """Takes the tenant's events out of the stream and the outbox, and forgets the tenant."""
+        stream = streams.stream_name(self._settings.service)
+        subject = f"fleetdesk.{self._settings.package}.v1.*.{job.tenant_id}"
+        try:
+            await self._js.purge_stream(stream, subject=subject)
+        except nats.errors.Error as error:
+            raise Unavailable("the bus did not take the purge") from error
+        async with self._db.tenant(job.tenant_id) as conn:
+            await conn.execute(
+                "delete from outbox where tenant_id = %s and publish_time is not null",
+                [job.tenant_id],
+            )
+            await conn.execute("delete from known_tenants where tenant_id = %s", [job.tenant_id])
+
+
+def _target(job: Job) -> Target:
+    given = job.payload["target"]
+    return Target(
+        tenant_id=job.tenant_id,
+        erasure_id=UUID(given["erasure_id"]),
+        visitor_id=UUID(given["visitor_id"]) if given["visitor_id"] else None,
+        conversation_ids=tuple(UUID(one) for one in given["conversation_ids"]),
+        erase_time=datetime.fromisoformat(given["erase_time"]),
+    )

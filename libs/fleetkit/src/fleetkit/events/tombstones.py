@@ -1,0 +1,82 @@
+"""Tombstones: hashes of erased ids, by which late events about them are known."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from fleetkit.postgres.connection import FleetConnection
+
+# Fields by which an event names a person's doings.
+_FIELDS = {"visitor_id": "visitor", "conversation_id": "conversation"}
+
+
+async def keep(
+    conn: FleetConnection, tenant_id: UUID, ids: Sequence[tuple[str, UUID]], erase_time: datetime
+) -> None:
+    """Records that these ids ("tenant", "visitor", "conversation") are erased. Idempotent."""
+    await conn.execute(
+        "insert into tombstone (tenant_id, kind, id_sha256, create_time)"
+        " select %(tenant_id)s, kind, id_sha256, %(erase_time)s"
+        " from unnest(%(kinds)s::text[], %(hashes)s::bytea[]) given (kind, id_sha256)"
+        " on conflict (tenant_id, kind, id_sha256)"
+        " do update set create_time = greatest(tombstone.create_time, excluded.create_time)",
+        {
+            "tenant_id": tenant_id,
+            "erase_time": erase_time,
+            "kinds": [kind for kind, _ in ids],
+            "hashes": [_hash(one) for _, one in ids],
+        },
+    )
+
+
+async def erased_ids(
+    conn: FleetConnection, tenant_id: UUID, kind: str, ids: Iterable[UUID]
+) -> set[UUID]:
+    """Those of the ids ("visitor", "conversation") that were erased at any time."""
+    by_hash = {_hash(one): one for one in ids}
+    if not by_hash:
+        return set()
+    found = await conn.execute(
+        "select id_sha256 from tombstone"
+        " where tenant_id = %s and kind = %s and id_sha256 = any(%s)",
+        [tenant_id, kind, list(by_hash)],
+    )
+    return {by_hash[row[0]] for row in await found.fetchall()}
+
+
+async def is_of_the_erased(
+    conn: FleetConnection, tenant_id: UUID, event: Message, occur_time: datetime
+) -> bool:
+    """Whether an event tells of a tenant, visitor or conversation that was erased after it.
+
+    For a tenant it does not matter when: nothing comes back. A visitor may: what happens after
+    the erasure counts again.
+    """
+    named = [*_named(event)]
+    found = await conn.execute(
+        "select exists (select from tombstone t where t.tenant_id = %(tenant_id)s"
+        " and (t.kind = 'tenant' or t.create_time >= %(occur_time)s and exists ("
+        "   select from unnest(%(kinds)s::text[], %(hashes)s::bytea[]) given (kind, id_sha256)"
+        "   where given.kind = t.kind and given.id_sha256 = t.id_sha256)))",
+        {
+            "tenant_id": tenant_id,
+            "occur_time": occur_time,
+            "kinds": [kind for kind, _ in named],
+            "hashes": [sha256 for _, sha256 in named],
+        },
+    )
+    row = await found.fetchone()
+    return bool(row and row[0])
+
+
+def _named(event: Message) -> Iterator[tuple[str, bytes]]:
+    for field, value in event.ListFields():
+        if (kind := _FIELDS.get(field.name)) is not None:
+            yield kind, _hash(UUID(value))
+
+
+def _hash(one: UUID) -> bytes:
+    return hashlib.sha256(str(one).encode()).digest()

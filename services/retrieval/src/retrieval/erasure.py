@@ -1,0 +1,19 @@
+"""What erasing a visitor or a tenant does to retrieval's tables; see `fleetkit.erasure`."""
+
+from fleetdesk.retrieval.v1 import events_pb2
+from fleetkit.erasure import Erasure, Table
+
+ERASURE = Erasure(
+    completed=events_pb2.ErasureCompleted,
+    tables=(
+        # Knowledge is the company's: nothing in it is about one visitor.
+        Table("posting"),
+        Table("chunk_vector"),
+        Table("chunk"),
+        Table("document"),
+        Table("source"),
+        Table("request"),
+        Table("index_stat"),
+    ),
+    has_blobs=True,
+)
