@@ -51,6 +51,7 @@ async def build(rt: Runtime) -> None:
     parts = make_parts(rt)
     rt.schedule("tidy", timedelta(hours=1), partial(tidy, rt.db))
     rt.command("reseal-secrets", partial(reseal_secrets, rt.db, parts.widgets))
+    rt.on_drain(parts.slots.end_listening)
     rt.consume(HANDLERS)
     rt.erase(ERASURE)
     rt.serve_http(

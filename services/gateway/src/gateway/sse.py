@@ -116,10 +116,16 @@ def encode_turn_event(event: pb.TurnEvent, *, for_visitor: bool) -> bytes | None
 
 
 class Feed:
-    """Events that are waited for in a task of their own, so that a pause can be told."""
+    """Events that are waited for in a task of their own, so that a pause can be told.
 
-    def __init__(self, events: AsyncGenerator[pb.TurnEvent, None]) -> None:
+    Once `ending` is set it ends at the next pause between two events.
+    """
+
+    def __init__(
+        self, events: AsyncGenerator[pb.TurnEvent, None], ending: asyncio.Event | None = None
+    ) -> None:
         self._events = events
+        self._ending = ending or asyncio.Event()
         self._waiting: asyncio.Task[pb.TurnEvent] | None = None
 
     async def begin(self, patience_s: float | None = None) -> None:
@@ -137,18 +143,26 @@ class Feed:
 
     async def pulses(self) -> AsyncGenerator[pb.TurnEvent | None, None]:
         """The events, and None after each `HEARTBEAT_S` without one."""
-        while True:
-            waiting = self._waiting = self._waiting or asyncio.create_task(_next(self._events))
-            done, _ = await asyncio.wait((waiting,), timeout=HEARTBEAT_S)
-            if not done:
-                yield None
-                continue
-            self._waiting = None
-            try:
-                event = waiting.result()
-            except StopAsyncIteration:
-                return
-            yield event
+        ending = asyncio.create_task(self._ending.wait())
+        try:
+            while True:
+                waiting = self._waiting = self._waiting or asyncio.create_task(_next(self._events))
+                done, _ = await asyncio.wait(
+                    (waiting, ending), timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if waiting not in done:
+                    if ending in done:
+                        return
+                    yield None
+                    continue
+                self._waiting = None
+                try:
+                    event = waiting.result()
+                except StopAsyncIteration:
+                    return
+                yield event
+        finally:
+            ending.cancel()
 
     def close(self) -> None:
         """Stops waiting; at once, for a listener that has gone is cancelled at every await."""

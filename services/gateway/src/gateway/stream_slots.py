@@ -1,5 +1,6 @@
 """How many streams may be open at once."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,16 @@ _MAX_PER_CONVERSATION = 20
 
 
 class StreamSlots:
-    """How many streams are open: in all, and for one conversation."""
+    """How many streams are open: in all, and for one conversation; and when listening ends."""
 
     def __init__(self, most: int) -> None:
+        self.ending = asyncio.Event()
         self._most = most
         self._open: Counter[UUID] = Counter()
+
+    async def end_listening(self) -> None:
+        """Ends what only listens: the process is to end, and listeners go on at another."""
+        self.ending.set()
 
     @contextmanager
     def taken(self, conversation_id: UUID) -> Iterator[None]:

@@ -123,7 +123,8 @@ async def get_events(
     """
     watching = pb.WatchConversationRequest(conversation_id=str(conversation_id))
     _begin_after(watching, last_event_id or after)
-    feed = sse.Feed(turns.watch(parts_of(request), request.user, watching))
+    parts = parts_of(request)
+    feed = sse.Feed(turns.watch(parts, request.user, watching), parts.slots.ending)
     await feed.begin(_LISTEN_PATIENCE_S)
     return _stream(request, feed)
 
