@@ -18,7 +18,8 @@ from gateway.auth.principal import Role
 from gateway.rendering import TEMPLATES_DIR, MissingAssets, Pages
 from gateway.routes.pages.index import PAGES
 from harness.browser import axe_violations
-from harness.desk import PASSWORD, Company, Desk
+from harness.desk import NOWHERE, PASSWORD, Company, Desk
+from harness.services import FleetServices
 from playwright.async_api import Browser, Page, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -453,6 +454,27 @@ class TestConversations:
         await expect(page).to_have_url(re.compile(r"answer=.+#why"))
         await page.go_back()
         await expect(page.locator("#why")).to_contain_text("Handed over because")
+
+    async def test_are_listed_while_their_costs_are_away(
+        self, office: Office, module_services: FleetServices
+    ) -> None:
+        gateway = office.desk.gateway
+        settings = gateway.rt.settings
+        lonely = await module_services.start(
+            "gateway",
+            database=gateway.database,
+            http_bind="127.0.0.1:0",
+            analytics_address=NOWHERE,
+            **{
+                f"{name}_address": getattr(settings, f"{name}_address")
+                for name in ("conversation", "retrieval", "llm_gateway", "billing")
+            },
+        )
+        headers = {"Accept": "text/html", **office.headers}
+        answer = await office.desk.client.get(f"{lonely.http_url}/conversations", headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert "warranty of a kettle" in answer.text
+        assert "<data" not in answer.text
 
     async def test_come_as_csv(self, office: Office) -> None:
         answer = await office.get("/conversations?format=csv")

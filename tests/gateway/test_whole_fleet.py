@@ -147,6 +147,8 @@ class TestKpis:
         for query, field in (
             ("to=2026-01-01T00:00:00Z", "from"),
             ("from=2026-01-01T00:00:00Z", "to"),
+            ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "from"),
+            ("from=2024-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", "to"),
         ):
             path = f"/v1/analytics/kpis?{query}"
             answer = await desk.client.get(path, headers=acme.bearer)

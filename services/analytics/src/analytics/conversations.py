@@ -8,13 +8,13 @@ from analytics.store.conversations import ConversationEventRow, TurnRow
 
 async def record_turn(conn: FleetConnection, row: TurnRow) -> None:
     """Notes how a turn ended, in the transaction of `conn`. Idempotent, in any order."""
-    await store.lock_conversation(conn, row.tenant_id, row.conversation_id)
+    await store.lock_conversations(conn, row.tenant_id, [row.conversation_id])
     await store.insert_turn(conn, row)
-    await store.derive_conversation(conn, row.tenant_id, row.conversation_id)
+    await store.derive_conversations(conn, row.tenant_id, [row.conversation_id])
 
 
 async def record_event(conn: FleetConnection, row: ConversationEventRow) -> None:
     """Notes what else happened, in the transaction of `conn`. Idempotent, in any order."""
-    await store.lock_conversation(conn, row.tenant_id, row.conversation_id)
+    await store.lock_conversations(conn, row.tenant_id, [row.conversation_id])
     await store.insert_event(conn, row)
-    await store.derive_conversation(conn, row.tenant_id, row.conversation_id)
+    await store.derive_conversations(conn, row.tenant_id, [row.conversation_id])

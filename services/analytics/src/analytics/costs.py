@@ -42,11 +42,9 @@ async def record_call(
         return
     touched = await store.delete_entries(conn, tenant_id, call_id)
     touched |= {entry.conversation_id for entry in entries if entry.conversation_id}
-    for conversation_id in sorted(touched):
-        await conversations.lock_conversation(conn, tenant_id, conversation_id)
+    await conversations.lock_conversations(conn, tenant_id, touched)
     await store.insert_entries(conn, entries)
-    for conversation_id in sorted(touched):
-        await conversations.derive_conversation(conn, tenant_id, conversation_id)
+    await conversations.derive_conversations(conn, tenant_id, touched)
 
 
 async def summarize(
@@ -72,7 +70,7 @@ def _check(group_by: str, split_by: str, chosen: CostFilter) -> None:
         raise InvalidArgument("split_by is another key than group_by", field="split_by")
     start, end = chosen.start_time, chosen.end_time
     if start is not None and end is not None and start > end:
-        raise InvalidArgument("start_time is not after end_time", field="start_time")
+        raise InvalidArgument("the period ends before it has begun", field="start_time")
     if len(chosen.conversation_ids) > MAX_CONVERSATIONS:
         raise InvalidArgument(
             f"name at most {MAX_CONVERSATIONS} conversations", field="conversation_ids"

@@ -95,10 +95,12 @@ def _points(
 
 def _check(period: Period, width: Width) -> None:
     if period.start_time >= period.end_time:
-        raise InvalidArgument("start_time is before end_time", field="start_time")
+        raise InvalidArgument("the period ends before it has begun", field="start_time")
     if period.end_time - period.start_time > _LONGEST[width]:
         raise InvalidArgument(
             f"by {width}, ask for at most {_LONGEST[width].days} days", field="end_time"
         )
     if period.start_time.year <= 2000:  # the period before it must be a time, too
-        raise InvalidArgument("start_time is after the year 2000", field="start_time")
+        raise InvalidArgument(
+            "the period begins in 2000 or before: ask for a later one", field="start_time"
+        )

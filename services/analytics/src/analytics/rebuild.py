@@ -15,14 +15,13 @@ _PAGE = 500
 async def rebuild(db: Database) -> None:
     """Derives every conversation of every tenant from its facts again; prints how many.
 
-    Safe beside a running service: it locks one conversation at a time.
+    Safe beside a running service, which waits for the 500 conversations at hand.
     """
     count = 0
     async for tenant_id, page in _pages(db):
-        for conversation_id in page:
-            async with db.tenant(tenant_id) as conn:
-                await store.lock_conversation(conn, tenant_id, conversation_id)
-                await store.derive_conversation(conn, tenant_id, conversation_id)
+        async with db.tenant(tenant_id) as conn:
+            await store.lock_conversations(conn, tenant_id, page)
+            await store.derive_conversations(conn, tenant_id, page)
         count += len(page)
     sys.stdout.write(f"{count} conversations derived from their facts\n")
 

@@ -1,5 +1,6 @@
 """SQL of the facts about conversations, and of the row that is derived from them."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import LiteralString
@@ -92,7 +93,7 @@ _DERIVED: LiteralString = """
 _DERIVE: LiteralString = f"""
   update conversation k set (agent_id, visitor_id, start_time, outcome, handoff_reason, status,
     amount_nanos) = ({_DERIVED})
-  where tenant_id = %s and conversation_id = %s"""  # noqa: S608 - made of literals only
+  where tenant_id = %s and conversation_id = any(%s)"""  # noqa: S608 - made of literals only
 
 _DIFFERENCES: LiteralString = f"""
   select k.conversation_id, (to_jsonb(c) - 'tenant_id' - 'conversation_id')::text as stored,
@@ -137,27 +138,31 @@ async def insert_event(conn: FleetConnection, row: ConversationEventRow) -> None
     )
 
 
-async def lock_conversation(conn: FleetConnection, tenant_id: UUID, conversation_id: UUID) -> None:
-    """Locks the conversation's row, making it where there is none.
+async def lock_conversations(
+    conn: FleetConnection, tenant_id: UUID, conversation_ids: Collection[UUID]
+) -> None:
+    """Locks the conversations' rows, in id order, making those that are not there.
 
     Whoever adds a fact does it first: two at once would each derive without the other's fact.
     """
+    ordered = sorted(conversation_ids)
     await conn.execute(
-        "insert into conversation (tenant_id, conversation_id) values (%s, %s)"
+        "insert into conversation (tenant_id, conversation_id) select %s, unnest(%s::uuid[])"
         " on conflict do nothing",
-        [tenant_id, conversation_id],
+        [tenant_id, ordered],
     )
     await conn.execute(
-        "select from conversation where tenant_id = %s and conversation_id = %s for update",
-        [tenant_id, conversation_id],
+        "select from conversation where tenant_id = %s and conversation_id = any(%s)"
+        " order by conversation_id for update",
+        [tenant_id, ordered],
     )
 
 
-async def derive_conversation(
-    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID
+async def derive_conversations(
+    conn: FleetConnection, tenant_id: UUID, conversation_ids: Collection[UUID]
 ) -> None:
-    """Writes what the facts say of a conversation; its row is locked before."""
-    await conn.execute(_DERIVE, [tenant_id, conversation_id])
+    """Writes what the facts say of conversations; their rows are locked before."""
+    await conn.execute(_DERIVE, [tenant_id, list(conversation_ids)])
 
 
 async def conversation_ids(

@@ -1,5 +1,7 @@
 """What happened, how fast, and what it cost."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -7,6 +9,7 @@ from uuid import UUID
 from fleetdesk.analytics.v1.analytics_service_pb2 import GetKpisRequest, SummarizeCostsRequest
 from fleetdesk.analytics.v1.cost_pb2 import CostKey
 from fleetdesk.analytics.v1.kpi_pb2 import KpiBucket
+from fleetkit.errors import InvalidArgument
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 
@@ -20,6 +23,7 @@ from gateway.shapes.money import Costs
 
 GroupBy = Literal["conversation", "agent", "visitor", "model", "service", "purpose", "day"]
 _KEY = "COST_KEY_"
+_ASKED = {"start_time": "from", "end_time": "to"}
 AgentId = Annotated[UUID | None, QueryParameter(name="agent_id", description="Only of this agent.")]
 
 
@@ -49,17 +53,16 @@ async def get_costs(
     ] = None,
 ) -> Costs:
     """Sums of the cost ledger, a few seconds behind it. Times are UTC where they name no zone."""
-    sums = await call(
-        parts_of(request).clients.analytics.SummarizeCosts,
-        SummarizeCostsRequest(
-            group_by=value_of(CostKey, group_by, _KEY, "group_by"),
-            split_by=value_of(CostKey, split_by, _KEY, "split_by"),
-            start_time=stamp_of(start, "from"),
-            end_time=stamp_of(end, "to"),
-            agent_id=str(agent_id or ""),
-            conversation_ids=[str(conversation_id)] if conversation_id else [],
-        ),
+    wanted = SummarizeCostsRequest(
+        group_by=value_of(CostKey, group_by, _KEY, "group_by"),
+        split_by=value_of(CostKey, split_by, _KEY, "split_by"),
+        start_time=stamp_of(start, "from"),
+        end_time=stamp_of(end, "to"),
+        agent_id=str(agent_id or ""),
+        conversation_ids=[str(conversation_id)] if conversation_id else [],
     )
+    with _as_asked():
+        sums = await call(parts_of(request).clients.analytics.SummarizeCosts, wanted)
     return Costs.of(sums, split=split_by is not None)
 
 
@@ -89,16 +92,25 @@ async def get_kpis(
 
     Days and hours are UTC, and so are times that name no zone.
     """
-    found = await call(
-        parts_of(request).clients.analytics.GetKpis,
-        GetKpisRequest(
-            start_time=stamp_of(start, "from"),
-            end_time=stamp_of(end, "to"),
-            agent_id=str(agent_id or ""),
-            bucket=value_of(KpiBucket, bucket, "KPI_BUCKET_", "bucket"),
-        ),
+    wanted = GetKpisRequest(
+        start_time=stamp_of(start, "from"),
+        end_time=stamp_of(end, "to"),
+        agent_id=str(agent_id or ""),
+        bucket=value_of(KpiBucket, bucket, "KPI_BUCKET_", "bucket"),
     )
+    with _as_asked():
+        found = await call(parts_of(request).clients.analytics.GetKpis, wanted)
     return Kpis.of(found)
+
+
+@contextmanager
+def _as_asked() -> Iterator[None]:
+    """Names the field that is wrong as the address does."""
+    try:
+        yield
+    except InvalidArgument as error:
+        error.field = _ASKED.get(error.field or "", error.field)
+        raise
 
 
 HANDLERS: list[HTTPRouteHandler] = [get_costs, get_kpis]

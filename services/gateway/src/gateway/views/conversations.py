@@ -59,14 +59,14 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """One conversation as a row; `cost` is None where the ledger has nothing for it."""
+    """One conversation as a row; `cost` is None where nothing is known of it."""
 
     conversation_id: str
     title: str
     detail: str
     badges: tuple[Badge, ...]
     messages: int
-    cost: Money
+    cost: Money | None
     updated: When
     href: str
 
@@ -128,13 +128,14 @@ def conversation_row(
 ) -> ConversationRow:
     """A conversation as a row; `costs` has nano-dollars by conversation id."""
     identifier = conversation.conversation_id
+    nanos = costs.get(identifier)
     return ConversationRow(
         conversation_id=identifier,
         title=conversation.title or "No question yet",
         detail=f"Agent version {conversation.agent_version}",
         badges=badges_of(conversation),
         messages=conversation.message_count,
-        cost=money(costs.get(identifier, 0)),
+        cost=None if nanos is None else money(nanos),
         updated=when_of(conversation.update_time, now),
         href=f"/conversations/{identifier}",
     )
@@ -204,7 +205,7 @@ def csv_rows(view: ConversationList) -> list[tuple[str | int, ...]]:
             row.title,
             ", ".join(badge.label for badge in row.badges),
             row.messages,
-            row.cost.nanos,
+            row.cost.nanos if row.cost else "",
             row.updated.iso,
         )
         for row in view.rows

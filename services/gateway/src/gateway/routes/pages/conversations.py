@@ -9,6 +9,7 @@ from fleetdesk.conversation.v1 import conversation_pb2
 from fleetdesk.conversation.v1 import conversation_service_pb2 as pb
 from fleetdesk.retrieval.v1.document_pb2 import SearchResult
 from fleetdesk.retrieval.v1.retrieval_service_pb2 import GetChunksRequest
+from fleetkit.errors import DeadlineExceeded, Unavailable
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
@@ -29,6 +30,7 @@ from gateway.views.conversations import (
 from gateway.views.transcript import opened, transcript
 
 _MAX_CHUNKS = 100
+_COSTS_S = 2.0
 
 
 @page("GET", "/conversations")
@@ -76,13 +78,16 @@ async def _conversations(request: GatewayRequest, wanted: Asked) -> pb.ListConve
 
 
 async def _costs(request: GatewayRequest, conversation_ids: Sequence[str]) -> dict[str, int]:
-    """Nano-dollars by conversation."""
+    """Nano-dollars by conversation; none while analytics is away, which the list bears."""
     if not conversation_ids:
         return {}
-    sums = await call(
-        parts_of(request).clients.analytics.SummarizeCosts,
-        SummarizeCostsRequest(group_by=COST_KEY_CONVERSATION, conversation_ids=conversation_ids),
+    wanted = SummarizeCostsRequest(
+        group_by=COST_KEY_CONVERSATION, conversation_ids=conversation_ids
     )
+    try:
+        sums = await parts_of(request).clients.analytics.SummarizeCosts(wanted, timeout=_COSTS_S)
+    except (Unavailable, DeadlineExceeded):
+        return {}
     return {group.key: group.amount_nanos for group in sums.groups}
 
 
