@@ -4,14 +4,16 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from random import Random
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from analytics.rebuild import check_rebuild, rebuild
 from fleetdesk.conversation.v1 import conversation_pb2
+from fleetdesk.gateway.v1 import events_pb2 as gateway_events
 from fleetkit.errors import FailedPrecondition
 from harness.services import Running
 from harness.telling import MONDAY, Story
+from harness.waiting import eventually
 
 Tell = Callable[..., Awaitable[None]]
 PERSON = conversation_pb2.MESSAGE_ROLE_PERSON
@@ -106,6 +108,27 @@ class TestAConversation:
         (row,) = await kept(analytics)
         assert row["amount_nanos"] == 30
         await check_rebuild(analytics.db)
+
+    async def test_of_an_erased_visitor_stays_without_them(
+        self, analytics: Running, tell: Tell
+    ) -> None:
+        story = Story().starts().asks().ends().costs(7)
+        await tell(*story.events)
+        erased = gateway_events.ErasureRequested(
+            erasure_id=str(uuid4()),
+            visitor_id=story.visitor_id,
+            conversation_ids=[story.conversation_id],
+        )
+        await tell(erased)
+
+        async def without_them() -> bool:
+            (row,) = await kept(analytics)
+            return row["visitor_id"] is None and row["amount_nanos"] == 7
+
+        await eventually(without_them)
+        await check_rebuild(analytics.db)
+        await rebuild(analytics.db)
+        assert await without_them()
 
     async def test_is_of_its_tenant(
         self, analytics: Running, tell: Tell, tenant_id: UUID, other_tenant_id: UUID

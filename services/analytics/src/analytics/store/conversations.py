@@ -51,7 +51,9 @@ class ConversationEventRow:
 # is rebuilt can't differ.
 _DERIVED: LiteralString = """
   select coalesce(e.agent_id, t.agent_id)::uuid as agent_id,
-    coalesce(e.visitor_id, t.visitor_id)::uuid as visitor_id,
+    -- Turns of an erased visitor have the nil UUID.
+    nullif(coalesce(e.visitor_id, t.visitor_id), '00000000-0000-0000-0000-000000000000')::uuid
+      as visitor_id,
     coalesce(e.asked_time, t.end_time, e.start_time) as start_time,
     case when e.asked_time is null and t.turns = 0 then ''
       when e.handed_over or t.handoffs > 0 then 'handed_over'
