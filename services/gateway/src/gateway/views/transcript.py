@@ -84,6 +84,7 @@ class Transcript:
     title: str
     badges: tuple[Badge, ...]
     started: When
+    erase_href: str
     cost: Money
     answers: int
     turns: tuple[Turn, ...]
@@ -111,6 +112,7 @@ def transcript(
         title=conversation.title or "No question yet",
         badges=badges_of(conversation),
         started=when_of(conversation.create_time, now),
+        erase_href=link("/settings/erasure", visitor=conversation.visitor_id),
         cost=money(total),
         answers=sum(item.role == conv.MESSAGE_ROLE_AGENT for item in messages),
         turns=tuple(_turn(item, answer, now) for item in messages),

@@ -18,6 +18,7 @@ _SAME = 0.88
 _CHARACTERS_PER_TOKEN = 4
 _MOST_FOLLOWERS = 3
 _FOLLOWING_CHARACTERS = 600
+_SECTION_CHARACTERS = 700
 # Openings that mean nothing without the sentence before.
 _LEANING = re.compile(
     r"(it|this|that|these|those|they|them|he|she|his|her|their|its|then|otherwise|however|also"
@@ -58,8 +59,12 @@ def compose(
     for chunk_id in passages:
         wanted = {unit for chunk, unit in support if chunk == chunk_id}
         units = units_of[chunk_id]
-        if wants_steps and chunk_id == passages[0]:
-            wanted |= _followers(units, chosen[0].candidate.unit)
+        if chunk_id == passages[0]:
+            best = chosen[0]
+            if best.under_the_question:
+                wanted |= _section(units, best.candidate.unit)
+            elif wants_steps:
+                wanted |= _followers(units, best.candidate.unit)
         previous: Unit | None = None
         for unit in _with_leaned_on(units, wanted):
             weight = support.get((chunk_id, unit), least_support)
@@ -93,6 +98,21 @@ def _repeats(one: Ranked, chosen: Sequence[Ranked]) -> bool:
         if words and len(words & others) >= 0.8 * len(words):
             return True
     return False
+
+
+def _section(units: Sequence[Unit], best: Unit) -> set[Unit]:
+    """The section of the best unit from its beginning: what stands under a question answers it."""
+    section: set[Unit] = set()
+    characters = cost = 0
+    for unit in units:
+        if unit.heading != best.heading:
+            continue
+        characters += len(unit.text)
+        cost += _COST.get(unit.kind, 1)
+        if section and (characters > _SECTION_CHARACTERS or cost > _MOST_UNITS):
+            break
+        section.add(unit)
+    return section
 
 
 def _followers(units: Sequence[Unit], best: Unit) -> set[Unit]:

@@ -16,6 +16,8 @@ from llm_gateway.extractive.units import HEADING_SEPARATOR, Unit, UnitKind
 from llm_gateway.question import Passage
 
 Vector = NDArray[np.float32]
+# Cosine from which a heading asks the same question.
+_SAME_QUESTION = 0.7
 
 # English cues; in other languages they add nothing and take nothing away.
 _NUMBER_WANTED = re.compile(
@@ -69,12 +71,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
-    """A candidate with its score (larger is better), support (0–1) and unit vector."""
+    """A candidate with its score (larger is better), support (0–1) and unit vector.
+
+    `under_the_question`: its heading asks what was asked, so that the section is the answer.
+    """
 
     candidate: Candidate
     score: float
     support: float
     vector: Vector
+    under_the_question: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +164,8 @@ def rank(
         logit = weights.support["bias"] + sum(
             weight * features[name] for name, weight in weights.support.items() if name != "bias"
         )
-        ranked.append(Ranked(candidate, score, 1 / (1 + math.exp(-logit)), vector))
+        asks_it = features["heading_cosine"] >= max(_SAME_QUESTION, features["cosine"])
+        ranked.append(Ranked(candidate, score, 1 / (1 + math.exp(-logit)), vector, asks_it))
     return sorted(ranked, key=lambda one: one.score, reverse=True)
 
 

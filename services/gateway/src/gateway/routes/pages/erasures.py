@@ -87,7 +87,8 @@ def _visitor_of(text: str) -> UUID:
         return UUID(text.strip())
     except ValueError as error:
         raise InvalidArgument(
-            "a visitor's id is a UUID: it stands beside each conversation", field="visitor_id"
+            "a visitor's id is a UUID: open one of its conversations and choose “Erase this visitor”",
+            field="visitor_id",
         ) from error
 
 
