@@ -87,7 +87,7 @@ def _visitor_of(text: str) -> UUID:
         return UUID(text.strip())
     except ValueError as error:
         raise InvalidArgument(
-            "a visitor's id is a UUID: open one of its conversations and choose “Erase this visitor”",
+            "a visitor's id is a UUID: choose “Erase this visitor” on one of its conversations",
             field="visitor_id",
         ) from error
 
