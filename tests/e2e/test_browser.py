@@ -51,7 +51,7 @@ async def log_in(page: Page, fleet: LocalFleet) -> None:
     await page.get_by_label("E-mail").fill(fleet.demo.email)
     await page.get_by_label("Password").fill(fleet.demo.password)
     await page.get_by_role("button", name="Log in").click()
-    await expect(page.get_by_role("heading", name="Knowledge")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Home")).to_be_visible()
 
 
 async def upload(page: Page, file: Path) -> None:
