@@ -23,7 +23,7 @@ from harness.waiting import eventually
 
 PASSWORD = "correct horse battery"
 NOWHERE = "127.0.0.1:9"
-_CALLED = ("conversation", "retrieval", "llm_gateway", "billing", "analytics")
+_CALLED = ("conversation", "retrieval", "llm_gateway", "billing", "analytics", "vision_agent")
 
 
 @dataclass(slots=True)
@@ -184,6 +184,9 @@ async def whole_fleet(
     }
     running["conversation"] = await start("conversation", **addresses)
     addresses["conversation_address"] = running["conversation"].address
+    # Tests send frames faster than people look.
+    running["vision-agent"] = await start("vision-agent", min_frame_interval_ms=0, **addresses)
+    addresses["vision_agent_address"] = running["vision-agent"].address
     gateway = await start(
         "gateway",
         http_bind="127.0.0.1:0",
@@ -210,6 +213,7 @@ async def scripted_fleet(
     }
     running["conversation"] = await start("conversation", **addresses)
     addresses["conversation_address"] = running["conversation"].address
+    addresses["vision_agent_address"] = NOWHERE
     gateway = await start(
         "gateway",
         http_bind="127.0.0.1:0",

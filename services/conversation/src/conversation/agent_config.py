@@ -38,6 +38,7 @@ class AgentConfig:
     handoff_threshold_millis: int = 0
     suggested_questions: tuple[str, ...] = ()
     handoff_phrases: tuple[str, ...] = ()
+    screen_sharing: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The form in which it is stored."""

@@ -9,6 +9,7 @@ from fleetkit.errors import ResourceExhausted, Unavailable
 from fleetkit.logging import get_logger
 from fleetkit.telemetry import counter
 
+from conversation import observations
 from conversation.agent_config import AgentConfig
 from conversation.citations import Citation, verified
 from conversation.config import Settings
@@ -30,6 +31,7 @@ from conversation.intents import language_of
 from conversation.presets import instructions_for
 from conversation.replies import reply
 from conversation.store import messages
+from conversation.store import observations as store
 from conversation.store.messages import MessageRow
 from conversation.turn import Turn, TurnResult
 from conversation.writer import TurnWriter
@@ -59,7 +61,7 @@ class Answering:
         Errors of retrieval and llm-gateway pass; what was written until then stays written.
         """
         turn = self._turn
-        recent = await self._recent()
+        recent, screen = await self._recent()
         earlier = [row.text for row in reversed(recent) if row.role == "visitor"]
         language = language_of([turn.text, *earlier])
         rules = rules_of(turn.config, self._deps.settings)
@@ -69,19 +71,27 @@ class Answering:
         self.asked = True
         asked_back = _asked_back(recent)
         question = _question(turn, earlier, asked_back)
-        gathered = await gather(self._deps.neighbours, turn, question, recent)
+        focus = observations.focus(question, screen)
+        gathered = await gather(self._deps.neighbours, turn, question, recent, focus)
         evidence = Evidence(gathered.relevance, gathered.topics, gathered.entitled, asked_back)
         decision = decide_from_evidence(evidence, rules)
         if isinstance(decision, Answer):
-            return await self._write(question, gathered, language)
+            return await self._write(question, gathered, language, screen)
         return self._say(decision, language, gathered)
 
-    async def _recent(self) -> list[MessageRow]:
+    async def _recent(self) -> tuple[list[MessageRow], str]:
+        """What was said lately, and what the visitor's shared screen says now."""
         turn = self._turn
         async with self._deps.db.tenant(turn.tenant_id) as conn:
-            return await messages.recent_messages(
+            recent = await messages.recent_messages(
                 conn, turn.tenant_id, turn.conversation_id, turn.number, _RECENT
             )
+            if not turn.config.screen_sharing:
+                return recent, ""
+            screen = await store.find_observation(
+                conn, turn.tenant_id, turn.conversation_id, observations.MAX_AGE_S
+            )
+            return recent, screen
 
     def _say(
         self, decision: Decision, language: str, gathered: Gathered | None = None
@@ -105,11 +115,15 @@ class Answering:
             case Answer():
                 raise AssertionError("an answer is written by a model")
 
-    async def _write(self, question: str, gathered: Gathered, language: str) -> TurnResult:
+    async def _write(
+        self, question: str, gathered: Gathered, language: str, screen: str
+    ) -> TurnResult:
         """Has the model answer from the passages, and checks its citations."""
         citations: list[Citation] = []
         try:
-            completed = await self._stream(_request(self._turn, question, gathered), citations)
+            completed = await self._stream(
+                _request(self._turn, question, gathered, screen), citations
+            )
         except ResourceExhausted as error:
             if self._writer.text or not error.reason.startswith("BUDGET"):
                 raise
@@ -186,7 +200,7 @@ def _question(turn: Turn, earlier: Sequence[str], asked_back: bool) -> str:
     return joined if len(joined.encode()) <= _MAX_QUESTION_BYTES else turn.text
 
 
-def _request(turn: Turn, question: str, gathered: Gathered) -> llm_pb.AnswerRequest:
+def _request(turn: Turn, question: str, gathered: Gathered, screen: str) -> llm_pb.AnswerRequest:
     config = turn.config
     return llm_pb.AnswerRequest(
         model=config.model,
@@ -207,6 +221,8 @@ def _request(turn: Turn, question: str, gathered: Gathered) -> llm_pb.AnswerRequ
         max_tokens=config.max_tokens,
         temperature_millis=config.temperature_millis,
         prompt_caching=config.prompt_caching,
+        screen_text=screen[: observations.MAX_SCREEN_CHARS],
+        screen_focus=gathered.focus,
     )
 
 

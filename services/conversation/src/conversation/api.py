@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import UTC
 from uuid import UUID
 
 from fleetdesk.conversation.v1 import agent_service_pb2 as agent_pb
@@ -11,16 +12,17 @@ from fleetdesk.conversation.v1 import conversation_service_pb2 as pb
 from fleetdesk.conversation.v1.agent_service_pb2_grpc import AgentServiceServicer
 from fleetdesk.conversation.v1.conversation_service_pb2_grpc import ConversationServiceServicer
 from fleetkit.context import current, identity, tenant_id
-from fleetkit.errors import NotFound
+from fleetkit.errors import InvalidArgument, NotFound
 from fleetkit.ids import new_id
 from fleetkit.rpc.fields import to_optional_uuid, to_uuid
 from grpc.aio import ServicerContext
 
-from conversation import agents, conversations, handoffs, listening, turns, wire
+from conversation import agents, conversations, handoffs, listening, observations, turns, wire
 from conversation.deps import Deps
 from conversation.runner import TurnRunner
 from conversation.store import agents as agent_store
 from conversation.store.conversations import ConversationFilter
+from conversation.store.observations import Observation
 from conversation.texts import check_text
 from conversation.turns import Joined, Question
 
@@ -61,6 +63,7 @@ class AgentApi(AgentServiceServicer):
             name=config.name,
             greeting=config.greeting,
             suggested_questions=config.suggested_questions,
+            screen_sharing=config.screen_sharing,
         )
 
     async def ListAgents(
@@ -160,6 +163,33 @@ class ConversationApi(ConversationServiceServicer):
         return pb.ListConversationsResponse(
             conversations=[wire.conversation_message(row) for row in rows], next_page_token=token
         )
+
+    async def GetScreenSharing(
+        self, request: pb.GetScreenSharingRequest, context: ServicerContext
+    ) -> pb.GetScreenSharingResponse:
+        found = await observations.sharing_of(
+            self._deps.db, tenant_id(), _reachable(request.conversation_id)
+        )
+        return pb.GetScreenSharingResponse(
+            screen_sharing=found.allowed,
+            agent_id=str(found.agent_id),
+            visitor_id=str(found.visitor_id),
+        )
+
+    async def AddObservation(
+        self, request: pb.AddObservationRequest, context: ServicerContext
+    ) -> pb.AddObservationResponse:
+        if not request.HasField("capture_time"):
+            raise InvalidArgument("capture_time is not set", field="capture_time")
+        seen = Observation(
+            to_uuid(request.frame_id, "frame_id"),
+            request.text,
+            request.capture_time.ToDatetime(tzinfo=UTC),
+        )
+        stored = await observations.add_observation(
+            self._deps.db, tenant_id(), to_uuid(request.conversation_id, "conversation_id"), seen
+        )
+        return pb.AddObservationResponse(stored=stored)
 
     async def AnswerTurn(
         self, request: pb.AnswerTurnRequest, context: ServicerContext

@@ -36,12 +36,16 @@ _AUTHORS = {
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The neighbours' answers; `relevance` is the probability that the passages answer."""
+    """The neighbours' answers; `relevance` is the probability that the passages answer.
+
+    `focus`: lines of the visitor's screen that helped to find them; "" when they didn't.
+    """
 
     entitled: bool
     history: tuple[HistoryTurn, ...]
     passages: tuple[Passage, ...]
     relevance: float
+    focus: str = ""
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -56,20 +60,34 @@ class Gathered:
 
 
 async def gather(
-    neighbours: Neighbours, turn: Turn, question: str, recent: Sequence[MessageRow]
+    neighbours: Neighbours,
+    turn: Turn,
+    question: str,
+    recent: Sequence[MessageRow],
+    focus: str = "",
 ) -> Gathered:
     """Asks billing, memory and retrieval at once.
 
     Only retrieval is needed: its errors pass. Without memory the history is what is stored here;
     without billing the visitor is answered, as an outage of ours is no reason to leave them.
+    With a `focus` it is also searched for the question together with those lines, and the search
+    that found the more relevant passages counts: a question may be about the screen or not.
     """
     async with asyncio.TaskGroup() as group:
         entitled = group.create_task(_entitled(neighbours, turn))
         history = group.create_task(_history(neighbours, turn, recent))
         found = group.create_task(_search(neighbours, question))
+        seen = group.create_task(_search(neighbours, f"{question}\n{focus}")) if focus else None
     response = found.result()
+    by_screen = seen.result() if seen else None
     if isinstance(response, FleetError):
         raise response
+    if isinstance(by_screen, FleetError) or by_screen is None:
+        focus = ""
+    elif by_screen.relevance > response.relevance:
+        response = by_screen
+    else:
+        focus = ""
     passages = tuple(
         Passage(
             chunk_id=result.chunk_id,
@@ -82,7 +100,7 @@ async def gather(
         )
         for result in response.results
     )
-    return Gathered(entitled.result(), history.result(), passages, response.relevance)
+    return Gathered(entitled.result(), history.result(), passages, response.relevance, focus)
 
 
 async def _search(

@@ -42,6 +42,7 @@ def default_agent() -> AgentConfig:
         max_tokens=preset.max_tokens,
         temperature_millis=preset.temperature_millis,
         prompt_caching=True,
+        screen_sharing=given["screen_sharing"],
     )
 
 

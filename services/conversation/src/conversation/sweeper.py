@@ -11,7 +11,8 @@ from fleetkit.postgres import Database, known_tenants
 
 from conversation import closing, requests
 from conversation.deps import Deps
-from conversation.store import messages, timeline
+from conversation.observations import MAX_AGE_S
+from conversation.store import messages, observations, timeline
 from conversation.store import requests as request_store
 
 _BATCH = 100
@@ -63,6 +64,7 @@ async def prune_all(deps: Deps) -> int:
     async for tenant_id in _every_tenant(deps.db):
         async with deps.db.tenant(tenant_id) as conn:
             deleted += await timeline.delete_events(conn, tenant_id, deps.settings.turn_events_days)
+            deleted += await observations.delete_observations(conn, tenant_id, MAX_AGE_S)
             deleted += await request_store.delete_requests(conn, tenant_id, requests.KEEP_DAYS)
     if deleted:
         get_logger().info("pruned", rows=deleted)

@@ -28,6 +28,7 @@ def config_of(message: agent_pb2.AgentConfig) -> AgentConfig:
         handoff_threshold_millis=message.handoff_threshold_millis,
         suggested_questions=tuple(message.suggested_questions),
         handoff_phrases=tuple(message.handoff_phrases),
+        screen_sharing=message.screen_sharing,
     )
 
 

@@ -16,8 +16,8 @@ ANY_SCOPE = "any"
 JSON_BYTES = 256 * 1024
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
-LimitName = Literal["signup", "login", "conversation", "message", "public"]
-Body = Literal["json", "form", "upload", "none"]
+LimitName = Literal["signup", "login", "conversation", "message", "frame", "public"]
+Body = Literal["json", "form", "upload", "image", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Access:
     anonymous     whether no credential is needed
     cross_origin  whether the widget may ask from other origins
     limit         limit by IP address (for visitors: by conversation)
-    body          what the body must be, if there is one; "upload": JSON or a multipart form
+    body          what the body must be, if there is one; "upload": JSON or a multipart form;
+                  "image": a picture
     timeout_s     time for the whole request, passed on as the deadline of every call
     stream        the response may take longer: it ends by itself
     local         answered from the gateway's own rows: calls no service

@@ -40,6 +40,7 @@ _MEDIA_TYPES = {
     "json": ("application/json",),
     "form": (_FORM,),
     "upload": ("application/json", _MULTIPART),
+    "image": ("image/jpeg", "image/png", "image/webp"),
     "none": (),
 }
 _BAD_TOKENS = Limit("bad-token", 60, 60)
@@ -48,6 +49,7 @@ _LIMITS = {
     "login": Limit("login", 20, 60),
     "conversation": Limit("conversation", 120, 60),
     "message": Limit("message", 30, 60),
+    "frame": Limit("frame", 120, 60),
     "public": Limit("public", 600, 60),
 }
 _SLOW_BODY_S = 5.0

@@ -18,6 +18,7 @@ from gateway.routes import (
     api_keys,
     conversations,
     erasures,
+    frames,
     health,
     identity,
     knowledge,
@@ -38,6 +39,7 @@ API: list[HTTPRouteHandler] = [
     *messages.HANDLERS,
     *erasures.HANDLERS,
     *analytics.HANDLERS,
+    *frames.HANDLERS,
     *money.HANDLERS,
     *health.HANDLERS,
 ]

@@ -8,6 +8,7 @@ from fleetdesk.conversation.v1.agent_service_pb2_grpc import AgentServiceStub
 from fleetdesk.conversation.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
+from fleetdesk.vision_agent.v1.vision_agent_service_pb2_grpc import VisionAgentServiceStub
 from fleetkit.rpc.client import RpcClients
 from fleetkit.rpc.retry import retry_idempotent
 from grpc.aio import UnaryUnaryMultiCallable
@@ -28,6 +29,7 @@ class Clients:
         self.conversations = ConversationServiceStub(conversation)
         self.retrieval = RetrievalServiceStub(channels.channel("retrieval"))
         self.models = LlmGatewayServiceStub(channels.channel("llm-gateway"))
+        self.vision = VisionAgentServiceStub(channels.channel("vision-agent"))
         self.billing = BillingServiceStub(channels.channel("billing"))
         self.analytics = AnalyticsServiceStub(channels.channel("analytics"))
 

@@ -16,6 +16,7 @@ _MAX_QUESTION_BYTES = 16_000
 _MAX_PASSAGE_BYTES = 64_000
 _MAX_HISTORY = 100
 _MAX_TEXT_BYTES = 256_000
+_MAX_SCREEN_CHARS = {"screen_text": 4_000, "screen_focus": 400}
 _DEFAULT_TOKENS = 1024
 _TOKENS = range(100, 4001)
 _MAX_TEMPERATURE_MILLIS = 2000
@@ -85,6 +86,9 @@ def _check_texts(question: Question) -> None:
         raise InvalidArgument(
             f"question has more than {_MAX_QUESTION_BYTES} bytes; shorten it", field="question"
         )
+    for field, limit in _MAX_SCREEN_CHARS.items():
+        if len(getattr(question, field)) > limit:
+            raise InvalidArgument(f"{field} has more than {limit} characters", field=field)
     if len(question.history) > _MAX_HISTORY:
         raise InvalidArgument(f"history has more than {_MAX_HISTORY} turns", field="history")
     texts = [question.instructions, *(turn.text for turn in question.history)]

@@ -1,6 +1,7 @@
 """LlmGatewayService: translate, call, translate."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
@@ -12,12 +13,13 @@ from fleetkit.rpc.fields import to_optional_uuid
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc.aio import ServicerContext
 
-from llm_gateway import answer, embed, usage
+from llm_gateway import answer, embed, see, usage
 from llm_gateway.answer import Completed
 from llm_gateway.metering import Metering
 from llm_gateway.models import Models
 from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.question import Cited, FinishReason, Passage, Question, TextDelta, Turn
+from llm_gateway.seeing import Region, SeeProvider
 from llm_gateway.store import Selection
 from llm_gateway.translate import to_entry
 from llm_gateway.workers.lanes import Lane
@@ -31,6 +33,14 @@ _REASONS = {
 _KEYS = dict(zip(pb.UsageKey.values()[1:], usage.KEYS, strict=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Seeing:
+    """The readers of pictures by provider, and the model that reads when a request names none."""
+
+    providers: Mapping[str, SeeProvider]
+    default_model: str
+
+
 class LlmGatewayApi(LlmGatewayServiceServicer):
     """The RPCs of llm-gateway."""
 
@@ -41,12 +51,14 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         models: Models,
         embedder: MiniLm | None,
         default_embed_model: str,
+        seeing: Seeing,
     ) -> None:
         self._db = db
         self._metering = metering
         self._models = models
         self._embedder = embedder
         self._default_embed_model = default_embed_model
+        self._seeing = seeing
 
     async def Answer(
         self, request: pb.AnswerRequest, context: ServicerContext
@@ -71,6 +83,28 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
             pb.Embedding(values=vector.tolist(), token_count=tokens) for vector, tokens in rows
         ]
         return pb.EmbedResponse(embeddings=embeddings, model=made.model)
+
+    async def See(self, request: pb.SeeRequest, context: ServicerContext) -> pb.SeeResponse:
+        regions = [Region(box.x, box.y, box.width, box.height) for box in request.regions]
+        seen = await see.see(
+            self._metering,
+            self._seeing.providers,
+            tenant_id(),
+            request.image,
+            regions,
+            request.model or self._seeing.default_model,
+        )
+        lines = [
+            pb.SeenLine(
+                text=line.text,
+                box=pb.PixelBox(
+                    x=line.box.x, y=line.box.y, width=line.box.width, height=line.box.height
+                ),
+                confidence_millis=round(line.confidence * 1000),
+            )
+            for line in seen.lines
+        ]
+        return pb.SeeResponse(lines=lines, model=seen.model)
 
     async def ListUsage(
         self, request: pb.ListUsageRequest, context: ServicerContext
@@ -154,6 +188,8 @@ def _question(request: pb.AnswerRequest) -> Question:
         max_tokens=request.max_tokens,
         temperature_millis=request.temperature_millis,
         prompt_caching=request.prompt_caching,
+        screen_text=request.screen_text,
+        screen_focus=request.screen_focus,
     )
 
 

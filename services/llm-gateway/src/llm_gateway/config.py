@@ -32,6 +32,17 @@ class Settings(FleetSettings):
     """Texts that may wait in each lane before more are refused."""
     embed_worker_nice: int = Field(default=0, ge=0, le=19)
 
+    see_model: str = "local/rapidocr"
+    """Provider and model that reads pictures when a request names none."""
+    see_threads: int = Field(default=1, ge=1, le=64)
+    """Threads of the local reader."""
+    see_nice: int = Field(default=5, ge=0, le=19)
+    """Answers go before reading screens."""
+    see_queue: int = Field(default=16, ge=0, le=1_000)
+    """Pictures that may wait for the local reader before more are refused."""
+    see_idle_s: float = Field(default=300.0, gt=0)
+    """How long the local reader is kept after the last picture; it takes some 300 MB."""
+
     anthropic_api_key: SecretStr | None = None
     """Enables the provider `anthropic`."""
     anthropic_base_url: str = "https://api.anthropic.com"

@@ -25,7 +25,7 @@ from llm_gateway.pricing import Period, PriceBook, Tier, Unit, amount_nanos
 from llm_gateway.store import CallRow, EntryRow
 from llm_gateway.translate import to_entry
 
-Operation = Literal["answer", "embed"]
+Operation = Literal["answer", "embed", "see"]
 
 # After a call's deadline its process needs a moment to settle it.
 _SETTLE_GRACE_S = 10.0

@@ -8,7 +8,7 @@ from fleetkit.logging import get_logger
 from fleetkit.service import Runtime, cli
 
 from llm_gateway import price_check, pricing, sweeper
-from llm_gateway.api import LlmGatewayApi
+from llm_gateway.api import LlmGatewayApi, Seeing
 from llm_gateway.config import Settings
 from llm_gateway.erasure import ERASURE
 from llm_gateway.events import HANDLERS
@@ -19,6 +19,9 @@ from llm_gateway.models import Models
 from llm_gateway.pricing import PriceBook, Unit
 from llm_gateway.providers import answer_providers
 from llm_gateway.providers.minilm import MiniLm
+from llm_gateway.providers.rapidocr import RapidOcr
+from llm_gateway.rapidocr_worker.reader import Reader
+from llm_gateway.seeing import SeeProvider
 from llm_gateway.workers.child import ChildOptions
 from llm_gateway.workers.pool import WorkerPool
 
@@ -37,13 +40,25 @@ def build(rt: Runtime) -> None:
         rt.on_close(provider.close)
     models = Models(providers, book, rt.clock, settings.answer_model)
     metering = Metering(ledger, rt.spawn)
-    api = LlmGatewayApi(rt.db, metering, models, embedder, settings.embed_model)
+    seeing = Seeing(_see_providers(rt), settings.see_model)
+    api = LlmGatewayApi(rt.db, metering, models, embedder, settings.embed_model, seeing)
     rt.server.add(add_LlmGatewayServiceServicer_to_server, api)
     rt.consume(HANDLERS)
     rt.erase(ERASURE)
     rt.background(sweeper.sweep_forever(rt.db, ledger, settings.sweep_interval_s), "sweeper")
     rt.command("check-prices", lambda: _check_prices(rt, book, models))
     rt.command("sweep", lambda: _sweep(rt, ledger))
+
+
+def _see_providers(rt: Runtime) -> dict[str, SeeProvider]:
+    """The configured readers of pictures, by the name before the slash in "provider/model"."""
+    settings: Settings = rt.settings
+    reader = Reader(
+        settings.see_threads, settings.see_nice, settings.see_queue, settings.see_idle_s
+    )
+    rt.background(reader.end_when_idle(), "see_worker")
+    rt.on_close(reader.close)
+    return {"local": RapidOcr(reader)}
 
 
 def main() -> None:
@@ -80,6 +95,7 @@ async def _check_prices(rt: Runtime, book: PriceBook, models: Models) -> None:
     served = (
         [(settings.embed_model, frozenset({Unit.COMPUTE_US}))] if settings.embed_workers else []
     )
+    served.append((settings.see_model, frozenset({Unit.COMPUTE_US})))
     served += [
         (model.model, models.answering(model.model).provider.kinds) for model in models.listed()
     ]

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 _MILLION = 1_000_000
 _ABOVE = "above_prompt_tokens"
 
-Serves = Literal["answer", "embed", "rerank"]
+Serves = Literal["answer", "embed", "rerank", "see"]
 
 
 class Unit(enum.StrEnum):

@@ -31,7 +31,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Everything an answer is made from. `model` is the provider's own name of the model."""
+    """Everything an answer is made from. `model` is the provider's own name of the model.
+
+    `screen_text` is what the visitor's shared screen says, `screen_focus` the lines of it that the
+    question seems to be about: data like passages, never instructions.
+    """
 
     model: str
     instructions: str
@@ -41,6 +45,8 @@ class Question:
     max_tokens: int
     temperature_millis: int
     prompt_caching: bool
+    screen_text: str = ""
+    screen_focus: str = ""
 
 
 class FinishReason(enum.Enum):

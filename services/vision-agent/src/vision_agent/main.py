@@ -1,12 +1,59 @@
 """Composes vision-agent."""
 
+from dataclasses import replace
+
+import cv2
+from fleetdesk.billing.v1.billing_service_pb2_grpc import BillingServiceStub
+from fleetdesk.conversation.v1.conversation_service_pb2_grpc import ConversationServiceStub
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
+from fleetdesk.vision_agent.v1.vision_agent_service_pb2_grpc import (
+    add_VisionAgentServiceServicer_to_server,
+)
 from fleetkit.service import Runtime, cli
 
+from vision_agent.api import VisionAgentApi
 from vision_agent.config import Settings
+from vision_agent.deps import Deps
+from vision_agent.frames.deciding import Rules
+from vision_agent.frames.images import FrameLimits
+from vision_agent.reading import Reading
+from vision_agent.screens import Screens
+from vision_agent.statistics import Statistics
 
 
 def build(rt: Runtime) -> None:
-    """Adds nothing yet."""
+    """Adds the RPCs, the readers of kept frames and the writer of counts.
+
+    ValueError when the fitted file does not fit the code.
+    """
+    settings: Settings = rt.settings
+    # Each frame has a thread already.
+    cv2.setNumThreads(1)
+    conversation = ConversationServiceStub(rt.clients.channel("conversation"))
+    statistics = Statistics(rt.db, rt.clock, settings.stats_interval_s)
+    reading = Reading(
+        LlmGatewayServiceStub(rt.clients.channel("llm-gateway")),
+        conversation,
+        statistics,
+        settings.read_timeout_s,
+    )
+    deps = Deps(
+        settings=settings,
+        db=rt.db,
+        clock=rt.clock,
+        rules=replace(Rules.load(), heartbeat_s=settings.heartbeat_s),
+        limits=FrameLimits(),
+        screens=Screens(settings.max_screens, settings.screen_ttl_s),
+        statistics=statistics,
+        reading=reading,
+        conversation=conversation,
+        billing=BillingServiceStub(rt.clients.channel("billing")),
+    )
+    rt.server.add(add_VisionAgentServiceServicer_to_server, VisionAgentApi(deps))
+    for number in range(settings.readers):
+        rt.background(reading.read_forever(), f"reader_{number}")
+    rt.background(statistics.write_forever(), "frame_counts")
+    rt.on_drain(statistics.write)
 
 
 def main() -> None:

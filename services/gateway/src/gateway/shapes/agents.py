@@ -31,6 +31,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     handoff_threshold_millis: Annotated[int, Meta(ge=0, le=1000)] = 0
     suggested_questions: Annotated[list[str], Meta(max_length=5)] = field(default_factory=list)
     handoff_phrases: Annotated[list[str], Meta(max_length=50)] = field(default_factory=list)
+    screen_sharing: bool = False
 
     @classmethod
     def of(cls, config: agent_pb2.AgentConfig) -> "AgentConfig":
@@ -49,6 +50,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
             handoff_threshold_millis=config.handoff_threshold_millis,
             suggested_questions=list(config.suggested_questions),
             handoff_phrases=list(config.handoff_phrases),
+            screen_sharing=config.screen_sharing,
         )
 
     def message(self) -> agent_pb2.AgentConfig:
@@ -66,6 +68,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
             handoff_threshold_millis=self.handoff_threshold_millis,
             suggested_questions=self.suggested_questions,
             handoff_phrases=self.handoff_phrases,
+            screen_sharing=self.screen_sharing,
         )
 
 
@@ -155,11 +158,18 @@ class PublicAgent(Struct, frozen=True):
     name: str
     greeting: str
     suggested_questions: list[str]
+    screen_sharing: bool
 
     @classmethod
     def of(cls, agent_id: UUID, agent: GetPublicAgentResponse) -> "PublicAgent":
         """From the proto."""
-        return cls(agent_id, agent.name, agent.greeting, list(agent.suggested_questions))
+        return cls(
+            agent_id,
+            agent.name,
+            agent.greeting,
+            list(agent.suggested_questions),
+            agent.screen_sharing,
+        )
 
 
 class Widget(Struct, frozen=True):

@@ -135,6 +135,8 @@ def _timed(work: Callable[[], T]) -> tuple[T, int]:
 
 def _asked(question: Question) -> str:
     """The question, with the one before it when it is too short to stand alone."""
+    if question.screen_focus:
+        return f"{question.text} {question.screen_focus}"
     if len(terms(question.text)) >= _FEWEST_WORDS:
         return question.text
     before = _last_of_visitor(question.history)

@@ -1,0 +1,1 @@
+"""rapidocr in a process of its own: its models' memory and its threads stay out of the service."""

@@ -1,0 +1,1 @@
+"""What is to be seen in frames of a shared screen: pure functions over arrays, no I/O."""

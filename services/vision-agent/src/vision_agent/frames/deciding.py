@@ -1,0 +1,243 @@
+"""Whether a frame shows something that was not seen yet, and why."""
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision_agent.frames import content, tiles
+from vision_agent.frames.content import ContentModel, ContentType, StableType
+from vision_agent.frames.images import Gray
+from vision_agent.frames.perceptual import Hasher, distance
+from vision_agent.frames.tiles import Box, TileRule, Tiles
+
+_HISTORY = 8
+_LONG_PAUSE_S = 5.0
+# Above half of the frame, reading it whole costs no more than reading its parts.
+_WHOLE_SHARE = 0.5
+_BITS = np.array([value.bit_count() for value in range(256)], np.uint8)
+
+
+class Reason(enum.StrEnum):
+    """Why a frame is kept or not."""
+
+    NEW = "new"
+    RESIZED = "resized"
+    SPEECH_ONSET = "speech_onset"
+    SCENE = "scene"
+    TILE_CHANGED = "tile_changed"
+    HEARTBEAT = "heartbeat"
+    DUPLICATE = "duplicate"
+
+    @property
+    def kept(self) -> bool:
+        """Whether the frame is kept."""
+        return self is not Reason.DUPLICATE
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything that a decision depends on beside the frames; fitted, see `fitted.toml`.
+
+    `restless_changes`: a tile that changed in so many of the last 8 frames, and still does, is
+    waited for. `video_share`: the share of restless tiles from which a screen shows video.
+    """
+
+    model: ContentModel
+    thresholds: dict[ContentType, int]
+    tile: TileRule
+    restless_changes: int
+    video_share: float
+    heartbeat_s: float = 10.0
+
+    @classmethod
+    def load(cls, fitted: dict[str, Any] | None = None) -> "Rules":
+        """The rules in a fitted file, by default the one that ships with the service."""
+        found: dict[str, Any] = fitted or content.load_fitted()
+        return cls(
+            model=content.parse_model(found["content"]),
+            thresholds={kind: found["phash"][kind] for kind in ContentType},
+            tile=TileRule(found["tiles"]["min_levels"], found["tiles"]["min_pixels"]),
+            restless_changes=found["tiles"]["restless_changes"],
+            video_share=found["tiles"]["video_share"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a frame. `boxes`: what to read of it, empty when nothing changed."""
+
+    reason: Reason
+    type: ContentType
+    type_changed_from: ContentType | None
+    distance: int
+    threshold: int
+    tiles_changed: int
+    tiles_restless: int
+    tiles_total: int
+    boxes: tuple[Box, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether the frame is kept."""
+        return self.reason.kept
+
+
+@dataclass(slots=True)
+class Eyes:
+    """What is remembered of one shared screen: about 4 MB at 1080p.
+
+    `reference` is the last kept frame, `previous` the last one of any fate; times are seconds of
+    the capture's clock.
+    """
+
+    reference: Gray | None = None
+    previous: Gray | None = None
+    reference_hash: int = 0
+    kept_s: float = 0.0
+    previous_s: float = 0.0
+    history: NDArray[np.uint8] | None = None
+    hasher: Hasher = field(default_factory=Hasher)
+    stable: StableType = field(default_factory=StableType)
+
+    def look(self, gray: Gray, at_s: float, rules: Rules, *, fresh: bool = False) -> Decision:
+        """Decides about the next frame and remembers it. `fresh`: keep it whatever it shows."""
+        if self.reference is None or self.previous is None or self.history is None:
+            return self._keep_all(gray, at_s, rules, Reason.NEW)
+        if gray.shape != self.reference.shape:
+            return self._keep_all(gray, at_s, rules, Reason.RESIZED)
+        restless = self._restless(gray, at_s, rules)
+        changes = tiles.changed_content(self.reference, gray, rules.tile, ~restless)
+        self.previous = gray
+        if not changes.any() and not restless.any():
+            # Nothing to be seen: hash and type are those of the reference.
+            return self._settle(gray, at_s, rules, None, changes, restless, None, fresh=fresh)
+        shown = self._type(gray, restless, rules)
+        before = self.stable.type
+        moved_from = before if self.stable.see(shown) else None
+        hashed = self.hasher.phash(gray)
+        return self._settle(gray, at_s, rules, hashed, changes, restless, moved_from, fresh=fresh)
+
+    def forget(self) -> None:
+        """Makes the next frame new."""
+        self.reference = self.previous = self.history = None
+
+    def _settle(
+        self,
+        gray: Gray,
+        at_s: float,
+        rules: Rules,
+        hashed: int | None,
+        changes: Tiles,
+        restless: Tiles,
+        moved_from: ContentType | None,
+        *,
+        fresh: bool,
+    ) -> Decision:
+        kind = self.stable.type or ContentType.STATIC_UI
+        apart = 0 if hashed is None else distance(hashed, self.reference_hash)
+        reason = self._reason(at_s, rules, apart, rules.thresholds[kind], changes, fresh=fresh)
+        if reason in (Reason.HEARTBEAT, Reason.SPEECH_ONSET) and kind is not ContentType.VIDEO:
+            # What never rests, as a log that scrolls, is read from time to time all the same.
+            changes, restless = changes | restless, np.zeros_like(restless)
+        if reason.kept:
+            # What is still moving has not been read: it stays as it was, to be found when it rests.
+            self._refer_to(gray, at_s, restless, hashed)
+        return Decision(
+            reason=reason,
+            type=kind,
+            type_changed_from=moved_from,
+            distance=apart,
+            threshold=rules.thresholds[kind],
+            tiles_changed=int(changes.sum()),
+            tiles_restless=int(restless.sum()),
+            tiles_total=changes.size,
+            boxes=_boxes(changes, gray.shape) if reason.kept else (),
+        )
+
+    def _reason(
+        self,
+        at_s: float,
+        rules: Rules,
+        apart: int,
+        threshold: int,
+        changes: Tiles,
+        *,
+        fresh: bool,
+    ) -> Reason:
+        if fresh:
+            return Reason.SPEECH_ONSET
+        if changes.any():
+            return Reason.SCENE if apart > threshold else Reason.TILE_CHANGED
+        return Reason.HEARTBEAT if at_s - self.kept_s >= rules.heartbeat_s else Reason.DUPLICATE
+
+    def _keep_all(self, gray: Gray, at_s: float, rules: Rules, reason: Reason) -> Decision:
+        """Keeps a frame that there is nothing to compare with."""
+        before = self.stable.type
+        shown = rules.model.classify(content.signals(gray))
+        moved_from = before if self.stable.see(shown) else None
+        self.reference = self.previous = gray
+        self.reference_hash = self.hasher.phash(gray)
+        self.kept_s = self.previous_s = at_s
+        self.history = np.zeros(tiles.grid(gray.shape), np.uint8)
+        kind = self.stable.type or shown
+        total = self.history.size
+        return Decision(
+            reason=reason,
+            type=kind,
+            type_changed_from=moved_from,
+            distance=0,
+            threshold=rules.thresholds[kind],
+            tiles_changed=total,
+            tiles_restless=0,
+            tiles_total=total,
+            boxes=(Box(0, 0, gray.shape[1], gray.shape[0]),),
+        )
+
+    def _restless(self, gray: Gray, at_s: float, rules: Rules) -> Tiles:
+        """Tiles that keep changing: spinners, clocks, video, a word being typed."""
+        assert self.previous is not None and self.history is not None  # noqa: S101, PT018
+        if at_s - self.previous_s > _LONG_PAUSE_S:
+            # What changed long ago says nothing of how things move.
+            self.history[:] = 0
+        self.previous_s = at_s
+        everywhere = np.ones_like(self.history, np.bool_)
+        now = tiles.changed_content(self.previous, gray, rules.tile, everywhere)
+        self.history = (self.history << 1) | now.astype(np.uint8)
+        often = _BITS[self.history]
+        lately = (self.history & 0b11) != 0
+        very_often = (often > _HISTORY // 2) & lately
+        return ((often >= rules.restless_changes) & now) | very_often
+
+    def _type(self, gray: Gray, restless: Tiles, rules: Rules) -> ContentType:
+        if restless.mean() >= rules.video_share:
+            return ContentType.VIDEO
+        return rules.model.classify(content.signals(gray))
+
+    def _refer_to(self, gray: Gray, at_s: float, restless: Tiles, hashed: int | None) -> None:
+        assert self.reference is not None  # noqa: S101
+        self.kept_s = at_s
+        if hashed is None:
+            # Within the noise of the reference: keeping that one lets slow drifts add up to a change.
+            return
+        kept = gray
+        if restless.any():
+            kept = gray.copy()
+            for row, column in np.argwhere(restless).tolist():
+                y, x = row * tiles.TILE, column * tiles.TILE
+                part = np.s_[y : y + tiles.TILE, x : x + tiles.TILE]
+                kept[part] = self.reference[part]
+        self.reference = kept
+        self.reference_hash = hashed
+
+
+def _boxes(changes: Tiles, shape: tuple[int, ...]) -> tuple[Box, ...]:
+    if not changes.any():
+        return ()
+    found = tiles.boxes(changes, shape)
+    covered = sum(box.width * box.height for box in found)
+    if covered > _WHOLE_SHARE * shape[0] * shape[1]:
+        return (Box(0, 0, shape[1], shape[0]),)
+    return tuple(found)

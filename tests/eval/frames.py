@@ -1,0 +1,213 @@
+"""How well vision-agent tells a changed screen from the same: `python -m tests.eval.frames`.
+
+Beside it, imagehash's pHash and dHash and SSIM at several thresholds, as whole curves.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import imagehash
+import numpy as np
+from PIL import Image
+from vision_agent.frames.deciding import Eyes, Rules
+from vision_agent.frames.perceptual import phash
+from vision_agent.frames.tiles import Box
+
+from .fit_frames import natural_frames, print_content, scripts_of
+from .screen_scripts import Keep, Screen, Step, Tally, play
+from .screens import Gray, Recording, sessions, stills, videos
+from .workbench import parser, table
+
+_SCRIPTS = 60
+_NEVER_S = 1e9
+_FULL_HD = (1920, 1080)
+
+
+def main() -> None:
+    """Prints the tables."""
+    options = parser("Measures the frame pipeline.").parse_args()
+    cv2.setNumThreads(1)
+    rules = Rules.load()
+    quiet = Rules(
+        rules.model, rules.thresholds, rules.tile, rules.restless_changes, rules.video_share, _NEVER_S
+    )  # fmt: skip
+    recordings = videos(options.data, options.cache)
+    desktop = sessions(options.data, options.cache)
+    print_content([*stills(options.data), *natural_frames(recordings)])
+    print_scripts(desktop, options.data, quiet)
+    print_recorded("screens_sessions_dev", desktop, quiet)
+    print_recorded(
+        "videos_dev, screens, 1 a second", [r for r in recordings if r.type != "video"], quiet
+    )
+    print_speed(desktop, rules)
+
+
+def print_scripts(desktop: Sequence[Recording], data: Path, rules: Rules) -> None:
+    """Scripted changes on captures of the sessions and stills, by method and threshold."""
+    scripts = scripts_of(list(stills(data)), _SCRIPTS // 2)
+    scripts += [
+        list(Screen(recording.shots[0].gray, 1000 + seed).script())
+        for seed, recording in enumerate(desktop[: _SCRIPTS // 2])
+    ]
+    print(f"scripts: {len(scripts)} screens, {sum(map(len, scripts))} frames")
+    rows: list[list[str]] = []
+    for name, make in methods(rules):
+        tally = Tally.new()
+        for script in scripts:
+            play(script, make(), tally)
+        cells = [_part(tally.changes, kind) for kind in ("line", "change", "word", "digit")]
+        cells += [
+            _part(tally.others, kind) for kind in ("still", "caret", "pointer", "compression")
+        ]
+        rows.append([name, f"{tally.missed:.2%}", f"{tally.sent:.2%}", *cells])
+    head = ["method", "missed", "duplicates sent", "line", "box", "word", "digit",
+            "still", "caret", "pointer", "compression"]  # fmt: skip
+    print(table(head, rows), end="\n\n")
+
+
+def print_recorded(name: str, recordings: Sequence[Recording], rules: Rules) -> None:
+    """Recorded screens; whether text changed was read from the screens."""
+    shots = [shot for recording in recordings for shot in recording.shots[1:]]
+    counts = [sum(shot.changed is label for shot in shots) for label in (True, False, None)]
+    print(f"{name}: {counts[0]} changes, {counts[1]} duplicates, {counts[2]} unclear")
+    rows: list[list[str]] = []
+    for method, make in methods(rules):
+        tally = Tally.new()
+        for recording in recordings:
+            play(as_script(recording), make(), tally)
+        rows.append([method, f"{tally.missed:.2%}", f"{tally.sent:.2%}"])
+    print(table(["method", "missed", "duplicates sent"], rows), end="\n\n")
+
+
+def as_script(recording: Recording) -> list[Step]:
+    """A recording as a script: a change may be anywhere in the frame."""
+    steps: list[Step] = []
+    version = 0
+    for number, shot in enumerate(recording.shots):
+        everywhere = Box(0, 0, shot.gray.shape[1], shot.gray.shape[0])
+        # What is unclear counts neither way.
+        version += shot.changed is not False
+        change = everywhere if shot.changed and number else None
+        steps.append(Step(shot.gray, "recorded", change, version))
+    return steps
+
+
+def methods(rules: Rules) -> list[tuple[str, Callable[[], Keep]]]:
+    """Each method at each of its thresholds."""
+    found: list[tuple[str, Callable[[], Keep]]] = [("this pipeline", lambda: _pipeline(rules))]
+    for threshold in (0, 2, 4, 8, 12, 20):
+        found.append((f"pHash > {threshold}", lambda t=threshold: _hashed(_phash, t)))
+    for threshold in (0, 2, 4, 8):
+        found.append((f"dHash > {threshold}", lambda t=threshold: _hashed(_dhash, t)))
+    for threshold in (0.9999, 0.999, 0.995, 0.98, 0.95):
+        found.append((f"SSIM < {threshold}", lambda t=threshold: _structural(t)))
+    return found
+
+
+def print_speed(desktop: Sequence[Recording], rules: Rules) -> None:
+    """Milliseconds of wall and CPU time for a frame at 1080p, changed and not."""
+    grays = [
+        cv2.resize(recording.shots[0].gray, _FULL_HD, interpolation=cv2.INTER_CUBIC)
+        for recording in desktop[:12]
+    ]
+    timed: dict[str, list[tuple[float, float]]] = {}
+    for seed, gray in enumerate(grays):
+        eyes = Eyes()
+        for number, step in enumerate(Screen(np.asarray(gray, np.uint8), seed).script()):
+            decision, spent = _timed(lambda s=step, n=number: eyes.look(s.gray, float(n), rules))
+            kind = "first" if not number else "kept" if decision.kept else "duplicate"
+            timed.setdefault(f"decision, {kind}", []).append(spent)
+            timed.setdefault("decision, all", []).append(spent)
+        packed = cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+        for _ in range(5):
+            work: dict[str, Callable[[], Any]] = {
+                "decoding JPEG": lambda p=packed: cv2.imdecode(p, cv2.IMREAD_GRAYSCALE),
+                "pHash, ours": lambda g=gray: phash(g),
+                "pHash, imagehash": lambda g=gray: imagehash.phash(Image.fromarray(g)),
+                "SSIM": lambda g=gray: ssim(g, g),
+            }
+            for name, run in work.items():
+                timed.setdefault(name, []).append(_timed(run)[1])
+    rows = [
+        [name, f"{len(spent)}", *(f"{np.quantile([s[i] for s in spent], q) * 1e3:.2f}"
+                                  for i in (0, 1) for q in (0.5, 0.95))]
+        for name, spent in timed.items()
+    ]  # fmt: skip
+    head = ["ms at 1080p", "times", "wall p50", "wall p95", "CPU p50", "CPU p95"]
+    print(table(head, rows), end="\n\n")
+
+
+def _timed(run: Callable[[], Any]) -> tuple[Any, tuple[float, float]]:
+    wall, cpu = time.perf_counter(), time.thread_time()
+    result = run()
+    return result, (time.perf_counter() - wall, time.thread_time() - cpu)
+
+
+def _pipeline(rules: Rules) -> Keep:
+    eyes = Eyes()
+
+    def keep(gray: Gray, at_s: float) -> tuple[bool, tuple[Box, ...] | None]:
+        decision = eyes.look(gray, at_s, rules)
+        return decision.kept, decision.boxes
+
+    return keep
+
+
+def _phash(gray: Gray) -> imagehash.ImageHash:
+    return imagehash.phash(Image.fromarray(gray))
+
+
+def _dhash(gray: Gray) -> imagehash.ImageHash:
+    return imagehash.dhash(Image.fromarray(gray))
+
+
+def _hashed(hashing: Callable[[Gray], imagehash.ImageHash], threshold: int) -> Keep:
+    last: list[imagehash.ImageHash] = []
+
+    def keep(gray: Gray, _: float) -> tuple[bool, None]:
+        found = hashing(gray)
+        if last and last[0] - found <= threshold:
+            return False, None
+        last[:] = [found]
+        return True, None
+
+    return keep
+
+
+def _structural(threshold: float) -> Keep:
+    last: list[Gray] = []
+
+    def keep(gray: Gray, _: float) -> tuple[bool, None]:
+        if last and last[0].shape == gray.shape and ssim(last[0], gray) >= threshold:
+            return False, None
+        last[:] = [gray]
+        return True, None
+
+    return keep
+
+
+def ssim(one: Gray, other: Gray) -> float:
+    """Mean structural similarity (Wang et al. 2004): Gaussian window of 11, sigma 1.5."""
+    a, b = one.astype(np.float32), other.astype(np.float32)
+
+    def blur(x: Any) -> Any:
+        return cv2.GaussianBlur(x, (11, 11), 1.5)
+
+    mean_a, mean_b = blur(a), blur(b)
+    var_a, var_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
+    both = blur(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    upper = (2 * mean_a * mean_b + c1) * (2 * both + c2)
+    return float((upper / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))).mean())
+
+
+def _part(counts: dict[str, list[int]], kind: str) -> str:
+    hit, whole = counts.get(kind, [0, 0])
+    return f"{hit}/{whole}"
+
+
+if __name__ == "__main__":
+    main()
