@@ -5,6 +5,8 @@ Beside it, imagehash's pHash and dHash and SSIM at several thresholds, as whole 
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,7 @@ def main() -> None:
     options = parser("Measures the frame pipeline.").parse_args()
     cv2.setNumThreads(1)
     rules = Rules.load()
-    quiet = Rules(
-        rules.model, rules.thresholds, rules.tile, rules.restless_changes, rules.video_share, _NEVER_S
-    )  # fmt: skip
+    quiet = replace(rules, heartbeat_s=_NEVER_S)
     recordings = videos(options.data, options.cache)
     desktop = sessions(options.data, options.cache)
     print_content([*stills(options.data), *natural_frames(recordings)])
@@ -97,27 +97,27 @@ def as_script(recording: Recording) -> list[Step]:
 
 def methods(rules: Rules) -> list[tuple[str, Callable[[], Keep]]]:
     """Each method at each of its thresholds."""
-    found: list[tuple[str, Callable[[], Keep]]] = [("this pipeline", lambda: _pipeline(rules))]
-    for threshold in (0, 2, 4, 8, 12, 20):
-        found.append((f"pHash > {threshold}", lambda t=threshold: _hashed(_phash, t)))
-    for threshold in (0, 2, 4, 8):
-        found.append((f"dHash > {threshold}", lambda t=threshold: _hashed(_dhash, t)))
-    for threshold in (0.9999, 0.999, 0.995, 0.98, 0.95):
-        found.append((f"SSIM < {threshold}", lambda t=threshold: _structural(t)))
-    return found
+    return [
+        ("this pipeline", lambda: _pipeline(rules)),
+        *((f"pHash > {t}", partial(_hashed, _phash, t)) for t in (0, 2, 4, 8, 12, 20)),
+        *((f"dHash > {t}", partial(_hashed, _dhash, t)) for t in (0, 2, 4, 8)),
+        *((f"SSIM < {t}", partial(_structural, t)) for t in (0.9999, 0.999, 0.995, 0.98, 0.95)),
+    ]
 
 
 def print_speed(desktop: Sequence[Recording], rules: Rules) -> None:
     """Milliseconds of wall and CPU time for a frame at 1080p, changed and not."""
     grays = [
-        cv2.resize(recording.shots[0].gray, _FULL_HD, interpolation=cv2.INTER_CUBIC)
+        np.asarray(
+            cv2.resize(recording.shots[0].gray, _FULL_HD, interpolation=cv2.INTER_CUBIC), np.uint8
+        )
         for recording in desktop[:12]
     ]
     timed: dict[str, list[tuple[float, float]]] = {}
     for seed, gray in enumerate(grays):
         eyes = Eyes()
-        for number, step in enumerate(Screen(np.asarray(gray, np.uint8), seed).script()):
-            decision, spent = _timed(lambda s=step, n=number: eyes.look(s.gray, float(n), rules))
+        for number, step in enumerate(Screen(gray, seed).script()):
+            decision, spent = _timed(partial(eyes.look, step.gray, float(number), rules))
             kind = "first" if not number else "kept" if decision.kept else "duplicate"
             timed.setdefault(f"decision, {kind}", []).append(spent)
             timed.setdefault("decision, all", []).append(spent)

@@ -15,7 +15,7 @@ from vision_agent.frames.tiles import Box
 
 from .screens import Gray, as_sent
 
-_INKS = ((20, 255), (90, 255), (150, 255), (230, 32), (130, 32))
+_INKS = ((20, 255), (90, 255), (175, 255), (230, 32), (105, 32))
 _PAD = 4
 
 
@@ -223,9 +223,11 @@ class Tally:
 
 
 def play(steps: list[Step], keep: Keep, tally: Tally, within: int = 3) -> None:
-    """Shows a script to `keep`. A change counts as seen when a frame is kept, at it or up to
-    `within` frames later, whose boxes (None: the whole frame) meet it. A frame is a duplicate when
-    it shows the text of the last one kept.
+    """Shows a script to `keep`, and counts.
+
+    A change counts as seen when a frame is kept, at it or up to `within` frames later, whose boxes
+    (None: the whole frame) meet it. A frame is a duplicate when it shows the text of the last one
+    kept.
     """
     open_changes: list[tuple[Box, int, str]] = []
     version = -1

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,7 +95,8 @@ def sessions(data: Path, cache: Path) -> list[Recording]:
     for name, rows in by_session.items():
         frames = [_decode(files[f"screens_sessions_dev/{row['file']}"]) for row in rows]
         times = [
-            datetime.strptime(row["timestamp"], "%Y-%m-%d_%H-%M-%S-%f").timestamp() for row in rows
+            datetime.strptime(f"{row['timestamp']}Z", "%Y-%m-%d_%H-%M-%S-%f%z").timestamp()
+            for row in rows
         ]
         found.append(Recording(name, rows[0]["type"], _shots(frames, times, reader)))
     reader.keep()
@@ -174,7 +176,7 @@ class PairLabels:
             )
         if part.size < 200_000:
             part = np.asarray(cv2.resize(part, None, fx=2, fy=2), np.uint8)
-        read = self._engine(cv2.cvtColor(part, cv2.COLOR_GRAY2BGR), use_cls=False)
+        read: Any = self._engine(cv2.cvtColor(part, cv2.COLOR_GRAY2BGR), use_cls=False)
         # A caret is read as a bar, an l or an I; blanks come and go.
         texts = [text.translate(str.maketrans("", "", " |lI1_.'`,-")) for text in read.txts or ()]
         return sorted(text for text in texts if len(text) > 1)

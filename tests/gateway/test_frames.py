@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from harness.asking import answered, asked
+from harness.asking import asked
 from harness.desk import Company, Desk
 from harness.drawing import screen
 from harness.waiting import eventually

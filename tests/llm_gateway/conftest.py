@@ -1,5 +1,6 @@
 """llm-gateway as its tests start it: one worker, and one converted model for the whole run."""
 
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -38,3 +39,19 @@ async def running(start: Start) -> Running:
 def stub(running: Running) -> Any:
     """Calls to it as conversation."""
     return running.stub(LlmGatewayServiceStub, caller="conversation")
+
+
+@pytest.fixture
+def see_pids() -> Callable[[], list[int]]:
+    """Process ids of this process's reading workers."""
+
+    def find() -> list[int]:
+        name = b"llm_gateway.rapidocr_worker.child"
+        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+        return [
+            int(pid)
+            for pid in children
+            if name in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        ]
+
+    return find

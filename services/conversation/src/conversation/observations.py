@@ -21,7 +21,8 @@ _MAX_FOCUS_LINES = 3
 _MAX_QUESTION_WORDS = 16
 # Error codes: E-1041, 0x80070057, ERR_CONNECTION_RESET, HTTP 503, SQLSTATE 42P01, TS2345.
 _CODE = re.compile(
-    r"\b(?:0x[0-9a-f]{4,}|[a-z]{1,10}[-_ ]?\d{2,6}[a-z]?|[A-Z]{2,}(?:_[A-Z0-9]+)+|\d{2}[A-Z]\d{2})\b",
+    r"\b(?:0x[0-9a-f]{4,}|[a-z]{1,10}[-_ ]?\d{2,6}[a-z]?"
+    r"|[A-Z]{2,}(?:_[A-Z0-9]+)+|\d{2}[A-Z]\d{2})\b",
     re.IGNORECASE,
 )
 _SHOUTED = re.compile(r"\b[A-Z]{2,}(?:_[A-Z0-9]+)+\b")

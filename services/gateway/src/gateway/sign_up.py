@@ -147,4 +147,6 @@ def first_agent(company: str) -> AgentConfig:
             "say where it stands, and I fetch a person when I can't."
         ),
         prompt_caching=True,
+        # Only offered: each visitor decides, and is told first what is sent.
+        screen_sharing=True,
     )

@@ -1,6 +1,6 @@
 import { readEvents } from "./sse";
 import type { TicketStore } from "./store";
-import type { Agent, Problem, ServerEvent, StoredMessage } from "./types";
+import type { Agent, FrameDecision, Problem, ServerEvent, StoredMessage } from "./types";
 
 /** A stream that says nothing for this long is taken for dead; the gateway sends comments. */
 const SILENCE_MS = 40_000;
@@ -72,6 +72,13 @@ export class Client {
     await this.send(this.path("/rating"), { method: "POST", body: JSON.stringify({ message_id: messageId, rating }) });
   }
 
+  /** Sends one frame of the shared screen. */
+  frame(image: Blob, sessionId: string, number: number, signal: AbortSignal): Promise<FrameDecision> {
+    const query = `?session_id=${sessionId}&frame_number=${number}`;
+    const headers = { "Content-Type": image.type };
+    return this.json(this.path(`/frames${query}`), { method: "POST", body: image, headers, signal });
+  }
+
   private path(rest: string): string {
     return `/v1/conversations/${this.tickets.get()?.conversation_id ?? ""}${rest}`;
   }
@@ -112,7 +119,7 @@ export class Client {
     const headers: Record<string, string> = { Accept: "application/json", ...(init.headers as Record<string, string>) };
     const token = this.tickets.get()?.visitor_token;
     if (token) headers.Authorization = `Bearer ${token}`;
-    if (init.body) headers["Content-Type"] = "application/json";
+    if (init.body) headers["Content-Type"] ??= "application/json";
     let response: Response;
     try {
       response = await fetch(this.base + path, { ...init, headers, credentials: "omit", cache: "no-store" });

@@ -57,6 +57,7 @@ class Widget {
       guarded(() => this.panel.begin())();
       this.panel.focus();
     } else {
+      this.panel.end();
       const back = this.opener instanceof HTMLElement && this.opener.tagName.toLowerCase() !== TAG ? this.opener : this.bubble;
       (back === document.body ? this.bubble : back).focus();
     }
@@ -64,6 +65,7 @@ class Widget {
   }
 
   private startOver(): void {
+    this.panel.end();
     this.panel.element.hidden = true;
     this.panel.shown();
     this.panel.element.remove();

@@ -3,6 +3,7 @@ import { guarded, h, icon, ICONS, on } from "./dom";
 import { safeUrl } from "./markdown";
 import { MessageView } from "./message";
 import { type Entry, Session, type View } from "./session";
+import { SharePart } from "./share";
 import { Speaker } from "./speak";
 import type { Language, Strings } from "./strings";
 import type { Agent, Citation } from "./types";
@@ -15,6 +16,7 @@ export class Panel implements View {
   private readonly strings: Strings;
   private readonly session: Session;
   private readonly speaker = new Speaker();
+  private readonly share: SharePart;
   private readonly views = new Map<Entry, MessageView>();
   private readonly log: HTMLElement;
   private readonly title: HTMLElement;
@@ -39,6 +41,7 @@ export class Panel implements View {
   ) {
     const s = (this.strings = language.strings);
     this.session = new Session(client, this);
+    this.share = new SharePart(client, s);
     this.title = h("h2", { id: "t" }, s.title);
     this.person = h("button", { class: "person", type: "button" }, icon(...ICONS.person), s.person) as HTMLButtonElement;
     const shut = h("button", { class: "square", type: "button", "aria-label": s.close, title: s.close }, icon(...ICONS.close));
@@ -58,6 +61,7 @@ export class Panel implements View {
       this.speaker.region,
       this.line,
       this.error,
+      this.share.element,
       form,
       h("footer", { class: "end" }, h("span", {}, s.disclosure), this.restart),
     );
@@ -90,6 +94,11 @@ export class Panel implements View {
   shown(): void {
     this.listen();
     if (!this.element.hidden) this.bottom();
+  }
+
+  /** The conversation is over for this page: nothing goes on being sent. */
+  end(): void {
+    this.share.stop();
   }
 
   focus(): void {
@@ -149,6 +158,7 @@ export class Panel implements View {
 
   private welcome(agent: Agent | null): void {
     const s = this.strings;
+    if (agent) this.share.allow(agent.screen_sharing === true);
     this.title.textContent = agent?.name || s.title;
     this.intro.replaceChildren(
       h("p", { class: "by" }, s.agent),

@@ -33,6 +33,14 @@ const EN = {
   off: "The chat can’t be reached just now.",
   restart: "Start over",
   suggested: "Suggested questions",
+  share: "Share screen",
+  shareAsk: "While you share, we are sent a picture of what you choose about once a second, and read the text in it to answer you. Hide what is private first. You can stop at any time.",
+  shareStart: "Choose what to share",
+  shareLater: "Not now",
+  sharing: "You are sharing your screen",
+  shareStop: "Stop sharing",
+  shareEnded: "Sharing has ended.",
+  shareRefused: "The screen can’t be shared here.",
 };
 
 export type Strings = typeof EN;
@@ -71,6 +79,14 @@ const DE: Strings = {
   off: "Der Chat ist gerade nicht erreichbar.",
   restart: "Neu beginnen",
   suggested: "Vorgeschlagene Fragen",
+  share: "Bildschirm teilen",
+  shareAsk: "Solange Sie teilen, erhalten wir etwa einmal pro Sekunde ein Bild dessen, was Sie auswählen, und lesen den Text darin, um Ihnen zu antworten. Verbergen Sie vorher, was privat ist. Sie können jederzeit aufhören.",
+  shareStart: "Auswählen, was geteilt wird",
+  shareLater: "Jetzt nicht",
+  sharing: "Sie teilen Ihren Bildschirm",
+  shareStop: "Teilen beenden",
+  shareEnded: "Das Teilen ist beendet.",
+  shareRefused: "Der Bildschirm kann hier nicht geteilt werden.",
 };
 
 const ES: Strings = {
@@ -107,6 +123,14 @@ const ES: Strings = {
   off: "El chat no está disponible en este momento.",
   restart: "Empezar de nuevo",
   suggested: "Preguntas sugeridas",
+  share: "Compartir pantalla",
+  shareAsk: "Mientras comparte, recibimos aproximadamente una vez por segundo una imagen de lo que elija y leemos el texto que contiene para responderle. Oculte antes lo que sea privado. Puede dejar de compartir en cualquier momento.",
+  shareStart: "Elegir qué compartir",
+  shareLater: "Ahora no",
+  sharing: "Está compartiendo su pantalla",
+  shareStop: "Dejar de compartir",
+  shareEnded: "Ha dejado de compartir.",
+  shareRefused: "Aquí no se puede compartir la pantalla.",
 };
 
 const FR: Strings = {
@@ -143,6 +167,14 @@ const FR: Strings = {
   off: "La discussion n’est pas joignable pour le moment.",
   restart: "Recommencer",
   suggested: "Questions suggérées",
+  share: "Partager l’écran",
+  shareAsk: "Pendant le partage, nous recevons environ une fois par seconde une image de ce que vous choisissez et lisons le texte qu’elle contient pour vous répondre. Masquez d’abord ce qui est privé. Vous pouvez arrêter à tout moment.",
+  shareStart: "Choisir quoi partager",
+  shareLater: "Pas maintenant",
+  sharing: "Vous partagez votre écran",
+  shareStop: "Arrêter le partage",
+  shareEnded: "Le partage est terminé.",
+  shareRefused: "L’écran ne peut pas être partagé ici.",
 };
 
 const AR: Strings = {
@@ -179,6 +211,14 @@ const AR: Strings = {
   off: "لا يمكن الوصول إلى المحادثة الآن.",
   restart: "البدء من جديد",
   suggested: "أسئلة مقترحة",
+  share: "مشاركة الشاشة",
+  shareAsk: "أثناء المشاركة نتلقى صورة لما تختاره مرة كل ثانية تقريبًا، ونقرأ النص الذي فيها لنجيبك. أخفِ ما هو خاص أولًا. يمكنك التوقف في أي وقت.",
+  shareStart: "اختيار ما تشاركه",
+  shareLater: "ليس الآن",
+  sharing: "أنت تشارك شاشتك",
+  shareStop: "إيقاف المشاركة",
+  shareEnded: "انتهت المشاركة.",
+  shareRefused: "لا يمكن مشاركة الشاشة هنا.",
 };
 
 const ALL: Record<string, Strings> = { en: EN, de: DE, es: ES, fr: FR, ar: AR };

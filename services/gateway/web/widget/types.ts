@@ -30,6 +30,14 @@ export interface Agent {
   name: string;
   greeting: string;
   suggested_questions: string[];
+  screen_sharing?: boolean;
+}
+
+/** What became of a frame of the shared screen. */
+export interface FrameDecision {
+  kept: boolean;
+  reason: string;
+  next_frame_ms: number;
 }
 
 /** A problem document (RFC 9457). */

@@ -79,12 +79,12 @@ def _response(outcome: Outcome, interval_ms: int) -> pb.SubmitFrameResponse:
     decision = outcome.decision
     if decision is None:
         return pb.SubmitFrameResponse(
-            frame_id=str(outcome.frame_id), reason=outcome.ignored, next_frame_ms=interval_ms
+            frame_id=str(outcome.frame_id), reason=outcome.reason, next_frame_ms=interval_ms
         )
     return pb.SubmitFrameResponse(
         frame_id=str(outcome.frame_id),
         kept=decision.kept,
-        reason=submitting.reason_of(decision.reason),
+        reason=outcome.reason,
         content_type=submitting.type_of(decision.type),
         distance=decision.distance,
         threshold=decision.threshold,

@@ -13,7 +13,7 @@ from fleetdesk.conversation.v1.conversation_service_pb2_grpc import Conversation
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as llm_pb
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
 from fleetkit.context import background, deadline_in
-from fleetkit.errors import FleetError, NotFound
+from fleetkit.errors import FleetError
 from fleetkit.logging import get_logger
 from fleetkit.rpc.fields import timestamp
 from fleetkit.rpc.retry import retry_idempotent
@@ -52,12 +52,14 @@ class Reading:
     def put(self, screen: Screen, unread: Unread) -> None:
         """Queues a kept frame; one of the same screen that still waits is superseded."""
         older = screen.unread
+        boxes = (*screen.missed, *unread.boxes)
+        screen.missed = ()
         if older is not None:
             if older.boxes:
                 self._statistics.superseded(screen.key)
             if older.size == unread.size:
-                unread = replace(unread, boxes=merged((*older.boxes, *unread.boxes), unread.size))
-        screen.unread = unread
+                boxes = (*older.boxes, *boxes)
+        screen.unread = replace(unread, boxes=merged(boxes, unread.size))
         if older is None and not screen.reading:
             self._waiting.put_nowait(screen)
 
@@ -72,13 +74,14 @@ class Reading:
             try:
                 await self._read(screen, unread)
             except FleetError as error:
-                self._failed(screen, error)
+                self._failed(screen, unread, error)
             finally:
                 screen.reading = False
                 if screen.unread is not None:
                     self._waiting.put_nowait(screen)
 
-    def _failed(self, screen: Screen, error: FleetError) -> None:
+    def _failed(self, screen: Screen, unread: Unread, error: FleetError) -> None:
+        """What could not be read is read with the next kept frame, at the latest a heartbeat."""
         self._failures.labels(type(error).__name__).inc()
         get_logger().warning(
             "frame_not_read",
@@ -86,9 +89,7 @@ class Reading:
             error=type(error).__name__,
             reason=error.reason,
         )
-        if not isinstance(error, NotFound):
-            # What it showed is not known: the next frame is to be read whole.
-            screen.must_forget = True
+        screen.missed = (*screen.missed, *unread.boxes)
 
     async def _read(self, screen: Screen, unread: Unread) -> None:
         with background(screen.key.tenant_id, screen.attribution), deadline_in(self._timeout_s):

@@ -38,7 +38,10 @@ class Unread:
 
 @dataclass(slots=True)
 class Screen:
-    """One sharing session. `turn` is held while a frame is decided about."""
+    """One sharing session. `turn` is held while a frame is decided about.
+
+    `missed`: parts of kept frames whose reading failed.
+    """
 
     key: SessionKey
     attribution: Attribution
@@ -52,7 +55,7 @@ class Screen:
     unread: Unread | None = None
     reading: bool = False
     lines: list[TextLine] = field(default_factory=list)
-    must_forget: bool = False
+    missed: tuple[Box, ...] = ()
 
 
 class Screens:

@@ -41,11 +41,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a frame: decided about, or `ignored` for a reason of order or haste."""
+    """What became of a frame; without a decision it was ignored, for `reason`."""
 
     frame_id: UUID
-    decision: Decision | None
-    ignored: "pb.FrameReason.ValueType | None" = None
+    reason: "pb.FrameReason.ValueType"
+    decision: Decision | None = None
 
 
 async def submit(deps: Deps, frame: Frame) -> Outcome:
@@ -61,7 +61,7 @@ async def submit(deps: Deps, frame: Frame) -> Outcome:
         ignored = _out_of_turn(deps, screen, frame)
         if ignored is not None:
             deps.statistics.ignored(frame.key)
-            return Outcome(new_id(), None, ignored)
+            return Outcome(new_id(), ignored)
         decision = await asyncio.to_thread(_look, deps, screen, frame)
         # Only now: a damaged frame may be sent again.
         screen.last_number = frame.number
@@ -134,9 +134,6 @@ def _out_of_turn(deps: Deps, screen: Screen, frame: Frame) -> "pb.FrameReason.Va
 
 def _look(deps: Deps, screen: Screen, frame: Frame) -> Decision:
     gray = images.to_gray(frame.image, deps.limits)
-    if screen.must_forget:
-        screen.eyes.forget()
-        screen.must_forget = False
     return screen.eyes.look(
         gray, frame.capture_time.timestamp(), deps.rules, fresh=frame.speech_onset
     )
@@ -161,4 +158,4 @@ def _record(deps: Deps, screen: Screen, frame: Frame, decision: Decision) -> Out
         deps.reading.put(screen, Unread(frame_id, frame.image, size, decision.boxes, captured))
     deps.statistics.decided(frame.key, decision.type, decision.type_changed_from, event)
     log_every_100(frame.key, screen.captured, screen.kept)
-    return Outcome(frame_id, decision)
+    return Outcome(frame_id, reason_of(decision.reason), decision)

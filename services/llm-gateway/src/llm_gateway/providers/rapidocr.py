@@ -20,19 +20,19 @@ class RapidOcr:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    def at_most(self, model: str, picture: Picture) -> Mapping[Unit, int]:
+    def at_most(self, model: str, picture: Picture) -> Mapping[Unit, int]:  # noqa: ARG002 - there is only one
         """CPU microseconds by the pixels to be read."""
         return {Unit.COMPUTE_US: _MOST_US_PER_CALL + picture.pixels * _MOST_US_PER_PIXEL}
 
-    async def see(self, model: str, picture: Picture, meter: Meter) -> Sequence[Line]:
+    async def see(
+        self,
+        model: str,  # noqa: ARG002 - there is only one
+        picture: Picture,
+        meter: Meter,
+    ) -> Sequence[Line]:
         """The lines; errors are those of `Reader.read`.
 
         A reading that was cut short cost what nobody measured: it stays unconfirmed at its
         reservation, unless it never began.
         """
-        read = await self._reader.read(
-            picture.image, list(picture.regions), begun=lambda: setattr(meter, "begun", True)
-        )
-        meter.report(Unit.COMPUTE_US, read.cpu_us)
-        meter.complete = True
-        return read.lines
+        return await self._reader.read(picture.image, list(picture.regions), meter)

@@ -5,8 +5,6 @@ import json
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from fleetkit import context
@@ -14,20 +12,14 @@ from fleetkit.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
 from fleetkit.logging import get_logger
 from fleetkit.telemetry import counter, gauge
 
+from llm_gateway.ledger import Meter
+from llm_gateway.pricing import Unit
 from llm_gateway.seeing import Line, Region
 from llm_gateway.workers import frames
 
 _START_TIMEOUT_S = 60.0
 _READ_TIMEOUT_S = 60.0
 _NO_DEADLINE_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What a picture says, and the CPU microseconds that reading it took."""
-
-    lines: list[Line]
-    cpu_us: int
 
 
 class Reader:
@@ -54,8 +46,8 @@ class Reader:
         """The worker's process id; None while there is none."""
         return self._process.pid if self._process else None
 
-    async def read(self, image: bytes, regions: list[Region], begun: Callable[[], None]) -> Read:
-        """The lines of text in the regions; `begun` is called when reading them begins.
+    async def read(self, image: bytes, regions: list[Region], meter: Meter) -> list[Line]:
+        """The lines of text in the regions; `meter` learns what reading them took.
 
         ResourceExhausted (SEE_QUEUE_FULL) when too many wait; DeadlineExceeded when the call's
         time is over first; Unavailable when the worker dies or does not start; InvalidArgument
@@ -69,8 +61,9 @@ class Reader:
         try:
             async with asyncio.timeout(_NO_DEADLINE_S if remaining is None else remaining):
                 async with self._turn:
-                    begun()
-                    return await self._read(image, regions)
+                    # Cut short from here on, it cost what nobody measured.
+                    meter.begun = True
+                    return await self._read(image, regions, meter)
         except TimeoutError as error:
             raise DeadlineExceeded(
                 "the picture was not read in time", reason="SEE_DEADLINE"
@@ -101,7 +94,7 @@ class Reader:
                 retry_after_s=wait_s,
             )
 
-    async def _read(self, image: bytes, regions: list[Region]) -> Read:
+    async def _read(self, image: bytes, regions: list[Region], meter: Meter) -> list[Line]:
         began = time.monotonic()
         try:
             if self._process is None:
@@ -118,10 +111,11 @@ class Reader:
             raise
         self._used_at = time.monotonic()
         self._seconds_each += 0.2 * (self._used_at - began - self._seconds_each)
+        meter.report(Unit.COMPUTE_US, round(answer["cpu_ns"] / 1000))
+        meter.complete = True
         if "error" in answer:
             raise InvalidArgument(answer["error"], field="image")
-        lines = [Line(text, Region(*box), score) for text, *box, score in answer["lines"]]
-        return Read(lines, round(answer["cpu_ns"] / 1000))
+        return [Line(text, Region(*box), score) for text, *box, score in answer["lines"]]
 
     async def _start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(

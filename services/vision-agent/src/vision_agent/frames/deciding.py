@@ -108,7 +108,7 @@ class Eyes:
             return self._keep_all(gray, at_s, rules, Reason.NEW)
         if gray.shape != self.reference.shape:
             return self._keep_all(gray, at_s, rules, Reason.RESIZED)
-        restless = self._restless(gray, at_s, rules)
+        restless = self._restless(self.previous, self.history, gray, at_s, rules)
         changes = tiles.changed_content(self.reference, gray, rules.tile, ~restless)
         self.previous = gray
         if not changes.any() and not restless.any():
@@ -119,10 +119,6 @@ class Eyes:
         moved_from = before if self.stable.see(shown) else None
         hashed = self.hasher.phash(gray)
         return self._settle(gray, at_s, rules, hashed, changes, restless, moved_from, fresh=fresh)
-
-    def forget(self) -> None:
-        """Makes the next frame new."""
-        self.reference = self.previous = self.history = None
 
     def _settle(
         self,
@@ -196,18 +192,20 @@ class Eyes:
             boxes=(Box(0, 0, gray.shape[1], gray.shape[0]),),
         )
 
-    def _restless(self, gray: Gray, at_s: float, rules: Rules) -> Tiles:
+    def _restless(
+        self, previous: Gray, history: NDArray[np.uint8], gray: Gray, at_s: float, rules: Rules
+    ) -> Tiles:
         """Tiles that keep changing: spinners, clocks, video, a word being typed."""
-        assert self.previous is not None and self.history is not None  # noqa: S101, PT018
         if at_s - self.previous_s > _LONG_PAUSE_S:
             # What changed long ago says nothing of how things move.
-            self.history[:] = 0
+            history[:] = 0
         self.previous_s = at_s
-        everywhere = np.ones_like(self.history, np.bool_)
-        now = tiles.changed_content(self.previous, gray, rules.tile, everywhere)
-        self.history = (self.history << 1) | now.astype(np.uint8)
-        often = _BITS[self.history]
-        lately = (self.history & 0b11) != 0
+        everywhere = np.ones(history.shape, np.bool_)
+        now = tiles.changed_content(previous, gray, rules.tile, everywhere)
+        np.left_shift(history, 1, out=history)
+        history |= now.astype(np.uint8)
+        often = _BITS[history]
+        lately = (history & 0b11) != 0
         very_often = (often > _HISTORY // 2) & lately
         return ((often >= rules.restless_changes) & now) | very_often
 
@@ -220,11 +218,11 @@ class Eyes:
         assert self.reference is not None  # noqa: S101
         self.kept_s = at_s
         if hashed is None:
-            # Within the noise of the reference: keeping that one lets slow drifts add up to a change.
+            # Within the noise of the reference: against that one slow drifts add up to a change.
             return
         kept = gray
         if restless.any():
-            kept = gray.copy()
+            kept = np.array(gray)
             for row, column in np.argwhere(restless).tolist():
                 y, x = row * tiles.TILE, column * tiles.TILE
                 part = np.s_[y : y + tiles.TILE, x : x + tiles.TILE]

@@ -5,6 +5,7 @@ pixels of two million. This test counts differing pixels per tile instead.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,11 +63,6 @@ Tiles = NDArray[np.bool_]
 def grid(shape: tuple[int, ...]) -> tuple[int, int]:
     """Rows and columns of tiles of a frame."""
     return -(-shape[0] // TILE), -(-shape[1] // TILE)
-
-
-def changed(before: Gray, after: Gray, rule: TileRule) -> Tiles:
-    """Tiles in which the two differ at all."""
-    return _enough(_differing(before, after, rule), rule)
 
 
 def changed_content(before: Gray, after: Gray, rule: TileRule, look: Tiles) -> Tiles:
@@ -139,7 +135,7 @@ def _drop_apparitions(mask: Gray, before: Gray, after: Gray) -> bool:
     return bool(gone)
 
 
-def _tight(mask: Gray, labels: NDArray[np.int32], number: int, stat: list[int]) -> Box:
+def _tight(mask: Gray, labels: NDArray[Any], number: int, stat: list[int]) -> Box:
     x, y, width, height, _ = stat
     inside = np.s_[y : y + height, x : x + width]
     own = np.where(labels[inside] == number, mask[inside], 0).astype(np.uint8)

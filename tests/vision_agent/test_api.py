@@ -1,0 +1,197 @@
+"""The RPCs of vision-agent, over a real channel, between real neighbours."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fleetdesk.vision_agent.v1 import events_pb2
+from fleetdesk.vision_agent.v1 import vision_agent_service_pb2 as pb
+from fleetdesk.vision_agent.v1.vision_agent_service_pb2_grpc import VisionAgentServiceStub
+from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound
+from harness.access import assert_refuses_strangers
+from harness.drawing import screen
+from harness.waiting import eventually
+
+SERVICE = "fleetdesk.vision_agent.v1.VisionAgentService"
+FIRST, SECOND = screen("Error E-1041"), screen("Error E-1047")
+
+
+def frame(conversation_id: str, **fields: Any) -> pb.SubmitFrameRequest:
+    given = {
+        "conversation_id": conversation_id,
+        "session_id": str(uuid4()),
+        "frame_number": 1,
+        "image": FIRST,
+    }
+    return pb.SubmitFrameRequest(**{**given, **fields})
+
+
+class TestStrangers:
+    @pytest.mark.parametrize(
+        ("rpc", "request_"),
+        [
+            ("SubmitFrame", frame(str(uuid4()))),
+            ("GetFrameStats", pb.GetFrameStatsRequest(conversation_id=str(uuid4()))),
+        ],
+    )
+    async def test_get_in_nowhere(self, vision, rpc, request_):
+        await assert_refuses_strangers(vision, f"{SERVICE}.{rpc}", request_)
+
+    async def test_a_visitor_reaches_no_other_conversation(self, share, begin, vision):
+        sharer, other = await share(), await begin(screen_sharing=True)
+        stub = vision.stub(VisionAgentServiceStub, caller="gateway")
+        with sharer.visitor.itself(), pytest.raises(NotFound):
+            await stub.SubmitFrame(frame(other.conversation_id))
+
+    async def test_another_tenant_has_no_such_conversation(self, share, as_identity):
+        sharer = await share()
+        stub = sharer.vision.stub(VisionAgentServiceStub, caller="gateway")
+        with as_identity(uuid4(), role="agent"), pytest.raises(NotFound):
+            await stub.SubmitFrame(frame(sharer.visitor.conversation_id))
+
+    async def test_another_tenant_sees_no_counts(self, share, as_identity):
+        sharer = await share()
+        await sharer.send(FIRST)
+        await eventually(lambda: _captured(sharer, 1))
+        stub = sharer.vision.stub(VisionAgentServiceStub, caller="gateway")
+        request = pb.GetFrameStatsRequest(conversation_id=sharer.visitor.conversation_id)
+        with as_identity(uuid4(), role="owner"):
+            assert not (await stub.GetFrameStats(request)).sessions
+
+
+class TestSubmitFrame:
+    async def test_says_what_became_of_each_frame(self, share):
+        sharer = await share()
+        new = await sharer.send(FIRST)
+        same = await sharer.send(FIRST)
+        changed = await sharer.send(SECOND)
+        assert [d.reason for d in (new, same, changed)] == [
+            pb.FRAME_REASON_NEW,
+            pb.FRAME_REASON_DUPLICATE,
+            pb.FRAME_REASON_TILE_CHANGED,
+        ]
+        assert [d.kept for d in (new, same, changed)] == [True, False, True]
+        assert 1 <= changed.tiles_changed < changed.tiles_total
+        assert changed.distance <= changed.threshold
+        assert changed.next_frame_ms == 1_000
+
+    async def test_a_number_that_was_there_is_ignored(self, share):
+        sharer = await share()
+        await sharer.send(FIRST, number=7)
+        for number in (7, 6):
+            decision = await sharer.send(SECOND, number=number)
+            assert not decision.kept
+            assert decision.reason == pb.FRAME_REASON_OUT_OF_ORDER
+
+    async def test_speech_onset_keeps_what_would_be_a_duplicate(self, share):
+        sharer = await share()
+        await sharer.send(FIRST)
+        decision = await sharer.send(FIRST, speech_onset=True)
+        assert decision.reason == pb.FRAME_REASON_SPEECH_ONSET
+
+    async def test_a_damaged_picture_may_be_sent_again(self, share):
+        sharer = await share()
+        with pytest.raises(InvalidArgument, match="damaged"):
+            await sharer.send(FIRST[:3_000])
+        assert (await sharer.send(FIRST, number=1)).reason == pb.FRAME_REASON_NEW
+
+    @pytest.mark.parametrize(
+        ("fields", "field"),
+        [
+            ({"frame_number": 0}, "frame_number"),
+            ({"session_id": "x"}, "session_id"),
+            ({"image": b""}, "image"),
+        ],
+    )
+    async def test_names_the_field_that_is_wrong(self, share, fields, field):
+        sharer = await share()
+        stub = sharer.vision.stub(VisionAgentServiceStub, caller="gateway")
+        with sharer.visitor.itself(), pytest.raises(InvalidArgument) as raised:
+            await stub.SubmitFrame(frame(sharer.visitor.conversation_id, **fields))
+        assert raised.value.field == field
+
+    async def test_an_agent_may_not_look_at_screens(self, share):
+        sharer = await share(screen_sharing=False)
+        with pytest.raises(FailedPrecondition) as raised:
+            await sharer.send(FIRST)
+        assert raised.value.reason == "SCREEN_SHARING_OFF"
+
+    async def test_a_restart_makes_the_next_frame_new(self, share, fleet_service, vision):
+        sharer = await share()
+        await sharer.send(FIRST)
+        again = await fleet_service(
+            "vision-agent",
+            database=vision.database,
+            **{
+                name: getattr(vision.rt.settings, name)
+                for name in ("billing_address", "conversation_address", "llm_gateway_address")
+            },
+        )
+        sharer.vision = again
+        assert (await sharer.send(FIRST)).reason == pb.FRAME_REASON_NEW
+
+
+class TestSubmitFrameInTime:
+    @pytest.fixture
+    def settings(self) -> dict[str, Any]:
+        return {"min_frame_interval_ms": 60_000}
+
+    async def test_a_frame_too_soon_is_ignored(self, share):
+        sharer = await share()
+        await sharer.send(FIRST)
+        decision = await sharer.send(SECOND)
+        assert (decision.kept, decision.reason) == (False, pb.FRAME_REASON_TOO_SOON)
+
+
+class TestSubmitFrameOfManyScreens:
+    @pytest.fixture
+    def settings(self) -> dict[str, Any]:
+        return {"max_screens": 1}
+
+    async def test_the_longest_unseen_is_forgotten(self, share):
+        one, other = await share(), await share()
+        await one.send(FIRST)
+        await other.send(FIRST)
+        assert (await one.send(FIRST)).reason == pb.FRAME_REASON_NEW
+
+
+class TestEntitlement:
+    @pytest.fixture
+    async def billing(self, fleet_service):
+        return await fleet_service("billing", default_plan="free")
+
+    async def test_a_plan_without_minutes_of_video_is_told(self, share):
+        sharer = await share()
+        with pytest.raises(FailedPrecondition) as raised:
+            await sharer.send(FIRST)
+        assert raised.value.reason == "VIDEO_NOT_ENTITLED"
+
+
+class TestGetFrameStats:
+    async def test_counts_frames_by_session_and_type(self, share):
+        sharer = await share()
+        for image in (FIRST, FIRST, FIRST, SECOND):
+            await sharer.send(image)
+        await sharer.send(SECOND, number=2)
+        await eventually(lambda: _captured(sharer, 4))
+        stats = await sharer.stats()
+        (session,) = stats.sessions
+        assert session.session_id == sharer.session_id
+        assert session.ignored_count == 1
+        assert sum(row.kept_count for row in stats.counts) == 2
+        assert sum(row.duplicate_count for row in stats.counts) == 2
+
+    async def test_kept_frames_are_told_with_facts_and_no_text(self, share, vision):
+        sharer = await share()
+        kept = await sharer.send(FIRST)
+        await sharer.send(FIRST)
+        await eventually(lambda: _captured(sharer, 2))
+        (event,) = await vision.events(events_pb2.FrameKept)
+        assert event["frameId"] == kept.frame_id
+        assert event["reason"] == "FRAME_REASON_NEW"
+        assert "E-1041" not in str(event)
+
+
+async def _captured(sharer: Any, count: int) -> bool:
+    stats = await sharer.stats()
+    return sum(row.captured_count for row in stats.counts) == count

@@ -1,0 +1,129 @@
+"""What is kept of a screen, and why."""
+
+import numpy as np
+import pytest
+from vision_agent.frames.content import ContentType, StableType
+from vision_agent.frames.deciding import Eyes, Reason, Rules
+from vision_agent.frames.tiles import Box
+
+from .pictures import gray, with_caret, with_pointer
+
+RULES = Rules.load()
+BEFORE = ("Order 1182", "Error E-1041: sync failed", "Name: Ada Lovelace")
+
+
+def shown(*pictures: np.ndarray, step_s: float = 1.0) -> list[Reason]:
+    eyes = Eyes()
+    return [
+        eyes.look(picture, number * step_s, RULES).reason for number, picture in enumerate(pictures)
+    ]
+
+
+class TestLook:
+    def test_the_first_frame_is_new_and_the_same_again_a_duplicate(self):
+        assert shown(gray(*BEFORE), gray(*BEFORE)) == [Reason.NEW, Reason.DUPLICATE]
+
+    @pytest.mark.parametrize(
+        "after",
+        [
+            ("Order 1182", "Error E-1047: sync failed", "Name: Ada Lovelace"),
+            ("Order 1182", "Error E-1041: sync failed", "Name: Ada Lovelac"),
+            ("Order 1182", "Error E-1041: sync failed", "Name: Ada Lovelace", "x"),
+            ("Order 1182", "Error E-1041: sync failed"),
+        ],
+        ids=["a digit", "a letter", "one letter more", "a line less"],
+    )
+    def test_a_small_change_of_text_is_not_lost(self, after):
+        eyes = Eyes()
+        eyes.look(gray(*BEFORE), 0, RULES)
+        decision = eyes.look(gray(*after), 1, RULES)
+        assert decision.reason is Reason.TILE_CHANGED
+        assert decision.distance <= decision.threshold
+        assert 1 <= decision.tiles_changed < decision.tiles_total / 10
+
+    def test_the_boxes_hold_the_change_and_little_else(self):
+        eyes = Eyes()
+        eyes.look(gray(*BEFORE), 0, RULES)
+        decision = eyes.look(gray(BEFORE[0], "Error E-9999: sync failed", BEFORE[2]), 1, RULES)
+        assert any(box.overlaps(Box(170, 128, 60, 24)) for box in decision.boxes)
+        assert sum(box.width * box.height for box in decision.boxes) < 1280 * 720 / 10
+
+    def test_another_screen_is_a_scene(self):
+        other = 255 - gray("Quite", "", "", "another", "", "", "window", size=(1280, 720))
+        assert shown(gray(*BEFORE), other)[1] is Reason.SCENE
+
+    def test_another_size_is_said(self):
+        assert shown(gray(*BEFORE), gray(*BEFORE, size=(800, 600)))[1] is Reason.RESIZED
+
+    def test_a_blinking_caret_is_no_change(self):
+        still = gray(*BEFORE)
+        blink = with_caret(still, 420, 180)
+        assert set(shown(still, blink, still, blink, blink, still)[1:]) == {Reason.DUPLICATE}
+
+    def test_a_pointer_that_moves_is_no_change(self):
+        still = gray(*BEFORE)
+        places = ((200, 500), (600, 520), (900, 300), (901, 304))
+        assert set(shown(*(with_pointer(still, *at) for at in places))[1:]) == {Reason.DUPLICATE}
+
+    def test_two_equal_digits_that_change_are_no_pointer(self):
+        before, after = gray("Port 1", "", "", "Slot 1"), gray("Port 7", "", "", "Slot 7")
+        assert shown(before, after)[1] is Reason.TILE_CHANGED
+
+    def test_a_ticking_clock_is_waited_for_and_its_last_time_read(self):
+        ticks = [gray(*BEFORE, f"10:41:{second:02}") for second in range(10)]
+        reasons = shown(*ticks, ticks[-1], ticks[-1], ticks[-1])
+        assert set(reasons[4:10]) == {Reason.DUPLICATE}
+        assert reasons[10:].count(Reason.TILE_CHANGED) == 1
+
+    def test_beside_a_ticking_clock_a_change_is_seen_at_once(self):
+        ticks = [gray(*BEFORE, "", "", "", f"10:41:{second:02}") for second in range(8)]
+        changed = gray("Order 1182", "Error E-2222", BEFORE[2], "", "", "", "10:41:08")
+        assert shown(*ticks, changed)[-1] is Reason.TILE_CHANGED
+
+    def test_an_unchanged_screen_is_confirmed_from_time_to_time(self):
+        still = gray(*BEFORE)
+        reasons = shown(*([still] * 25))
+        assert [n for n, reason in enumerate(reasons) if reason is Reason.HEARTBEAT] == [10, 20]
+
+    def test_a_heartbeat_has_nothing_to_read(self):
+        eyes = Eyes()
+        eyes.look(gray(*BEFORE), 0, RULES)
+        assert eyes.look(gray(*BEFORE), 11, RULES).boxes == ()
+
+    def test_what_never_rests_is_read_with_the_heartbeat(self):
+        eyes = Eyes()
+        for second in range(10):
+            eyes.look(gray(*BEFORE, f"line {second * 7919}"), second, RULES)
+        decision = eyes.look(gray(*BEFORE, "line 99999"), 15, RULES)
+        assert decision.kept
+        assert decision.boxes
+
+    def test_speech_makes_the_next_frame_fresh(self):
+        eyes = Eyes()
+        eyes.look(gray(*BEFORE), 0, RULES)
+        decision = eyes.look(gray(*BEFORE), 1, RULES, fresh=True)
+        assert decision.reason is Reason.SPEECH_ONSET
+
+    def test_noise_of_the_compression_is_no_change(self):
+        noise = np.random.default_rng(3).integers(-6, 7, (720, 1280))
+        still = gray(*BEFORE)
+        noisy = np.clip(still.astype(int) + noise, 0, 255).astype(np.uint8)
+        assert shown(still, noisy)[1] is Reason.DUPLICATE
+
+    def test_changes_that_add_up_slowly_are_seen(self):
+        light = gray(*BEFORE)
+        frames = []
+        for step in range(12):
+            frame = light.copy()
+            frame[400:440, 300:700] = 255 - step * 8
+            frames.append(frame)
+        assert {Reason.TILE_CHANGED, Reason.SCENE} & set(shown(*frames))
+
+
+class TestStableType:
+    def test_another_type_has_to_come_three_times(self):
+        stable = StableType()
+        code, ui = ContentType.CODE_TEXT, ContentType.STATIC_UI
+        changes = [stable.see(kind) for kind in (code, ui, ui, code, ui, ui, ui)]
+        assert changes == [False] * 6 + [True]
+        assert stable.type is ui
