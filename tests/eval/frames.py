@@ -23,7 +23,9 @@ from .screen_scripts import Keep, Screen, Step, Tally, play
 from .screens import Gray, Recording, sessions, stills, videos
 from .workbench import parser, table
 
-_SCRIPTS = 60
+_SCRIPTS = 40
+# The side to which pictures are reduced for SSIM, as its authors do before comparing.
+_SSIM_SIDE = 512
 _NEVER_S = 1e9
 _FULL_HD = (1920, 1080)
 
@@ -38,6 +40,7 @@ def main() -> None:
     desktop = sessions(options.data, options.cache)
     print_content([*stills(options.data), *natural_frames(recordings)])
     print_scripts(desktop, options.data, quiet)
+    _HASHES.clear()
     print_recorded("screens_sessions_dev", desktop, quiet)
     print_recorded(
         "videos_dev, screens, 1 a second", [r for r in recordings if r.type != "video"], quiet
@@ -168,13 +171,24 @@ def _hashed(hashing: Callable[[Gray], imagehash.ImageHash], threshold: int) -> K
     last: list[imagehash.ImageHash] = []
 
     def keep(gray: Gray, _: float) -> tuple[bool, None]:
-        found = hashing(gray)
+        found = _once(hashing, gray)
         if last and last[0] - found <= threshold:
             return False, None
         last[:] = [found]
         return True, None
 
     return keep
+
+
+# Every threshold asks for the same hashes of frames that live as long as the tables are made.
+_HASHES: dict[tuple[str, int], imagehash.ImageHash] = {}
+
+
+def _once(hashing: Callable[[Gray], imagehash.ImageHash], gray: Gray) -> imagehash.ImageHash:
+    key = (hashing.__name__, id(gray))
+    if key not in _HASHES:
+        _HASHES[key] = hashing(gray)
+    return _HASHES[key]
 
 
 def _structural(threshold: float) -> Keep:
@@ -191,7 +205,7 @@ def _structural(threshold: float) -> Keep:
 
 def ssim(one: Gray, other: Gray) -> float:
     """Mean structural similarity (Wang et al. 2004): Gaussian window of 11, sigma 1.5."""
-    a, b = one.astype(np.float32), other.astype(np.float32)
+    a, b = _reduced(one), _reduced(other)
 
     def blur(x: Any) -> Any:
         return cv2.GaussianBlur(x, (11, 11), 1.5)
@@ -202,6 +216,12 @@ def ssim(one: Gray, other: Gray) -> float:
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     upper = (2 * mean_a * mean_b + c1) * (2 * both + c2)
     return float((upper / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))).mean())
+
+
+def _reduced(gray: Gray) -> Any:
+    scale = min(1.0, _SSIM_SIDE / max(gray.shape))
+    small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32)
 
 
 def _part(counts: dict[str, list[int]], kind: str) -> str:

@@ -14,6 +14,7 @@ _CONVERSATIONS: LiteralString = (
 ERASURE = Erasure(
     completed=events_pb2.ErasureCompleted,
     tables=(
+        Table("observation", of_visitor=f"conversation_id in ({_CONVERSATIONS})"),
         Table("turn_events", of_visitor=f"conversation_id in ({_CONVERSATIONS})"),
         Table("message", of_visitor=f"conversation_id in ({_CONVERSATIONS})"),
         Table("conversation", of_visitor="visitor_id = %(visitor_id)s"),

@@ -29,6 +29,7 @@ ANSWERING = (
     "llm_gateway",
     "memory",
     "retrieval",
+    "vision_agent",
 )
 _PAGE = 200
 # The ids travel in one event.

@@ -14,6 +14,8 @@ from fleetkit.service import Runtime, cli
 from vision_agent.api import VisionAgentApi
 from vision_agent.config import Settings
 from vision_agent.deps import Deps
+from vision_agent.erasure import ERASURE
+from vision_agent.events import HANDLERS
 from vision_agent.frames.deciding import Rules
 from vision_agent.frames.images import FrameLimits
 from vision_agent.reading import Reading
@@ -22,7 +24,7 @@ from vision_agent.statistics import Statistics
 
 
 def build(rt: Runtime) -> None:
-    """Adds the RPCs, the readers of kept frames and the writer of counts.
+    """Adds the RPCs, the event handlers, the readers of kept frames and the writer of counts.
 
     ValueError when the fitted file does not fit the code.
     """
@@ -49,6 +51,8 @@ def build(rt: Runtime) -> None:
         conversation=conversation,
         billing=BillingServiceStub(rt.clients.channel("billing")),
     )
+    rt.consume(HANDLERS)
+    rt.erase(ERASURE)
     rt.server.add(add_VisionAgentServiceServicer_to_server, VisionAgentApi(deps))
     for number in range(settings.readers):
         rt.background(reading.read_forever(), f"reader_{number}")
