@@ -142,6 +142,10 @@ browser: .venv/.development ## Install the browser that the tests drive, where t
 load: .venv/.development protos assets ## Measure a fleet under load and print tables
 	@$(PY) -m tests.load $(ARGS)
 
+.PHONY: chaos
+chaos: .venv/.development protos assets ## Kill, fill and cut for real under 20,000 events and print tables
+	@$(PY) -m tests.chaos $(ARGS)
+
 .PHONY: eval
 eval: .venv/.development protos ## Measure how well search finds and answers cite
 	@$(PY) -m tests.eval $(ARGS)

@@ -1,5 +1,7 @@
 """Settings over the schema `probe`, in the name of various services."""
 
+from pathlib import Path
+
 from fleetkit.config import FleetSettings
 
 
@@ -19,3 +21,7 @@ class ConsumerSettings(FleetSettings):
     """Listens as billing does."""
 
     service = "billing"
+
+    disorder_percent: int = 0
+    die_file: Path | None = None
+    hold_file: Path | None = None

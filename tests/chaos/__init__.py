@@ -1,0 +1,1 @@
+"""Faults run for real: processes killed, disks filled, links cut."""

@@ -1,0 +1,25 @@
+"""A short form of `make chaos`: the faults are real, only the numbers are small."""
+
+from pathlib import Path
+
+import pytest
+
+from chaos import scenarios
+from chaos.rig import rig
+from chaos.storm import storm
+
+
+# A killed consumer's events come again after half a minute: by this seed they die first.
+@pytest.mark.timeout(300)
+async def test_each_event_is_handled_once_whatever_dies(tmp_path: Path) -> None:
+    async with rig(tmp_path) as made:
+        outcome = await storm(made, 200, every_s=0.0, seed=4, rounds=5)
+    assert len(outcome.recoveries_s) == 5
+    assert outcome.duplicates > 0
+
+
+async def test_a_relay_that_dies_before_it_hears_of_the_stream_doubles_nothing(
+    tmp_path: Path,
+) -> None:
+    async with rig(tmp_path) as made:
+        await scenarios.relay_killed_before_marking(made, 50)
