@@ -3,7 +3,6 @@
 from datetime import UTC
 from uuid import UUID
 
-from fleetkit.errors import InvalidArgument
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
@@ -13,7 +12,7 @@ from gateway.auth.principal import Role
 from gateway.parts import GatewayRequest, parts_of
 from gateway.requests import client_ip_of
 from gateway.shapes.audit import AuditEntry, AuditLog
-from gateway.shapes.common import PageSize, PageToken
+from gateway.shapes.common import PageSize, PageToken, id_of_token
 from gateway.shapes.identity import ApiKey, ApiKeyList, CreateApiKeyRequest, CreatedApiKey
 from gateway.store import api_keys as store
 from gateway.store.audit import audit_log
@@ -36,7 +35,7 @@ async def get_api_keys(
     """Keys that are not revoked, oldest first, without the keys themselves."""
     tenant_id = request.user.tenant_id
     async with parts_of(request).db.tenant(tenant_id) as conn:
-        rows = await store.api_keys(conn, tenant_id, page_size + 1, _id_of(page_token))
+        rows = await store.api_keys(conn, tenant_id, page_size + 1, id_of_token(page_token))
     more = len(rows) > page_size
     items = [_key(row) for row in rows[:page_size]]
     return ApiKeyList(items, str(items[-1].key_id) if more else "")
@@ -97,19 +96,10 @@ async def get_audit_log(
     """Who did what, newest first."""
     tenant_id = request.user.tenant_id
     async with parts_of(request).db.tenant(tenant_id) as conn:
-        rows = await audit_log(conn, tenant_id, page_size + 1, _id_of(page_token) or _LAST)
+        rows = await audit_log(conn, tenant_id, page_size + 1, id_of_token(page_token) or _LAST)
     more = len(rows) > page_size
     items = [AuditEntry.of(row) for row in rows[:page_size]]
     return AuditLog(items, str(items[-1].audit_id) if more else "")
-
-
-def _id_of(page_token: str) -> UUID | None:
-    try:
-        return UUID(page_token) if page_token else None
-    except ValueError as error:
-        raise InvalidArgument(
-            "page_token is not one that a page ended with", field="page_token"
-        ) from error
 
 
 def _key(row: store.ApiKeyRow) -> ApiKey:

@@ -3,7 +3,6 @@
 from typing import Annotated
 from uuid import UUID
 
-from fleetkit.errors import InvalidArgument
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
@@ -13,7 +12,7 @@ from gateway.erasures import Requested, erase_tenant, erase_visitor, get_erasure
 from gateway.origins import own_origin
 from gateway.parts import GatewayRequest, parts_of
 from gateway.requests import Head, client_ip_of
-from gateway.shapes.common import PageSize, PageToken
+from gateway.shapes.common import PageSize, PageToken, id_of_token
 from gateway.shapes.erasures import Erasure, ErasureList, RequestedErasure
 
 _TAGS = ["Erasure"]
@@ -61,7 +60,7 @@ async def get_erasures(
     request: GatewayRequest, page_size: PageSize = 50, page_token: PageToken = ""
 ) -> ErasureList:
     """Newest first."""
-    before = _id_of(page_token) or _LAST
+    before = id_of_token(page_token) or _LAST
     found = await list_erasures(parts_of(request).db, request.user.tenant_id, page_size + 1, before)
     items = [Erasure.of(one) for one in found[:page_size]]
     more = len(found) > page_size
@@ -83,15 +82,6 @@ def receipt_url(request: GatewayRequest, made: Requested) -> str:
 
 def _requested(request: GatewayRequest, made: Requested) -> RequestedErasure:
     return RequestedErasure(Erasure.of(made.erasure), receipt_url(request, made))
-
-
-def _id_of(page_token: str) -> UUID | None:
-    try:
-        return UUID(page_token) if page_token else None
-    except ValueError as error:
-        raise InvalidArgument(
-            "page_token is not one that a page ended with", field="page_token"
-        ) from error
 
 
 HANDLERS: list[HTTPRouteHandler] = [delete_visitor, delete_tenant, get_erasures, get_one_erasure]

@@ -90,3 +90,13 @@ def value_of(enum: Any, label: str | None, prefix: str, field: str) -> Any:
 def optional_id(value: str) -> UUID | None:
     """An id that may be empty."""
     return UUID(value) if value else None
+
+
+def id_of_token(page_token: str) -> UUID | None:
+    """The id that a page of the gateway's own rows ended with; None for the first page."""
+    try:
+        return UUID(page_token) if page_token else None
+    except ValueError as error:
+        raise InvalidArgument(
+            "page_token is not one that a page ended with", field="page_token"
+        ) from error
