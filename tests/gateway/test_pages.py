@@ -38,6 +38,7 @@ class Office:
     document_id: str
     source_id: str
     conversation_id: str
+    receipt_token: str
 
     def url(self, path: str) -> str:
         """A page's address, with the company's own ids."""
@@ -48,7 +49,7 @@ class Office:
         }
         for name, value in ids.items():
             path = path.replace(f"{{{name}:uuid}}", value)
-        return path
+        return path.replace("{token:str}", self.receipt_token)
 
     async def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
         headers = self.headers if headers is None else headers
@@ -78,7 +79,22 @@ async def office(desk: Desk) -> Office:
         document_id,
         listed.json()["items"][0]["source_id"],
         conversation_id,
+        await _receipt_token(desk),
     )
+
+
+async def _receipt_token(desk: Desk) -> str:
+    """Of the erasure of a visitor of some other company."""
+    company = await desk.sign_up()
+    conversation_id, _ = await desk.begin(company)
+    path = f"/v1/conversations/{conversation_id}"
+    found = (await desk.client.get(path, headers=company.bearer)).json()
+    visitor_id = found["conversation"]["visitor_id"]
+    asked = await desk.client.delete(
+        f"/v1/visitors/{visitor_id}", headers=await desk.sign_in(company)
+    )
+    assert asked.status_code == 202, asked.text
+    return asked.json()["receipt_url"].rpartition("/")[2]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -149,7 +165,7 @@ class TestEveryPage:
 
     async def test_is_found_by_its_route(self) -> None:
         assert {"/", "/knowledge", "/knowledge/search", "/conversations", "/costs"} <= set(FRAMED)
-        assert {"/login", "/signup", "/widget-preview"} == set(OPEN)
+        assert {"/login", "/signup", "/widget-preview", "/erasures/{token:str}"} == set(OPEN)
 
     @pytest.mark.parametrize("path", [*SIGNED_IN, *OPEN])
     async def test_has_one_heading_one_main_and_a_title(self, office: Office, path: str) -> None:
@@ -251,7 +267,7 @@ class TestAxe:
             wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, f"{address} is {wide} px wider than the screen"
         await context.clear_cookies()
-        for path in ("/login", "/signup"):
+        for path in ("/login", "/signup", office.url("/erasures/{token:str}")):
             await page.goto(path)
             if violations := await axe_violations(page):
                 found[path] = violations
