@@ -3,16 +3,20 @@
 Beside it, imagehash's pHash and dHash and SSIM at several thresholds, as whole curves.
 """
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import cv2
 import imagehash
 import numpy as np
+from llm_gateway.workers import frames as pipes
 from PIL import Image
 from vision_agent.frames.deciding import Eyes, Rules
 from vision_agent.frames.perceptual import phash
@@ -28,12 +32,22 @@ _SCRIPTS = 40
 _SSIM_SIDE = 512
 _NEVER_S = 1e9
 _FULL_HD = (1920, 1080)
+_PARTS: dict[str, list[list[int]]] = {
+    "a frame of 1920×1080": [],
+    "a region of 640×96": [[320, 300, 640, 96]],
+    "a region of 96×96": [[320, 300, 96, 96]],
+}
 
 
 def main() -> None:
     """Prints the tables."""
-    options = parser("Measures the frame pipeline.").parse_args()
+    arguments = parser("Measures the frame pipeline.")
+    arguments.add_argument("--read", action="store_true", help="only time the reading of frames")
+    options = arguments.parse_args()
     cv2.setNumThreads(1)
+    if options.read:
+        print_reading(sessions(options.data, options.cache))
+        return
     rules = Rules.load()
     quiet = replace(rules, heartbeat_s=_NEVER_S)
     recordings = videos(options.data, options.cache)
@@ -94,7 +108,7 @@ def as_script(recording: Recording) -> list[Step]:
         # What is unclear counts neither way.
         version += shot.changed is not False
         change = everywhere if shot.changed and number else None
-        steps.append(Step(shot.gray, "recorded", change, version))
+        steps.append(Step(shot.gray, "recorded", change, version, shot.at_s))
     return steps
 
 
@@ -141,6 +155,40 @@ def print_speed(desktop: Sequence[Recording], rules: Rules) -> None:
     ]  # fmt: skip
     head = ["ms at 1080p", "times", "wall p50", "wall p95", "CPU p50", "CPU p95"]
     print(table(head, rows), end="\n\n")
+
+
+def print_reading(desktop: Sequence[Recording]) -> None:
+    """Milliseconds to read a frame at 1080p and parts of it, and the memory that reading takes.
+
+    By llm-gateway's own worker with one thread.
+    """
+    command = [sys.executable, "-P", "-m", "llm_gateway.rapidocr_worker.child", "1", "0"]
+    spent: dict[str, list[tuple[float, float]]] = {}
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as worker:
+        assert worker.stdin
+        assert worker.stdout
+        pipes.read(worker.stdout)
+        for recording in desktop[:12]:
+            large = cv2.resize(recording.shots[0].gray, _FULL_HD, interpolation=cv2.INTER_CUBIC)
+            image = cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+            for name, regions in _PARTS.items():
+                began = time.perf_counter()
+                worker.stdin.write(pipes.pack({"regions": regions}, image))
+                worker.stdin.flush()
+                answer = pipes.read(worker.stdout)
+                assert answer
+                taken = (time.perf_counter() - began, answer[0]["cpu_ns"] / 1e9)
+                spent.setdefault(name, []).append(taken)
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+        worker.stdin.close()
+    rows = [
+        [name, f"{len(s)}", *(f"{np.quantile([t[i] for t in s], q) * 1e3:.0f}"
+                              for i in (0, 1) for q in (0.5, 0.95))]
+        for name, s in spent.items()
+    ]  # fmt: skip
+    print(table(["ms to read", "times", "wall p50", "wall p95", "CPU p50", "CPU p95"], rows))
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    print(f"memory of the worker at its peak: {int(peak.split()[1]) // 1024} MB\n")
 
 
 def _timed(run: Callable[[], Any]) -> tuple[Any, tuple[float, float]]:

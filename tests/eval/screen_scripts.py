@@ -31,6 +31,7 @@ class Step:
     kind: str
     change: Box | None
     version: int
+    at_s: float
 
 
 class Screen:
@@ -41,6 +42,7 @@ class Screen:
         self._canvas = gray.copy()
         self._quality = 80
         self._version = 0
+        self._second = -1.0
 
     def script(self) -> Iterator[Step]:
         """About 40 frames, one a second."""
@@ -73,7 +75,8 @@ class Screen:
 
     def _shot(self, kind: str, change: Box | None = None) -> Step:
         self._version += change is not None or kind == "clock"
-        return Step(as_sent(self._canvas, self._quality), kind, change, self._version)
+        self._second += 1
+        return Step(as_sent(self._canvas, self._quality), kind, change, self._version, self._second)
 
     def _changed(self, kind: str, box: Box | None) -> Iterator[Step]:
         if box is not None:
@@ -232,7 +235,7 @@ def play(steps: list[Step], keep: Keep, tally: Tally, within: int = 3) -> None:
     open_changes: list[tuple[Box, int, str]] = []
     version = -1
     for number, step in enumerate(steps):
-        kept, boxes = keep(step.gray, float(number))
+        kept, boxes = keep(step.gray, step.at_s)
         duplicate = step.version == version
         version = step.version if kept else version
         if step.change is not None:

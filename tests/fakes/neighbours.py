@@ -158,6 +158,22 @@ class FakeLlm(llm_grpc.LlmGatewayServiceServicer):
         self.models = ["fake/writer"]
         self.cut = 0
         self.usage_error: Exception | None = None
+        self.pictures: list[llm_pb.SeeRequest] = []
+        self.see_error: Exception | None = None
+        self.see_gate: asyncio.Event | None = None
+
+    async def See(self, request: llm_pb.SeeRequest, context: Any) -> llm_pb.SeeResponse:
+        """A short line in each region; after the gate, or the error."""
+        self.pictures.append(request)
+        if self.see_gate is not None:
+            await self.see_gate.wait()
+        if self.see_error is not None:
+            raise self.see_error
+        response = llm_pb.SeeResponse(model="fake/eyes")
+        for box in request.regions:
+            place = llm_pb.PixelBox(x=box.x, y=box.y, width=40, height=16)
+            response.lines.add(text="read", box=place, confidence_millis=990)
+        return response
 
     async def Answer(
         self, request: llm_pb.AnswerRequest, context: Any

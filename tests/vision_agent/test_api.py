@@ -1,13 +1,15 @@
 """The RPCs of vision-agent, over a real channel, between real neighbours."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from fakes.neighbours import FakeNeighbours
 from fleetdesk.vision_agent.v1 import events_pb2
 from fleetdesk.vision_agent.v1 import vision_agent_service_pb2 as pb
 from fleetdesk.vision_agent.v1.vision_agent_service_pb2_grpc import VisionAgentServiceStub
-from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound
+from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from harness.access import assert_refuses_strangers
 from harness.drawing import screen
 from harness.waiting import eventually
@@ -195,3 +197,62 @@ class TestGetFrameStats:
 async def _captured(sharer: Any, count: int) -> bool:
     stats = await sharer.stats()
     return sum(row.captured_count for row in stats.counts) == count
+
+
+class TestReading:
+    """What the scripted llm-gateway is asked to read."""
+
+    @pytest.fixture
+    async def llm(self, keys_dir):
+        fakes = FakeNeighbours(keys_dir)
+        await fakes.start()
+        yield fakes
+        await fakes.stop()
+
+    @pytest.fixture
+    def settings(self, llm) -> dict[str, Any]:
+        return {"llm_gateway_address": llm.settings["llm_gateway_address"], "readers": 1}
+
+    async def test_only_what_changed_is_read(self, share, llm):
+        sharer = await share()
+        await sharer.send(FIRST)
+        await eventually(lambda: _pictures(llm, 1))
+        await sharer.send(SECOND)
+        await eventually(lambda: _pictures(llm, 2))
+        whole, part = (request.regions for request in llm.llm.pictures)
+        assert [(box.width, box.height) for box in whole] == [(1280, 720)]
+        assert sum(box.width * box.height for box in part) < 1280 * 720 / 5
+
+    async def test_what_could_not_be_read_is_read_with_the_next_kept_frame(self, share, llm):
+        sharer = await share()
+        llm.llm.see_error = Unavailable("away")
+        await sharer.send(FIRST)
+        await eventually(lambda: _pictures(llm, 1))
+        llm.llm.see_error = None
+        await sharer.send(FIRST, speech_onset=True)
+        await eventually(lambda: _pictures(llm, 2))
+        assert [(box.width, box.height) for box in llm.llm.pictures[-1].regions] == [(1280, 720)]
+
+    async def test_the_newest_frame_takes_the_place_of_one_that_waits(self, share, llm):
+        sharer = await share()
+        llm.llm.see_gate = asyncio.Event()
+        await sharer.send(FIRST)
+        await eventually(lambda: _pictures(llm, 1))
+        await sharer.send(SECOND)
+        await sharer.send(screen("Error E-1041", "", "", "", "one more line"))
+        llm.llm.see_gate.set()
+
+        async def counted() -> bool:
+            sessions = (await sharer.stats()).sessions
+            return bool(sessions) and sessions[0].read_count == 2
+
+        await eventually(counted)
+        assert len(llm.llm.pictures) == 2
+        assert (await sharer.stats()).sessions[0].superseded_count == 1
+        # The changes of both: the digit's line, and the line that came.
+        tops = sorted(box.y for box in llm.llm.pictures[-1].regions)
+        assert tops[0] < 130 < 250 < tops[-1] + llm.llm.pictures[-1].regions[-1].height
+
+
+async def _pictures(llm: FakeNeighbours, count: int) -> bool:
+    return len(llm.llm.pictures) >= count

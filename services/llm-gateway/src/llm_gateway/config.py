@@ -41,7 +41,7 @@ class Settings(FleetSettings):
     see_queue: int = Field(default=16, ge=0, le=1_000)
     """Pictures that may wait for the local reader before more are refused."""
     see_idle_s: float = Field(default=300.0, gt=0)
-    """How long the local reader is kept after the last picture; it takes some 300 MB."""
+    """How long the local reader is kept after the last picture; it takes up to 850 MB."""
 
     anthropic_api_key: SecretStr | None = None
     """Enables the provider `anthropic`."""
