@@ -475,16 +475,16 @@ class TestConversations:
         self, office: Office, module_services: FleetServices
     ) -> None:
         gateway = office.desk.gateway
-        settings = gateway.rt.settings
+        addresses = {
+            name: address
+            for name, address in gateway.rt.settings.model_dump().items()
+            if name.endswith("_address")
+        }
         lonely = await module_services.start(
             "gateway",
             database=gateway.database,
             http_bind="127.0.0.1:0",
-            analytics_address=NOWHERE,
-            **{
-                f"{name}_address": getattr(settings, f"{name}_address")
-                for name in ("conversation", "retrieval", "llm_gateway", "billing")
-            },
+            **{**addresses, "analytics_address": NOWHERE},
         )
         headers = {"Accept": "text/html", **office.headers}
         answer = await office.desk.client.get(f"{lonely.http_url}/conversations", headers=headers)
