@@ -219,7 +219,9 @@ class Rig:
         unknown = set(labels) - {
             str(event_id) for event_id in (*self.written.committed, *self.written.uncertain)
         }
-        assert (twice, missing, unknown) == (0, set(), set())
+        assert (twice, missing, unknown) == (0, set(), set()), (
+            f"{twice} handled twice, {len(missing)} lost, {len(unknown)} never written"
+        )
         newest: dict[str, int] = {}
         for event in self.written.committed.values():
             newest[event.agent_id] = max(newest.get(event.agent_id, 0), event.revision)
