@@ -39,13 +39,14 @@ def build(rt: Runtime) -> None:
         statistics,
         settings.read_timeout_s,
     )
+    screens = Screens(settings.max_screens, settings.screen_ttl_s)
     deps = Deps(
         settings=settings,
         db=rt.db,
         clock=rt.clock,
         rules=replace(Rules.load(), heartbeat_s=settings.heartbeat_s),
         limits=FrameLimits(),
-        screens=Screens(settings.max_screens, settings.screen_ttl_s),
+        screens=screens,
         statistics=statistics,
         reading=reading,
         conversation=conversation,
@@ -56,6 +57,7 @@ def build(rt: Runtime) -> None:
     rt.server.add(add_VisionAgentServiceServicer_to_server, VisionAgentApi(deps))
     for number in range(settings.readers):
         rt.background(reading.read_forever(), f"reader_{number}")
+    rt.background(screens.forget_forever(), "quiet_screens")
     rt.background(statistics.write_forever(), "frame_counts")
     rt.on_drain(statistics.write)
 

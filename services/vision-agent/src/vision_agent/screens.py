@@ -16,6 +16,9 @@ from vision_agent.frames.deciding import Eyes
 from vision_agent.frames.tiles import Box
 from vision_agent.store import SessionKey
 
+# One that is shared, and the one before a page was loaded again.
+_MOST_OF_CONVERSATION = 2
+
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
@@ -40,7 +43,8 @@ class Unread:
 class Screen:
     """One sharing session. `turn` is held while a frame is decided about.
 
-    `missed`: parts of kept frames whose reading failed.
+    `seen_at`: when a frame was last sent, whatever became of it; `came_at`: when one was last
+    decided about. `missed`: parts of kept frames whose reading failed.
     """
 
     key: SessionKey
@@ -49,6 +53,7 @@ class Screen:
     eyes: Eyes = field(default_factory=Eyes)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     last_number: int = 0
+    seen_at: float = field(default_factory=time.monotonic)
     came_at: float = float("-inf")
     captured: int = 0
     kept: int = 0
@@ -59,7 +64,11 @@ class Screen:
 
 
 class Screens:
-    """At most `most` screens; those unseen for `ttl_s` go, and the longest unseen of too many."""
+    """At most `most` screens, two of a conversation; those unseen for `ttl_s` go.
+
+    The longest unseen of too many goes. What goes is not read any more: a session is a name that
+    whoever shares makes up, and each begins with a whole picture.
+    """
 
     def __init__(self, most: int, ttl_s: float) -> None:
         self._most = most
@@ -71,25 +80,47 @@ class Screens:
 
     def get(self, key: SessionKey) -> Screen | None:
         """The screen, if it is known."""
-        self._drop_quiet()
+        self.forget_quiet()
         screen = self._screens.get(key)
         if screen is not None:
-            self._screens.move_to_end(key)
+            self._see(screen)
         return screen
 
     def add(self, screen: Screen) -> Screen:
         """Adds a screen unless there is one by now; the one that counts."""
         known = self._screens.setdefault(screen.key, screen)
-        self._screens.move_to_end(screen.key)
+        self._see(known)
+        of_conversation = [
+            key for key in self._screens if _conversation(key) == _conversation(screen.key)
+        ]
+        for key in of_conversation[:-_MOST_OF_CONVERSATION]:
+            self.drop(key)
         while len(self._screens) > self._most:
-            self._screens.popitem(last=False)
+            self.drop(next(iter(self._screens)))
         return known
 
-    def _drop_quiet(self) -> None:
-        # A screen that has sent nothing yet is not quiet.
+    def drop(self, key: SessionKey) -> None:
+        """Forgets a screen and what it showed, also where it waits to be read."""
+        screen = self._screens.pop(key, None)
+        if screen is not None:
+            screen.unread, screen.lines, screen.eyes = None, [], Eyes()
+
+    def forget_quiet(self) -> None:
+        """Drops the screens that went quiet."""
         limit = time.monotonic() - self._ttl_s
-        while self._screens:
-            key, oldest = next(iter(self._screens.items()))
-            if oldest.came_at == float("-inf") or oldest.came_at >= limit:
-                return
-            del self._screens[key]
+        for key in [key for key, screen in self._screens.items() if screen.seen_at < limit]:
+            self.drop(key)
+
+    async def forget_forever(self) -> None:
+        """Drops quiet screens, also while nobody shares."""
+        while True:
+            await asyncio.sleep(self._ttl_s / 4)
+            self.forget_quiet()
+
+    def _see(self, screen: Screen) -> None:
+        screen.seen_at = time.monotonic()
+        self._screens.move_to_end(screen.key)
+
+
+def _conversation(key: SessionKey) -> tuple[UUID, UUID]:
+    return key.tenant_id, key.conversation_id

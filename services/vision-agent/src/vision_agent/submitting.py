@@ -11,7 +11,7 @@ from fleetdesk.conversation.v1 import conversation_service_pb2 as conversation_p
 from fleetdesk.vision_agent.v1 import events_pb2
 from fleetdesk.vision_agent.v1 import vision_agent_service_pb2 as pb
 from fleetkit.context import Attribution
-from fleetkit.errors import FailedPrecondition, FleetError
+from fleetkit.errors import FailedPrecondition, FleetError, NotFound
 from fleetkit.ids import new_id
 from fleetkit.logging import get_logger
 from fleetkit.rpc.retry import retry_idempotent
@@ -84,7 +84,12 @@ async def _screen(deps: Deps, key: SessionKey) -> Screen:
     known = deps.screens.get(key)
     if known is not None and time.monotonic() < known.allowed_until:
         return known
-    attribution = await _allowed(deps, key)
+    try:
+        attribution = await _allowed(deps, key)
+    except (FailedPrecondition, NotFound):
+        # Switched off or erased meanwhile: what was seen until then goes, too.
+        deps.screens.drop(key)
+        raise
     until = time.monotonic() + _ALLOWED_S
     screen = deps.screens.add(Screen(key, attribution, until))
     screen.allowed_until = until

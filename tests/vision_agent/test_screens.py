@@ -1,0 +1,73 @@
+"""The screens that are remembered: how many, for how long, and what of them goes."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from fleetkit.context import Attribution
+from harness.waiting import eventually
+from vision_agent.frames.tiles import Box
+from vision_agent.screens import Screen, Screens, TextLine, Unread
+from vision_agent.store import SessionKey
+
+TENANT = uuid4()
+BOX = Box(0, 0, 64, 64)
+
+
+def shared(conversation_id: UUID | None = None) -> Screen:
+    key = SessionKey(TENANT, conversation_id or uuid4(), uuid4())
+    screen = Screen(key, Attribution(purpose="screen"), time.monotonic() + 60)
+    screen.lines = [TextLine("secret", BOX)]
+    screen.unread = Unread(uuid4(), b"picture", (64, 64), (BOX,), datetime.now(UTC))
+    return screen
+
+
+def quiet(screen: Screen) -> Screen:
+    screen.seen_at -= 1_000
+    return screen
+
+
+class TestScreens:
+    def test_one_that_never_showed_anything_keeps_no_other(self):
+        screens = Screens(10, 120)
+        quiet(screens.add(shared()))
+        other = quiet(screens.add(shared()))
+        other.came_at = time.monotonic() - 1_000
+        screens.forget_quiet()
+        assert len(screens) == 0
+
+    def test_a_conversation_has_two(self):
+        screens, conversation_id = Screens(10, 120), uuid4()
+        bystander = screens.add(shared())
+        mine = [screens.add(shared(conversation_id)) for _ in range(5)]
+        assert [one for one in mine if screens.get(one.key)] == mine[-2:]
+        assert screens.get(bystander.key) is bystander
+
+    def test_the_longest_unseen_of_too_many_goes(self):
+        screens = Screens(2, 120)
+        first, second = screens.add(shared()), screens.add(shared())
+        screens.get(first.key)
+        screens.add(shared())
+        assert screens.get(first.key) is first
+        assert screens.get(second.key) is None
+
+    def test_what_goes_is_neither_kept_nor_read(self):
+        screens = Screens(1, 120)
+        gone = screens.add(shared())
+        screens.add(shared())
+        assert (gone.unread, gone.lines) == (None, [])
+
+    async def test_quiet_ones_go_while_nobody_shares(self):
+        screens = Screens(10, 0.01)
+        screens.add(shared())
+        forgetting = asyncio.create_task(screens.forget_forever())
+
+        async def all_gone() -> bool:
+            return len(screens) == 0
+
+        await eventually(all_gone)
+        forgetting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await forgetting
