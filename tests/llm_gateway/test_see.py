@@ -1,5 +1,6 @@
 """See: who may call, what is refused, what is read and what it costs."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,8 +16,10 @@ from harness.drawing import screen
 from harness.services import Running
 from harness.waiting import eventually
 from llm_gateway.pricing import amount_nanos
+from PIL import Image
 
 As = Callable[..., Any]
+_ORIENTATION = 0x0112
 PICTURE = screen("Office Printer", "Error E-1041", "Paper jam in tray 2")
 
 
@@ -60,6 +63,21 @@ class TestSee:
             seen = await stub.See(pb.SeeRequest(image=PICTURE, regions=[region]), timeout=60)
         assert texts(seen) == ["Error E-1041"]
         assert 115 <= seen.lines[0].box.y <= 145
+
+    async def test_an_orientation_that_is_noted_turns_nothing(
+        self, stub: Any, as_background: As, tenant_id: UUID
+    ) -> None:
+        turned = io.BytesIO()
+        exif = Image.Exif()
+        exif[_ORIENTATION] = 6
+        with Image.open(io.BytesIO(PICTURE)) as picture:
+            picture.convert("RGB").save(turned, "JPEG", quality=95, exif=exif)
+        region = pb.PixelBox(x=80, y=115, width=320, height=45)
+        with as_background(tenant_id):
+            seen = await stub.See(
+                pb.SeeRequest(image=turned.getvalue(), regions=[region]), timeout=60
+            )
+        assert texts(seen) == ["Error E-1041"]
 
     async def test_its_cost_stands_on_the_conversations_ledger(
         self, running: Running, stub: Any, as_background: As, tenant_id: UUID

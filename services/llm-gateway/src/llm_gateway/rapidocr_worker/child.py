@@ -40,7 +40,10 @@ def main() -> None:
 
 def read(engine: Any, image: bytes, regions: list[list[int]]) -> dict[str, Any]:
     """`lines` as [text, x, y, width, height, confidence], or `error` for what is no picture."""
-    picture = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    # As the picture is stored: regions were found in it without what is noted of its orientation.
+    picture = cv2.imdecode(
+        np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    )
     if picture is None:
         return {"error": "the image is damaged: it could not be decoded"}
     height, width = picture.shape[:2]
