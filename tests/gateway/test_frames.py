@@ -133,6 +133,11 @@ class TestDecisions:
         answer = await Sharing(desk, conversation, visitor).send(image, kind=kind)
         assert answer.status_code == status, answer.text
 
+    async def test_a_number_that_no_counter_reaches_is_refused(self, desk, acme):
+        conversation, visitor = await desk.begin(acme)
+        answer = await Sharing(desk, conversation, visitor).send(screen("x"), number=1 << 63)
+        assert answer.status_code == 400, answer.text
+
     async def test_a_changed_digit_is_read_and_what_it_costs_stands_beside_the_conversation(
         self, desk, acme
     ):
