@@ -3,15 +3,15 @@
 from fleetdesk.llm_gateway.v1 import events_pb2
 from fleetkit.erasure import Erasure, Table
 
+_OF_VISITOR = "visitor_id = %(visitor_id)s"
 _NAMELESS = "visitor_id = null"
+_OF_ANYONE = "visitor_id is not null"
 _MONEY = "the ledger of what was paid for; it names no person and holds no text"
 
 ERASURE = Erasure(
     completed=events_pb2.ErasureCompleted,
     tables=(
-        Table(
-            "usage_entry", of_visitor="visitor_id = %(visitor_id)s", blank=_NAMELESS, kept=_MONEY
-        ),
-        Table("usage_call", of_visitor="visitor_id = %(visitor_id)s", blank=_NAMELESS, kept=_MONEY),
+        Table("usage_entry", _OF_VISITOR, _NAMELESS, _MONEY, _OF_ANYONE),
+        Table("usage_call", _OF_VISITOR, _NAMELESS, _MONEY, _OF_ANYONE),
     ),
 )

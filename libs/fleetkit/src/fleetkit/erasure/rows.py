@@ -1,5 +1,7 @@
 """Deleting, or making anonymous, the rows of a visitor or a tenant."""
 
+from typing import LiteralString
+
 from psycopg import sql
 
 from fleetkit.erasure.rules import Erasure, Table, Target
@@ -29,17 +31,18 @@ async def erase_rows(conn: FleetConnection, erasure: Erasure, target: Target) ->
 
 
 def _of_tenant(table: Table) -> sql.Composed | None:
-    if table.kept:
-        return None
-    statement = sql.SQL("delete from {} where tenant_id = %(tenant_id)s")
-    return statement.format(sql.Identifier(table.name))
+    if not table.kept:
+        statement = sql.SQL("delete from {} where tenant_id = %(tenant_id)s")
+        return statement.format(sql.Identifier(table.name))
+    return _change(table, table.of_anyone) if table.of_anyone else None
 
 
 def _of_visitor(table: Table) -> sql.Composed | None:
-    if not table.of_visitor:
-        return None
+    return _change(table, table.of_visitor) if table.of_visitor else None
+
+
+def _change(table: Table, condition: LiteralString) -> sql.Composed:
+    """Deletes the tenant's rows that the condition is true of, or makes them anonymous."""
     change = "update {} set {}" if table.blank else "delete from {}{}"
     statement = sql.SQL(change + " where tenant_id = %(tenant_id)s and ({})")
-    return statement.format(
-        sql.Identifier(table.name), sql.SQL(table.blank), sql.SQL(table.of_visitor)
-    )
+    return statement.format(sql.Identifier(table.name), sql.SQL(table.blank), sql.SQL(condition))

@@ -17,12 +17,15 @@ class Table:
                 `%(conversation_ids)s`; "" when no row is
     blank       assignments that make those rows anonymous; "" deletes them
     kept        why the rows outlive their tenant; "" when they are deleted with it
+    of_anyone   condition of the kept rows that name a visitor: `blank` is applied to those when
+                their tenant is erased
     """
 
     name: LiteralString
     of_visitor: LiteralString = ""
     blank: LiteralString = ""
     kept: str = ""
+    of_anyone: LiteralString = ""
 
 
 @dataclass(frozen=True, slots=True)
