@@ -104,3 +104,7 @@ def _check(period: Period, width: Width) -> None:
         raise InvalidArgument(
             "the period begins in 2000 or before: ask for a later one", field="start_time"
         )
+    if period.end_time.year >= 9999:  # the day after it must be a time, too
+        raise InvalidArgument(
+            "the period ends in 9999 or later: ask for an earlier one", field="end_time"
+        )
