@@ -138,6 +138,11 @@ e2e: .venv/.development protos assets browser ## Run only the tests that drive a
 browser: .venv/.development ## Install the browser that the tests drive, where that is possible
 	@$(PY) -m fleetdesk_local browser
 
+.PHONY: surface
+surface: .venv/.development protos assets ## Try the fleet's surface with everything there is: ARGS="--examples 200" for more
+	$(PY) -m pytest tests/contract/test_surface_rpc.py tests/gateway/test_surface_openapi.py \
+		tests/gateway/test_surface_hostile.py --examples 40 -s $(ARGS)
+
 .PHONY: load
 load: .venv/.development protos assets ## Measure a fleet under load and print tables
 	@$(PY) -m tests.load $(ARGS)

@@ -26,6 +26,12 @@ _LOOPBACK = ("127.", "::1", "localhost")
 _RUN = pytest.StashKey[Run]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--examples", type=int, default=4, help="how many cases of each operation, for `surface`"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     sys.addaudithook(_refuse_the_outside)
     is_worker = hasattr(config, "workerinput")
@@ -43,6 +49,12 @@ def _refuse_the_outside(event: str, arguments: tuple[Any, ...]) -> None:
         host = str(arguments[1][0])
         if not host.startswith(_LOOPBACK):
             raise PermissionError(f"a test wanted to connect to {host}")
+
+
+@pytest.fixture(scope="session")
+def examples(pytestconfig: pytest.Config) -> int:
+    """How many generated cases of each operation are tried."""
+    return pytestconfig.getoption("--examples")
 
 
 @pytest.fixture(scope="session")

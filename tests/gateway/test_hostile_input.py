@@ -6,6 +6,7 @@ import json
 import time
 from base64 import urlsafe_b64encode
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from harness.desk import Company, Desk
@@ -78,6 +79,33 @@ class TestVisitorsProof:
         )
         assert answer.status_code == 400, answer.text
         assert answer.json()["reason"] == "VISITOR_TOKEN_INVALID"
+
+
+class TestBodies:
+    async def test_of_text_are_no_truth_values_and_no_numbers(self, door: Desk):
+        acme = await door.sign_up()
+        for field, value in (("prompt_caching", "false"), ("max_tokens", "3")):
+            answer = await door.client.post(
+                "/v1/agents",
+                json={"config": {"name": "Kim", field: value}},
+                headers=acme.bearer,
+            )
+            assert answer.status_code == 400, answer.text
+            assert [error["field"] for error in answer.json()["errors"]] == [f"config.{field}"]
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("path", "methods"),
+        [
+            ("/v1/agents", "GET, POST, OPTIONS"),
+            (f"/v1/knowledge/sources/{uuid4()}", "GET, DELETE, OPTIONS"),
+        ],
+    )
+    async def test_names_every_method_of_the_address(self, door: Desk, path: str, methods: str):
+        answer = await door.client.options(path)
+        assert answer.status_code == 204
+        assert answer.headers["allow"] == methods
 
 
 class TestMissingParameters:

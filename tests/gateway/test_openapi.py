@@ -8,6 +8,7 @@ from harness.desk import Desk
 from harness.routes import api_routes
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+ANSWERED = {"200", "201", "202", "204"}
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -41,8 +42,8 @@ class TestDocument:
             assert operation["summary"], name
             assert operation["description"], name
             statuses = set(operation["responses"])
-            assert statuses & {"200", "201", "204"}, name
-            for status in statuses - {"200", "201", "204"}:
+            assert statuses & ANSWERED, name
+            for status in statuses - ANSWERED:
                 content = operation["responses"][status]["content"]
                 schema = content["application/problem+json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/ProblemDocument"}, name
@@ -58,6 +59,16 @@ class TestDocument:
         names = [operation["operationId"] for operation in _operations(document).values()]
         assert len(names) == len(set(names))
         assert all(name.isalnum() and name[0].islower() for name in names)
+
+    async def test_bodies_have_no_other_fields(self, document):
+        shapes = document["components"]["schemas"]
+        for name in ("SearchRequest", "CreateAgentRequest", "AgentConfig"):
+            assert shapes[name]["additionalProperties"] is False, name
+
+    async def test_a_wrong_credential_and_a_wrong_id_are_in_it_everywhere(self, document):
+        for name, operation in _operations(document).items():
+            assert {"400", "401"} <= set(operation["responses"]), name
+            assert "404" in operation["responses"] or "{" not in name, name
 
     async def test_an_answer_may_come_as_a_stream(self, document):
         asked = _operations(document)["POST /v1/conversations/{conversation_id}/messages"]

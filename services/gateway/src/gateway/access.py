@@ -120,7 +120,7 @@ def endpoint(
         status_code=status_code,
         request_max_body_size=max_body_bytes,
         security=access.security(),
-        responses={**_problems(access), **(responses or {})} if documented else None,
+        responses={**_problems(method, path, access), **(responses or {})} if documented else None,
         include_in_schema=documented,
         **options,
     )
@@ -131,12 +131,29 @@ def access_of(handler: Any) -> Access | None:
     return handler.opt.get(OPTION)
 
 
-def _problems(access: Access) -> dict[int, ResponseSpec]:
-    statuses = {400: "The request is wrong.", 429: "A limit is reached.", 500: "Our mistake."}
-    if not access.anonymous:
-        statuses |= {401: "No credential, or one that is not accepted.", 403: "Not allowed."}
+def _problems(method: Method, path: str, access: Access) -> dict[int, ResponseSpec]:
+    # A credential may be sent where none is needed, and is refused there too when it is wrong.
+    statuses = {
+        400: "The request is wrong.",
+        401: "No credential, or one that is not accepted.",
+        403: "Not allowed.",
+        429: "A limit is reached.",
+        500: "Our mistake.",
+    }
+    if "{" in path or not access.local:
+        statuses[404] = "Not found."
     if not access.local:
-        statuses |= {404: "Not found.", 409: "The state does not allow it.", 503: "Try again."}
+        statuses |= {
+            409: "The state does not allow it.",
+            503: "A service is away: try again.",
+            504: "It took too long: try again.",
+        }
+    if method in ("POST", "PUT") and access.body != "none":
+        statuses |= {413: "The body is too large.", 415: "The body is of another type."}
+    if method == "POST":
+        statuses[422] = "The Idempotency-Key came with another body before."
+    if method == "PUT":
+        statuses[412] = "It was changed meanwhile: read it again."
     return {
         status: ResponseSpec(
             ProblemDocument,

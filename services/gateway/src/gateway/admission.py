@@ -19,6 +19,7 @@ from fleetkit.errors import (
     Unauthenticated,
 )
 from fleetkit.rpc.identity import acting_as
+from litestar import Request, Response
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from gateway.access import JSON_BYTES, Access, access_of
@@ -27,6 +28,7 @@ from gateway.auth.tokens import same
 from gateway.cookies import cookie_name, read_cookie
 from gateway.origins import is_own_page, refuse_other_pages
 from gateway.parts import Parts
+from gateway.problems import allowed_methods
 from gateway.rate_limits import Limit, Standing
 from gateway.requests import UNSAFE, Head, network_of
 
@@ -90,10 +92,12 @@ class Admission:
             await self._app(scope, receive, send)
 
     async def _without_access(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Litestar answers OPTIONS with the methods of a route, and nothing else.
         if cast(HTTPScope, scope)["method"] != "OPTIONS":
             raise RuntimeError(f"route {scope.get('path_template')} declares no access")
-        await self._app(scope, receive, send)
+        # Litestar's own answer names the methods of one handler, not those of the address.
+        methods = [*allowed_methods(scope["litestar_app"], scope["path"]), "OPTIONS"]
+        answer = Response(None, status_code=204, headers={"Allow": ", ".join(methods)})
+        await answer.to_asgi_response(None, Request(scope))(scope, receive, send)
 
     async def _principal(self, access: Access, head: Head) -> Principal | None:
         token = head.bearer

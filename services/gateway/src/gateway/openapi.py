@@ -47,6 +47,7 @@ def describe(handlers: Sequence[HTTPRouteHandler]) -> bytes:
     document = app.openapi_schema.to_schema()
     _describe_upload(document)
     _describe_stream(document)
+    _close_bodies(document)
     return msgspec.json.encode(document)
 
 
@@ -73,6 +74,25 @@ def _operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
     """Its function's name in camel case: "post_message" → "postMessage"."""
     first, *rest = handler.handler_name.split("_")
     return first + "".join(word.capitalize() for word in rest)
+
+
+def _close_bodies(document: dict[str, Any]) -> None:
+    """Says that bodies have no other fields: routes refuse what they don't know."""
+    shapes = document["components"]["schemas"]
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    waiting = [each["requestBody"] for each in operations if "requestBody" in each]
+    seen: set[str] = set()
+    while waiting:
+        part = waiting.pop()
+        waiting += part.values() if isinstance(part, dict) else part
+        waiting = [each for each in waiting if isinstance(each, dict | list)]
+        reference = part.get("$ref", "") if isinstance(part, dict) else ""
+        name = reference.rpartition("/")[2]
+        if name and name not in seen:
+            seen.add(name)
+            waiting.append(shapes[name])
+        if isinstance(part, dict) and part.get("type") == "object":
+            part["additionalProperties"] = False
 
 
 def _describe_stream(document: dict[str, Any]) -> None:

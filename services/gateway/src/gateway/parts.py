@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from fleetkit.clock import Clock
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
 from fleetkit.rpc.keys import KeyRing
 from litestar import Request
 from litestar.datastructures import State
-from litestar.exceptions import SerializationException
+from litestar.exceptions import SerializationException, ValidationException
 
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.passwords import Passwords
@@ -17,6 +18,7 @@ from gateway.auth.principal import Principal
 from gateway.clients import Clients
 from gateway.config import GatewaySettings
 from gateway.plan_limits import PlanLimits
+from gateway.problems import named_field
 from gateway.rate_limits import RateLimiter
 from gateway.rendering import Pages
 from gateway.stream_slots import StreamSlots
@@ -29,11 +31,19 @@ class GatewayRequest(Request[Principal, None, State]):
     """A request whose `user` is the authenticated principal; None on anonymous routes."""
 
     async def json(self) -> Any:
-        """The body as JSON; InvalidArgument when it is none, whatever is wrong with it."""
+        """The body as what the route declares; InvalidArgument when it is no JSON.
+
+        ValidationException when it is another JSON: Litestar's own reading would take the text
+        "false" for a truth value and "3" for a number.
+        """
         if not await self.body():
             raise InvalidArgument("the body is empty: send JSON", reason="MALFORMED_JSON")
+        declared = self.route_handler.parsed_data_field
         try:
-            return await super().json()
+            given = await super().json()
+            return msgspec.convert(given, declared.annotation) if declared else given
+        except msgspec.ValidationError as error:
+            raise _another(str(error)) from error
         except SerializationException as error:
             raise _malformed(str(error.__cause__ or error)) from error
         except UnicodeDecodeError as error:
@@ -63,6 +73,11 @@ class Parts:
 def parts_of(request: Request) -> Parts:
     """The parts of the gateway that serves this request."""
     return request.app.state[STATE_KEY]
+
+
+def _another(message: str) -> ValidationException:
+    said = {"message": message.partition(" - ")[0], "key": named_field(message), "source": "body"}
+    return ValidationException(message, extra=[said])
 
 
 def _malformed(why: str) -> InvalidArgument:

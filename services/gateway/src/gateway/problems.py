@@ -10,7 +10,7 @@ import msgspec
 from fleetkit import context, errors
 from fleetkit.errors import FleetError
 from fleetkit.logging import get_logger
-from litestar import Request, Response
+from litestar import Litestar, Request, Response
 from litestar.exceptions import (
     HTTPException,
     InternalServerException,
@@ -197,15 +197,20 @@ def named_field(message: str) -> str:
     return named[1] if named else "body"
 
 
-def _of_wrong_method(request: Request[Any, Any, Any]) -> Problem:
-    router, path = request.app.asgi_router, request.scope["path"]
+def allowed_methods(app: Litestar, path: str) -> list[str]:
+    """The methods that the address has."""
     allowed: list[str] = []
     for method in _METHODS:
         try:
-            router.handle_routing(path=path.rstrip("/") or "/", method=method)
+            app.asgi_router.handle_routing(path=path.rstrip("/") or "/", method=method)
         except (MethodNotAllowedException, NotFoundException):
             continue
         allowed.append(method)
+    return allowed
+
+
+def _of_wrong_method(request: Request[Any, Any, Any]) -> Problem:
+    allowed = allowed_methods(request.app, request.scope["path"])
     detail = f"{request.method} is not possible here: use {' or '.join(allowed)}"
     return Problem(405, "METHOD_NOT_ALLOWED", detail, headers=(("Allow", ", ".join(allowed)),))
 

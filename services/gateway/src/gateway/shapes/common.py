@@ -7,6 +7,7 @@ from uuid import UUID
 from fleetkit.errors import InvalidArgument
 from google.protobuf.timestamp_pb2 import Timestamp
 from litestar.params import HeaderParameter, QueryParameter
+from msgspec import Meta
 
 MAX_PAGE = 500
 
@@ -32,6 +33,14 @@ IdempotencyKey = Annotated[
         max_length=255,
         description="The same key with the same body does nothing again and answers the same.",
         required=False,
+    ),
+]
+
+# Text that says something, as `gateway.text.checked_text` asks; described here, refused there.
+SomeText = Annotated[
+    str,
+    Meta(
+        extra_json_schema={"extra": {"pattern": "^[^\\x00]*[^\\s\\x00][^\\x00]*$", "min_length": 1}}
     ),
 ]
 

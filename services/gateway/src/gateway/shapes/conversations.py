@@ -8,7 +8,7 @@ from fleetdesk.conversation.v1 import conversation_pb2 as pb
 from fleetdesk.llm_gateway.v1 import usage_pb2
 from msgspec import Meta, Struct
 
-from gateway.shapes.common import label_of, optional_time, time_of
+from gateway.shapes.common import SomeText, label_of, optional_time, time_of
 
 MAX_TEXT_BYTES = 16_000
 
@@ -230,7 +230,7 @@ class CreatedConversation(Struct, frozen=True):
 class TextRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A text of at most 16,000 bytes of UTF-8."""
 
-    text: str
+    text: SomeText
 
 
 class Answer(Struct, frozen=True):

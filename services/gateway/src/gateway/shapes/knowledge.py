@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fleetdesk.retrieval.v1 import document_pb2, retrieval_service_pb2
 from msgspec import Meta, Struct
 
-from gateway.shapes.common import label_of, time_of, value_of
+from gateway.shapes.common import SomeText, label_of, time_of, value_of
 
 _STATUS = "DOCUMENT_STATUS_"
 _PENDING = ("queued", "parsing", "embedding")
@@ -146,7 +146,7 @@ class DocumentList(Struct, frozen=True):
 class SearchRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A query. `explain` shows each stage's scores; `rerank` asks for a reranker, if there is."""
 
-    query: str
+    query: SomeText
     top_k: Annotated[int, Meta(ge=1, le=50)] = 5
     explain: bool = False
     rerank: bool = True
