@@ -164,8 +164,9 @@ def _settings(service: str, folder: Path) -> dict[str, Any]:
 _CALLED = {
     "conversation": ("billing", "llm_gateway", "memory", "retrieval", "analytics"),
     "retrieval": ("llm_gateway",),
+    "vision-agent": ("billing", "conversation", "llm_gateway"),
 }
-SERVING = [name for name in SERVICES if name not in ("gateway", "vision-agent")]
+SERVING = [name for name in SERVICES if name != "gateway"]
 
 
 @pytest.mark.timeout(1800)

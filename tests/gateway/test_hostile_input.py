@@ -6,7 +6,6 @@ import json
 import time
 from base64 import urlsafe_b64encode
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from harness.desk import Company, Desk
@@ -93,13 +92,20 @@ class TestBodies:
             assert answer.status_code == 400, answer.text
             assert [error["field"] for error in answer.json()["errors"]] == [f"config.{field}"]
 
+    async def test_may_say_a_whole_number_as_json_does(self, door: Desk):
+        acme = await door.sign_up()
+        body = b'{"config": {"name": "Kim", "max_tokens": 3.0}}'
+        headers = {**acme.bearer, "Content-Type": "application/json"}
+        answer = await door.client.post("/v1/agents", content=body, headers=headers)
+        assert answer.status_code == 503, answer.text
+
 
 class TestOptions:
     @pytest.mark.parametrize(
         ("path", "methods"),
         [
             ("/v1/agents", "GET, POST, OPTIONS"),
-            (f"/v1/knowledge/sources/{uuid4()}", "GET, DELETE, OPTIONS"),
+            ("/v1/knowledge/sources/01a20569-e055-7202-9f1d-eafee5cef37f", "GET, DELETE, OPTIONS"),
         ],
     )
     async def test_names_every_method_of_the_address(self, door: Desk, path: str, methods: str):

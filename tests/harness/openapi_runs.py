@@ -13,6 +13,7 @@ from harness.desk import Company, Desk
 # What would take the run's own ground away, and why it is left out; each has its own tests.
 LEFT_OUT = {
     "DELETE /v1/tenant": "erases the company that asks",
+    "DELETE /v1/api-keys/{key_id}": "revokes the key that asks: the list tells the run its id",
     "POST /v1/logout": "ends the session that asks",
     "GET /v1/conversations/{conversation_id}/events": "goes on until the conversation is resolved",
 }
@@ -31,6 +32,7 @@ MORE_THAN_SCHEMA = {
     "POST /v1/agents": "a phrase is not blank",
     "POST /v1/api-keys": "a scope is one of ours; an expiry is ahead; a name is printable",
     "POST /v1/conversations": "a visitor's proof is signed with the agent's secret",
+    "POST /v1/conversations/{conversation_id}/frames": "a picture is one that can be opened",
     "POST /v1/knowledge/sources": "a file is of a kind that can be read, whatever it says it is",
     "POST /v1/knowledge/sources:batch": "a type is one of ours",
     "POST /v1/signup": "an e-mail address is one that could get mail; a password is no common one",
@@ -38,6 +40,7 @@ MORE_THAN_SCHEMA = {
     "PUT /v1/agents/{agent_id}/widget": "an origin has a grammar of its own",
 }
 _ACCEPTED = ["2xx", "3xx", "400", "401", "403", "404", "409", "412", "413", "429"]
+_REFUSED = [str(status) for status in (400, 401, 403, 404, 405, 409, 412, 413, 414, 415, 422, 431)]
 _HOUR_S = 3600
 
 
@@ -106,6 +109,10 @@ async def _config(desk: Desk, company: Company) -> str:
     ]
     lines += [f'"path.{name}" = {{ dictionary = "{name}", probability = 0.8 }}' for name in ids]
     lines += [f'[[operations]]\ninclude-name = "{name}"\nenabled = false' for name in LEFT_OUT]
+    # A run whose key is refused would find nothing wrong.
+    lines.insert(1, 'warnings.fail-on = ["missing_auth"]')
+    refused = f"checks.negative_data_rejection.expected-statuses = {json.dumps(_REFUSED)}"
+    lines.insert(1, refused)
     accepted = json.dumps(_ACCEPTED)
     lines += [
         f'[[operations]]\ninclude-name = "{name}"\n'

@@ -137,7 +137,9 @@ def _problems(method: Method, path: str, access: Access) -> dict[int, ResponseSp
         400: "The request is wrong.",
         401: "No credential, or one that is not accepted.",
         403: "Not allowed.",
+        414: "The address is too long.",
         429: "A limit is reached.",
+        431: "The headers are too long.",
         500: "Our mistake.",
     }
     if "{" in path or not access.local:
