@@ -28,7 +28,7 @@ _RUN = pytest.StashKey[Run]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--examples", type=int, default=4, help="how many cases of each operation, for `surface`"
+        "--examples", type=int, default=2, help="how many cases of each operation, for `surface`"
     )
 
 
@@ -54,7 +54,7 @@ def _refuse_the_outside(event: str, arguments: tuple[Any, ...]) -> None:
 @pytest.fixture(scope="session")
 def examples(pytestconfig: pytest.Config) -> int:
     """How many generated cases of each operation are tried."""
-    return pytestconfig.getoption("--examples")
+    return int(pytestconfig.getoption("--examples"))
 
 
 @pytest.fixture(scope="session")

@@ -169,7 +169,7 @@ class TestTenant:
             return bool(await analytics.rows("select from job where kind = 'erasure_clear_bus'"))
 
         await eventually(waits_to_clear)
-        analytics.advance(3700)
+        analytics.advance(25 * 3600)
 
         async def is_cleared() -> bool:
             return not await bus_has(tenant_id)

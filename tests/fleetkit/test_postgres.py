@@ -1,4 +1,5 @@
 import asyncio
+from importlib.resources import files
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -306,11 +307,14 @@ class TestProvision:
             assert await row.fetchone() == (1.0,)
 
 
+SHARED = sorted(file.name for file in (files("fleetkit.postgres") / "shared").iterdir())
+
+
 class TestMigrate:
     async def test_applies_each_file_once(self, databases: Databases) -> None:
         database = await databases.empty("probe")
         first = await migrate(database.owner_url, "harness.probe")
-        assert first == ["fleetkit/0001_fleetkit.sql", "0001_note.sql"]
+        assert first == [*(f"fleetkit/{name}" for name in SHARED), "0001_note.sql"]
         assert await migrate(database.owner_url, "harness.probe") == []
 
     async def test_two_at_once_apply_each_file_once(self, databases: Databases) -> None:
@@ -318,7 +322,7 @@ class TestMigrate:
         both = await asyncio.gather(
             *(migrate(database.owner_url, "harness.probe") for _ in range(2))
         )
-        assert sorted(map(len, both)) == [0, 2]
+        assert sorted(map(len, both)) == [0, len(SHARED) + 1]
 
     async def test_refuses_a_file_that_changed(self, databases: Databases) -> None:
         database = await databases.copy("probe")

@@ -159,7 +159,7 @@ def requests(method: MethodDescriptor, count: int) -> list[Message]:
         database=None,
         deadline=None,
         phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[*HealthCheck],  # pyright: ignore[reportArgumentType] - an enum
     )
     @given(messages(method.input_type))
     def collect(message: Message) -> None:

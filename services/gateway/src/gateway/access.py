@@ -65,6 +65,10 @@ class Access:
             if not self.anonymous:
                 raise PermissionDenied("only visitors may do this", reason="VISITORS_ONLY")
             return
+        if principal.credential == "api_key" and self.scope is None:
+            raise PermissionDenied(
+                "API keys may not do this: sign in", reason="API_KEY_NOT_ALLOWED"
+            )
         if principal.role is None or principal.role < self.role:
             raise PermissionDenied(
                 f"this needs the role {self.role.label} or above", reason="ROLE_TOO_LOW"
@@ -74,11 +78,7 @@ class Access:
     def _check_scope(self, principal: Principal) -> None:
         if principal.credential != "api_key" or self.scope == ANY_SCOPE:
             return
-        if self.scope is None:
-            raise PermissionDenied(
-                "API keys may not do this: sign in", reason="API_KEY_NOT_ALLOWED"
-            )
-        if not principal.has_scope(self.scope):
+        if self.scope is not None and not principal.has_scope(self.scope):
             raise PermissionDenied(
                 f"this API key lacks the scope {self.scope}", reason="SCOPE_MISSING"
             )

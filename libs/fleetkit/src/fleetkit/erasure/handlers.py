@@ -15,8 +15,9 @@ SWEEP = "erasure_sweep"
 CLEAR_BUS = "erasure_clear_bus"
 # Longer than any call that was under way when the rows went may go on to write.
 SWEEP_AFTER = timedelta(minutes=10)
-# All services have the last event of the erasure by then, or replay it from the outbox.
-CLEAR_AFTER = timedelta(hours=1)
+# A service that was away for less has taken by then what the tenant's events tell it, such as what
+# is owed.
+CLEAR_AFTER = timedelta(days=1)
 
 
 def erasing(erasure: Erasure) -> EvenIfErased:
