@@ -54,7 +54,7 @@ def _refuse_the_outside(event: str, arguments: tuple[Any, ...]) -> None:
 @pytest.fixture(scope="session")
 def examples(pytestconfig: pytest.Config) -> int:
     """How many generated cases of each operation are tried."""
-    return int(pytestconfig.getoption("--examples"))
+    return int(pytestconfig.getoption("--examples") or 1)
 
 
 @pytest.fixture(scope="session")
