@@ -13,6 +13,7 @@ from fleetkit.config import FleetSettings
 from fleetkit.events import Consumer, EventMeta, Relay, publish
 from fleetkit.ids import new_id
 from fleetkit.postgres import Database, FleetConnection
+from fleetkit.tasks import end
 from nats.aio.client import Client
 
 from harness.services import TestBus
@@ -37,10 +38,10 @@ async def running(*loops: Awaitable[None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended
+        # Once is not enough: what a loop waits for may swallow a cancellation.
+        await end(tasks)
+        failed = [task for task in tasks if not task.cancelled()]
+        assert not failed, [task.exception() for task in failed]
 
 
 def relay(side: Side) -> Awaitable[None]:
