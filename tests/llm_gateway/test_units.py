@@ -98,6 +98,10 @@ class TestUnits:
         (made,) = units("Battery care\nKeep the battery between ten and ninety percent.")
         assert made.heading == "Battery care"
 
+    def test_a_title_in_a_paragraph_of_its_own_is_a_heading(self) -> None:
+        text = "What does it cost?\n\nIt costs nothing.\n\nWhat is missing\n\nNothing is missing."
+        assert [unit.heading for unit in units(text)] == ["What does it cost?", "What is missing"]
+
     def test_what_points_elsewhere_is_marked(self) -> None:
         pointing = "Learn more about [boards](https://a.example). [All of this](x) is a link."
         assert [unit.is_pointer for unit in units(pointing)] == [True, False]

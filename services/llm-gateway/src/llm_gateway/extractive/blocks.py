@@ -169,9 +169,8 @@ class _Reader:
             self._at += 1
             level = 1 if underline[1][0] == "=" else 2
             return Block(BlockKind.HEADING, first.start, first.end, level)
-        if following and following.text.strip() and _is_title(first.text):
-            return Block(BlockKind.HEADING, first.start, first.end, 6)
-        if _is_question(first.text) and self._has_more(following):
+        is_title = _is_title(first.text) or _is_question(first.text)
+        if is_title and self._has_more(following):
             return Block(BlockKind.HEADING, first.start, first.end, 6)
         last = first
         while self._at < len(self._lines):
