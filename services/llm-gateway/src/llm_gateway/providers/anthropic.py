@@ -114,6 +114,8 @@ class Anthropic:
             attempts=_ATTEMPTS,
             timeout=max(0.0, until - time.monotonic()),
             wait_initial=_FIRST_WAIT_S,
+            # Enough to spread callers; the library's second would be felt by who waits.
+            wait_jitter=_FIRST_WAIT_S,
         )
         request = build_request(question, documents, self._cache_minimum(question.model))
         async for attempt in retrying:
