@@ -1,8 +1,5 @@
 """AnalyticsService: translate, call, translate."""
 
-from datetime import UTC, datetime
-from typing import Any
-
 from fleetdesk.analytics.v1 import analytics_service_pb2 as pb
 from fleetdesk.analytics.v1 import cost_pb2, kpi_pb2
 from fleetdesk.analytics.v1.analytics_service_pb2_grpc import AnalyticsServiceServicer
@@ -10,7 +7,7 @@ from fleetdesk.conversation.v1 import conversation_pb2
 from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
-from fleetkit.rpc.fields import timestamp, to_optional_uuid, to_uuid
+from fleetkit.rpc.fields import timestamp, to_optional_time, to_optional_uuid, to_time, to_uuid
 from grpc.aio import ServicerContext
 
 from analytics import costs, kpis
@@ -69,8 +66,8 @@ class AnalyticsApi(AnalyticsServiceServicer):
         if width is None:
             raise InvalidArgument("bucket is not known: use hour or day", field="bucket")
         period = Period(
-            start_time=_required_time(request, "start_time"),
-            end_time=_required_time(request, "end_time"),
+            start_time=to_time(request, "start_time"),
+            end_time=to_time(request, "end_time"),
             agent_id=to_optional_uuid(request.agent_id, "agent_id"),
         )
         current, previous = await kpis.get_kpis(self._db, tenant_id(), period, width)
@@ -84,8 +81,8 @@ class AnalyticsApi(AnalyticsServiceServicer):
 
 def _filter(request: pb.SummarizeCostsRequest) -> CostFilter:
     return CostFilter(
-        start_time=_time(request, "start_time"),
-        end_time=_time(request, "end_time"),
+        start_time=to_optional_time(request, "start_time"),
+        end_time=to_optional_time(request, "end_time"),
         agent_id=to_optional_uuid(request.agent_id, "agent_id"),
         conversation_ids=tuple(
             to_uuid(each, "conversation_ids") for each in request.conversation_ids
@@ -161,19 +158,3 @@ def _targets() -> kpi_pb2.KpiTargets:
         first_token_p95_ms=TARGETS.first_token_p95_ms,
         per_conversation_nanos=TARGETS.per_conversation_nanos,
     )
-
-
-def _required_time(request: pb.GetKpisRequest, field: str) -> datetime:
-    time = _time(request, field)
-    if time is None:
-        raise InvalidArgument(f"{field} is not set", field=field)
-    return time
-
-
-def _time(request: Any, field: str) -> datetime | None:
-    if not request.HasField(field):
-        return None
-    try:
-        return getattr(request, field).ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument(f"{field} is not a time", field=field) from error

@@ -1,6 +1,6 @@
 """BillingService: translate, call, translate."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from fleetdesk.billing.v1 import billing_service_pb2 as pb
@@ -11,7 +11,7 @@ from fleetkit.clock import Clock
 from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument, PermissionDenied
 from fleetkit.postgres import Database
-from fleetkit.rpc.fields import timestamp, to_optional_uuid
+from fleetkit.rpc.fields import timestamp, to_optional_time, to_optional_uuid
 from grpc.aio import ServicerContext
 
 from billing import entitlements, subscriptions, usage
@@ -104,12 +104,9 @@ def _check_visitor(conversation_id: UUID | None) -> None:
 
 
 def _time(request: pb.GetUsageRequest) -> datetime | None:
-    if not request.HasField("time"):
+    time = to_optional_time(request, "time")
+    if time is None:
         return None
-    try:
-        time = request.time.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument("time is not a time", field="time") from error
     if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
         raise InvalidArgument(f"time is in a year from {_FIRST_YEAR} to {_LAST_YEAR}", field="time")
     return time

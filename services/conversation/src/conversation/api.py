@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import UTC
 from uuid import UUID
 
 from fleetdesk.conversation.v1 import agent_service_pb2 as agent_pb
@@ -12,9 +11,9 @@ from fleetdesk.conversation.v1 import conversation_service_pb2 as pb
 from fleetdesk.conversation.v1.agent_service_pb2_grpc import AgentServiceServicer
 from fleetdesk.conversation.v1.conversation_service_pb2_grpc import ConversationServiceServicer
 from fleetkit.context import current, identity, tenant_id
-from fleetkit.errors import InvalidArgument, NotFound
+from fleetkit.errors import NotFound
 from fleetkit.ids import new_id
-from fleetkit.rpc.fields import to_optional_uuid, to_uuid
+from fleetkit.rpc.fields import to_optional_uuid, to_time, to_uuid
 from grpc.aio import ServicerContext
 
 from conversation import agents, conversations, handoffs, listening, observations, turns, wire
@@ -179,12 +178,8 @@ class ConversationApi(ConversationServiceServicer):
     async def AddObservation(
         self, request: pb.AddObservationRequest, context: ServicerContext
     ) -> pb.AddObservationResponse:
-        if not request.HasField("capture_time"):
-            raise InvalidArgument("capture_time is not set", field="capture_time")
         seen = Observation(
-            to_uuid(request.frame_id, "frame_id"),
-            request.text,
-            request.capture_time.ToDatetime(tzinfo=UTC),
+            to_uuid(request.frame_id, "frame_id"), request.text, to_time(request, "capture_time")
         )
         stored = await observations.add_observation(
             self._deps.db, tenant_id(), to_uuid(request.conversation_id, "conversation_id"), seen

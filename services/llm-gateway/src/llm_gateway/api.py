@@ -2,15 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceServicer
 from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
-from fleetkit.rpc.fields import to_optional_uuid
-from google.protobuf.timestamp_pb2 import Timestamp
+from fleetkit.rpc.fields import to_optional_time, to_optional_uuid
 from grpc.aio import ServicerContext
 
 from llm_gateway import answer, embed, see, usage
@@ -112,8 +110,8 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         selection = Selection(
             message_id=to_optional_uuid(request.message_id, "message_id"),
             conversation_id=to_optional_uuid(request.conversation_id, "conversation_id"),
-            start_time=_time(request, "start_time"),
-            end_time=_time(request, "end_time"),
+            start_time=to_optional_time(request, "start_time"),
+            end_time=to_optional_time(request, "end_time"),
         )
         page = await usage.list_usage(
             self._db, tenant_id(), selection, request.page_size, request.page_token
@@ -135,7 +133,8 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         if request.split_by and request.split_by not in _KEYS:
             raise InvalidArgument("split_by is not a known key", field="split_by")
         selection = Selection(
-            start_time=_time(request, "start_time"), end_time=_time(request, "end_time")
+            start_time=to_optional_time(request, "start_time"),
+            end_time=to_optional_time(request, "end_time"),
         )
         split_by = _KEYS.get(request.split_by, "")
         summary = await usage.summarize_usage(self._db, tenant_id(), group_by, split_by, selection)
@@ -216,13 +215,3 @@ def _response(piece: TextDelta | Cited | Completed) -> pb.AnswerResponse:
                 call_id=str(piece.call_id),
             )
             return pb.AnswerResponse(completed=completed)
-
-
-def _time(request: pb.ListUsageRequest | pb.SummarizeUsageRequest, field: str) -> datetime | None:
-    if not request.HasField(field):  # pyright: ignore[reportArgumentType] - both have it
-        return None
-    stamp: Timestamp = getattr(request, field)
-    try:
-        return stamp.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument(f"{field} is not a time", field=field) from error

@@ -1,6 +1,5 @@
 """MemoryService: translate, call, translate."""
 
-from datetime import UTC
 from uuid import UUID
 
 from fleetdesk.memory.v1 import memory_service_pb2 as pb
@@ -8,7 +7,7 @@ from fleetdesk.memory.v1.memory_service_pb2_grpc import MemoryServiceServicer
 from fleetkit.context import current, tenant_id
 from fleetkit.errors import InvalidArgument, NotFound
 from fleetkit.postgres import Database
-from fleetkit.rpc.fields import timestamp, to_optional_uuid, to_uuid
+from fleetkit.rpc.fields import timestamp, to_optional_uuid, to_time, to_uuid
 from fleetkit.tokens import TokenCounter
 from grpc.aio import ServicerContext
 
@@ -104,14 +103,12 @@ def _turn(turn: pb.Turn, field: str) -> TurnRow:
         raise InvalidArgument(
             f"{field}.text has to have 1 to {_MAX_TEXT_BYTES} bytes", field=f"{field}.text"
         )
-    if not turn.HasField("create_time"):
-        raise InvalidArgument(f"{field}.create_time is not set", field=f"{field}.create_time")
     return TurnRow(
         message_id=to_uuid(turn.message_id, f"{field}.message_id"),
         author=author,
         text=turn.text,
         token_count=0,
-        create_time=turn.create_time.ToDatetime(tzinfo=UTC),
+        create_time=to_time(turn, "create_time", f"{field}.create_time"),
     )
 
 

@@ -1,13 +1,12 @@
 """VisionAgentService: translate, call, translate."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 from fleetdesk.vision_agent.v1 import vision_agent_service_pb2 as pb
 from fleetdesk.vision_agent.v1.vision_agent_service_pb2_grpc import VisionAgentServiceServicer
 from fleetkit.context import current, tenant_id
 from fleetkit.errors import InvalidArgument, NotFound
-from fleetkit.rpc.fields import timestamp, to_uuid
+from fleetkit.rpc.fields import timestamp, to_optional_time, to_uuid
 from grpc.aio import ServicerContext
 
 from vision_agent import statistics, submitting
@@ -36,7 +35,7 @@ class VisionAgentApi(VisionAgentServiceServicer):
             key,
             request.frame_number,
             request.image,
-            _capture_time(request, self._deps.clock.now()),
+            to_optional_time(request, "capture_time") or self._deps.clock.now(),
             request.speech_onset,
         )
         outcome = await submitting.submit(self._deps, frame)
@@ -93,15 +92,6 @@ def _response(outcome: Outcome, interval_ms: int) -> pb.SubmitFrameResponse:
         tiles_total=decision.tiles_total,
         next_frame_ms=interval_ms,
     )
-
-
-def _capture_time(request: pb.SubmitFrameRequest, now: datetime) -> datetime:
-    if not request.HasField("capture_time"):
-        return now
-    try:
-        return request.capture_time.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument("capture_time is not a time", field="capture_time") from error
 
 
 def _reachable(text: str) -> UUID:
