@@ -103,12 +103,13 @@ def _turn(turn: pb.Turn, field: str) -> TurnRow:
         raise InvalidArgument(
             f"{field}.text has to have 1 to {_MAX_TEXT_BYTES} bytes", field=f"{field}.text"
         )
+    create_time = to_time(turn, "create_time", f"{field}.create_time")
     return TurnRow(
         message_id=to_uuid(turn.message_id, f"{field}.message_id"),
         author=author,
         text=turn.text,
         token_count=0,
-        create_time=to_time(turn, "create_time", f"{field}.create_time"),
+        create_time=create_time,
     )
 
 
