@@ -10,7 +10,7 @@ from fleetdesk.gateway.v1.events_pb2 import ErasureRequested
 from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound
 from fleetkit.events import publish
 from fleetkit.ids import new_id
-from fleetkit.postgres import Database, FleetConnection
+from fleetkit.postgres import Database
 
 from gateway import audit
 from gateway.auth.principal import Principal
@@ -123,15 +123,11 @@ async def _request(
         await store.insert_erasure(conn, tenant_id, row)
         if kind == "tenant":
             await store.forget_all_credentials(conn, tenant_id)
-        await _index(conn, tenant_id, row.erasure_id, token)
+        await accounts.index_credential(conn, "erasure", sha256(token), tenant_id, row.erasure_id)
         actor = audit.actor_of(principal, client_ip)
         await audit.record(conn, tenant_id, actor, "erasure.requested", event.erasure_id)
         await publish(conn, event, revision=1)
     return Requested(Erasure(row, ()), token)
-
-
-async def _index(conn: FleetConnection, tenant_id: UUID, erasure_id: UUID, token: str) -> None:
-    await accounts.index_credential(conn, "erasure", sha256(token), tenant_id, erasure_id)
 
 
 async def _conversations_of(parts: Parts, visitor_id: UUID) -> list[str]:

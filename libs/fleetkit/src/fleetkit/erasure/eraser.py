@@ -52,8 +52,7 @@ class Eraser:
         """Deletes blobs, answers with counts, and arranges for the second look."""
         target = _target(job)
         counts: dict[str, int] = dict(job.payload["counts"])
-        if target.visitor_id is None and self._blobs is not None:
-            counts["blobs"] = await self._blobs.delete_prefix(f"{job.tenant_id}/")
+        counts |= await self._erase_blobs(target)
         event: Any = self._erasure.completed(erasure_id=str(target.erasure_id))
         event.counts.update(counts)
         async with self._db.tenant(job.tenant_id) as conn:
@@ -66,10 +65,15 @@ class Eraser:
         target = _target(job)
         async with self._db.tenant(job.tenant_id) as conn:
             counts = await erase_rows(conn, self._erasure, target)
-        if target.visitor_id is None and self._blobs is not None:
-            counts["blobs"] = await self._blobs.delete_prefix(f"{job.tenant_id}/")
+        counts |= await self._erase_blobs(target)
         if any(counts.values()):
             get_logger().info("erasure_swept", erasure_id=str(target.erasure_id), counts=counts)
+
+    async def _erase_blobs(self, target: Target) -> dict[str, int]:
+        """Deletes a tenant's blobs; how many, where the service has any."""
+        if target.visitor_id is not None or self._blobs is None:
+            return {}
+        return {"blobs": await self._blobs.delete_prefix(f"{target.tenant_id}/")}
 
     async def _clear_bus(self, job: Job) -> None:
         """Takes the tenant's events out of the stream and the outbox, and forgets the tenant."""

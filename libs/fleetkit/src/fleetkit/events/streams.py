@@ -1,5 +1,6 @@
 """Streams and durables, declared by their owners with explicit limits."""
 
+from typing import Any
 from uuid import UUID
 
 from nats.js import JetStreamContext
@@ -90,21 +91,7 @@ async def declare_durable(
     It has exactly `subjects`. Deliveries are not limited here: a message over the limit is not
     dropped by the server but kept as a dead letter by the consumer.
     """
-    name = schema_of(service)
-    await js.add_consumer(
-        stream,
-        ConsumerConfig(
-            name=name,
-            durable_name=name,
-            deliver_policy=DeliverPolicy.ALL,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT_S,
-            max_deliver=-1,
-            max_ack_pending=MAX_IN_FLIGHT,
-            filter_subjects=subjects,
-        ),
-    )
-    return name
+    return await _declare_pull(js, stream, schema_of(service), filter_subjects=subjects)
 
 
 async def declare_integrator(js: JetStreamContext, service: str, tenant_id: UUID) -> str:
@@ -112,40 +99,34 @@ async def declare_integrator(js: JetStreamContext, service: str, tenant_id: UUID
 
     It has the tenant's events only, from the oldest that the stream keeps.
     """
-    name = f"t_{tenant_id}"
-    await js.add_consumer(
+    return await _declare_pull(
+        js,
         stream_name(service),
-        ConsumerConfig(
-            name=name,
-            durable_name=name,
-            deliver_policy=DeliverPolicy.ALL,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT_S,
-            max_deliver=-1,
-            max_ack_pending=MAX_IN_FLIGHT,
-            max_waiting=_INTEGRATOR_WAITING,
-            filter_subject=f"fleetdesk.{schema_of(service)}.v1.*.{tenant_id}",
-        ),
+        f"t_{tenant_id}",
+        max_waiting=_INTEGRATOR_WAITING,
+        filter_subject=f"fleetdesk.{schema_of(service)}.v1.*.{tenant_id}",
     )
-    return name
 
 
 async def declare_ticks(js: JetStreamContext, service: str) -> str:
     """Makes or updates the durable by which the replicas of `service` take its ticks; its name."""
     name = schema_of(service)
-    await js.add_consumer(
-        CLOCK,
-        ConsumerConfig(
-            name=name,
-            durable_name=name,
-            deliver_policy=DeliverPolicy.ALL,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT_S,
-            max_deliver=-1,
-            max_ack_pending=MAX_IN_FLIGHT,
-            filter_subjects=[f"clock.tick.{name}.*"],
-        ),
+    return await _declare_pull(js, CLOCK, name, filter_subjects=[f"clock.tick.{name}.*"])
+
+
+async def _declare_pull(js: JetStreamContext, stream: str, name: str, **own: Any) -> str:
+    """A durable that is pulled from, with every message until it is acknowledged; its name."""
+    config = ConsumerConfig(
+        name=name,
+        durable_name=name,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT_S,
+        max_deliver=-1,
+        max_ack_pending=MAX_IN_FLIGHT,
+        **own,
     )
+    await js.add_consumer(stream, config)
     return name
 
 

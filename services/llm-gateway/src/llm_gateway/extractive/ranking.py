@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -12,7 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from llm_gateway.extractive.terms import bigrams, terms
-from llm_gateway.extractive.units import HEADING_SEPARATOR, Unit, UnitKind
+from llm_gateway.extractive.units import HEADING_SEPARATOR, Unit
 from llm_gateway.question import Passage
 
 Vector = NDArray[np.float32]
@@ -20,11 +20,6 @@ Vector = NDArray[np.float32]
 _SAME_QUESTION = 0.7
 
 # English cues; in other languages they add nothing and take nothing away.
-_NUMBER_WANTED = re.compile(
-    r"\b(when|how (many|much|long|often|old|far|big|fast)"
-    r"|(what|which) (year|time|date|day|size|voltage|percentage|price|number))\b",
-    re.IGNORECASE,
-)
 _STEPS_WANTED = re.compile(
     r"\b(how (do|can|to|should|would|could|does)|steps?|what should i do|where do i)\b",
     re.IGNORECASE,
@@ -102,7 +97,6 @@ class Query:
         words = terms(question)
         self._words = tuple(dict.fromkeys(words))
         self._bigrams = bigrams(words)
-        self._wants_number = bool(_NUMBER_WANTED.search(question))
         self.wants_steps = bool(_STEPS_WANTED.search(question))
         self._rarity = _rarity(self._words, candidates)
 
@@ -112,7 +106,7 @@ class Query:
             return list(candidates)
         scored = sorted(
             candidates,
-            key=lambda c: self.features(c)["coverage_in_context"] + 0.5 / (1 + c.rank),
+            key=lambda c: self._coverage_in_context(c) + 0.5 / (1 + c.rank),
             reverse=True,
         )
         return scored[:most]
@@ -121,20 +115,20 @@ class Query:
         """What the words alone say of a candidate, by the names in `weights.yaml`."""
         unit, words = candidate.unit, set(candidate.words)
         heading = set(terms(candidate.heading))
-        has_digit = any(character.isdigit() for character in unit.text)
         shared = len(self._bigrams & bigrams(candidate.words))
         return {
             "coverage": self._coverage(words),
-            "coverage_in_context": self._coverage(words | candidate.above),
+            "coverage_in_context": self._coverage_in_context(candidate),
             "heading_coverage": self._coverage(heading),
             "heading_overlap": self._overlap(heading),
             "bigrams": shared / max(1, len(self._bigrams)),
             "passage_rank": 1 / (1 + candidate.rank),
-            "number_wanted": float(self._wants_number and has_digit),
-            "steps_wanted": float(self.wants_steps and unit.kind is UnitKind.STEPS),
             "is_pointer": float(unit.is_pointer),
             "is_question": float(unit.text.rstrip().endswith("?")),
         }
+
+    def _coverage_in_context(self, candidate: Candidate) -> float:
+        return self._coverage(candidate.above.union(candidate.words))
 
     def _overlap(self, heading: set[str]) -> float:
         """Of the words of the question and a heading the share, by rarity, that both have.
@@ -147,7 +141,7 @@ class Query:
         foreign = len(heading - set(self._words)) * total / len(self._words)
         return self._coverage(heading) * total / (total + foreign)
 
-    def _coverage(self, words: set[str]) -> float:
+    def _coverage(self, words: Collection[str]) -> float:
         """The share of the question's words, by rarity, that are among `words`."""
         total = sum(self._rarity.values())
         return sum(self._rarity[w] for w in self._words if w in words) / total if total else 0.0
