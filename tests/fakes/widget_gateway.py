@@ -7,12 +7,14 @@ chosen byte. The real one answers the widget in `tests/e2e`.
 import asyncio
 import json
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 CONVERSATION_ID = "0192f000-0000-7000-8000-000000000001"
 TOKEN = "visitor-token"
+_ROUNDS_OF_ACCEPTING = 10  # CPython 3.11 takes four from accept() to the callback
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Headers": "authorization, content-type, idempotency-key, last-event-id",
@@ -71,6 +73,7 @@ class WidgetGateway:
         self._news = asyncio.Event()
         self._canceled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -80,9 +83,16 @@ class WidgetGateway:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        # A connection that was just accepted reaches `_connected` some rounds of the loop later,
+        # also after the server was closed.
+        for _ in range(_ROUNDS_OF_ACCEPTING):
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # the round in which the aborted let go of their sockets
 
     @property
     def url(self) -> str:
@@ -115,17 +125,24 @@ class WidgetGateway:
         self._news.set()
         self._news = asyncio.Event()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: its task would be unknown here, and so not ended, until its first step.
+        self._writers.add(writer)
+        self._start(self._converse(reader, writer))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
-            self._tasks.discard(task)
+            self._writers.discard(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -196,9 +213,7 @@ class WidgetGateway:
             number = len(self.messages) + (1 if turn.silent else 2)
             self._by_key[key] = f"m{number}"
             self._cuts = deque(turn.cuts)
-            task = asyncio.create_task(self._run(turn, text))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._run(turn, text))
         await self._stream(writer, 0, self._by_key[key])
 
     async def _run(self, turn: Turn, text: str) -> None:

@@ -6,8 +6,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from fleetkit import context
 from fleetkit.config import FleetSettings
 from fleetkit.context import background
 from fleetkit.service import Runtime, serving
+from harness.bad_link import bad_link
 from harness.echo import Echo, EchoProtos
 from harness.probe.main import build
 from pydantic import SecretStr
@@ -54,42 +55,6 @@ async def until_checks(port: int, status: int, **states: bool) -> None:
             if got_status == status and states.items() <= got.items():
                 return
             await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def forwarded(port: int, url: str) -> AsyncIterator[None]:
-    """Makes the server of `url` reachable on `port` as well."""
-    target = urlsplit(url)
-    pumps: set[asyncio.Task[None]] = set()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await asyncio.open_connection(target.hostname, target.port)
-        for task in (
-            asyncio.create_task(pump(reader, there[1])),
-            asyncio.create_task(pump(there[0], writer)),
-        ):
-            pumps.add(task)
-            task.add_done_callback(pumps.discard)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", port)
-    try:
-        yield
-    finally:
-        server.close()
-        for task in list(pumps):
-            task.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
-        await server.wait_closed()
 
 
 def on_port(url: str, port: int) -> str:
@@ -225,7 +190,7 @@ class TestAway:
             port = rt.ports["metrics"]
             await until_checks(port, 200, ready=True, nats=False)
             for _ in range(2):
-                async with forwarded(unused_tcp_port, reachable.nats_url):
+                async with bad_link(reachable.nats_url, unused_tcp_port):
                     await until_checks(port, 200, ready=True, nats=True)
                 await until_checks(port, 200, ready=True, nats=False)
 
@@ -245,7 +210,7 @@ class TestAway:
             starting = asyncio.create_task(stack.enter_async_context(serving(made, nothing)))
             await until_checks(metrics_port, 503, ready=False)
             assert not starting.done()
-            async with forwarded(postgres_port, address):
+            async with bad_link(address, postgres_port):
                 async with asyncio.timeout(WAIT_S):
                     await starting
                 await until_checks(metrics_port, 200, ready=True, postgres=True)

@@ -12,8 +12,9 @@ class BadLink:
     `delay_s` holds back each piece of what the server says; while `mute`, nothing of it arrives.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, port: int = 0) -> None:
         self._target = urlsplit(url)
+        self._port = port
         self._server: asyncio.Server | None = None
         self._links: set[asyncio.Task[None]] = set()
         self.delay_s = 0.0
@@ -27,7 +28,7 @@ class BadLink:
         return f"{self._target.scheme}://127.0.0.1:{port}"
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
 
     async def close(self) -> None:
         """Refuses new connections and cuts those that are open."""
@@ -42,10 +43,12 @@ class BadLink:
         for link in self._links:
             link.cancel()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: its task would be unknown here, and so not cut, until its first step.
         link = asyncio.ensure_future(self._pass(reader, writer))
         self._links.add(link)
         link.add_done_callback(self._links.discard)
+        link.add_done_callback(lambda _: writer.transport.abort())
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -53,7 +56,6 @@ class BadLink:
                 self._target.hostname, self._target.port
             )
         except OSError:
-            writer.transport.abort()
             return
         pumps = [
             asyncio.create_task(self._pump(reader, to_there, answers=False)),
@@ -65,7 +67,6 @@ class BadLink:
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            writer.transport.abort()
             to_there.transport.abort()
 
     async def _pump(
@@ -81,9 +82,9 @@ class BadLink:
 
 
 @asynccontextmanager
-async def bad_link(url: str) -> AsyncIterator[BadLink]:
-    """A link to the server of `url`, closed at the end."""
-    link = BadLink(url)
+async def bad_link(url: str, port: int = 0) -> AsyncIterator[BadLink]:
+    """A link to the server of `url` on `port`, by default a free one; closed at the end."""
+    link = BadLink(url, port)
     await link.open()
     try:
         yield link
