@@ -85,7 +85,7 @@ class WidgetGateway:
         self._server.close()
         # A connection that was just accepted reaches `_connected` some rounds of the loop later,
         # also after the server was closed.
-        for _ in range(_ROUNDS_OF_ACCEPTING):
+        for _round in range(_ROUNDS_OF_ACCEPTING):
             await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
