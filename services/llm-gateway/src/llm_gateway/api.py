@@ -18,7 +18,7 @@ from llm_gateway.models import Models
 from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.question import Cited, FinishReason, Passage, Question, TextDelta, Turn
 from llm_gateway.seeing import Region, SeeProvider
-from llm_gateway.store import Selection
+from llm_gateway.store.ledger import Selection
 from llm_gateway.translate import to_entry
 from llm_gateway.workers.lanes import Lane
 

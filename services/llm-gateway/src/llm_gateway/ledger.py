@@ -20,9 +20,9 @@ from fleetkit.postgres import Database, remember_tenant
 from fleetkit.postgres.connection import FleetConnection
 from fleetkit.rpc.retry import retry_idempotent
 
-from llm_gateway import store
 from llm_gateway.pricing import Period, PriceBook, Tier, Unit, amount_nanos
-from llm_gateway.store import CallRow, EntryRow
+from llm_gateway.store import ledger as store
+from llm_gateway.store.ledger import CallRow, EntryRow
 from llm_gateway.translate import to_entry
 
 Operation = Literal["answer", "embed", "see"]

@@ -5,7 +5,7 @@ from uuid import UUID
 from fleetdesk.llm_gateway.v1 import usage_pb2
 from fleetkit.rpc.fields import timestamp
 
-from llm_gateway.store import EntryRow
+from llm_gateway.store.ledger import EntryRow
 
 _STATUSES = {
     "settled": usage_pb2.USAGE_STATUS_SETTLED,

@@ -10,8 +10,8 @@ from fleetkit import context
 from fleetkit.errors import InvalidArgument, PermissionDenied
 from fleetkit.postgres import Database
 
-from llm_gateway import store
-from llm_gateway.store import EntryRow, GroupRow, Selection
+from llm_gateway.store import ledger as store
+from llm_gateway.store.ledger import EntryRow, GroupRow, Selection
 
 _MAX_PAGE = 1000
 KEYS = ("conversation", "agent", "visitor", "model", "service", "purpose", "day")
