@@ -1,22 +1,48 @@
-"""A server that speaks the streaming format of Anthropic's Messages API, as the SDK expects it.
+"""A server that speaks Anthropic's Messages API, streamed and whole, as the official SDK expects.
 
-It answers from the documents of the request (the first block of the first one, cited), reports
-usage as the real one does (`input_tokens` without what the cache served), keeps a prefix cache,
-and fails by script: `server.script(Overloaded(), RateLimited(retry_after_s=2), Answer(...))`.
+It answers from the documents of the request (the first block of each, cited), keeps the prompt
+cache of `prefix_cache.py`, reports usage as the real one does, and fails by script:
+`server.script(overloaded(), rate_limited(2), Answer(...))`. Each API key is a workspace of its
+own.
 
-Standalone: `python tests/fakes/anthropic_server.py --port 8090`.
+Standalone: `cd tests && python -m fakes.anthropic_server --port 8090`; `GET /received` tells the
+usage of each request that it answered, and the seconds it took.
 """
 
 import argparse
 import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from aiohttp import web
+from fakes.faults import (
+    Failure,
+    Oddities,
+    Reset,
+    Script,
+    StreamFaults,
+    overloaded,
+    play,
+    rate_limited,
+    reset,
+)
+from fakes.prefix_cache import MINIMUM_TOKENS, PrefixCache, as_list, count_tokens, refusal
+
+__all__ = [
+    "Answer",
+    "Block",
+    "Failure",
+    "FakeAnthropic",
+    "Reset",
+    "overloaded",
+    "rate_limited",
+]
 
 _BYTES_PER_TOKEN = 4
+_VERSION = "2026-10-21"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,69 +55,51 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(StreamFaults):
     """An answer in blocks; by default it repeats and cites the first block of each document."""
 
     blocks: Sequence[Block] | None = None
     stop_reason: str = "end_turn"
     hand_over: str = ""
-    first_token_after_s: float = 0.0
-    """Silence, but for pings, before the first token."""
-    cut_after_events: int | None = None
-    """The connection closes cleanly after so many events."""
-    reset_after_events: int | None = None
-    """The connection is reset after so many events."""
-    malformed_after_events: int | None = None
-    """An event that is not JSON comes after so many."""
-    error_after_events: int | None = None
-    """An overloaded_error event comes after so many."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An error instead of a stream."""
-
-    status: int
-    kind: str
-    headers: dict[str, str] = field(default_factory=dict)
-    message: str = "scripted"
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """The connection is reset before any answer."""
-
-
-def rate_limited(retry_after_s: float) -> Failure:
-    return Failure(429, "rate_limit_error", {"retry-after": str(retry_after_s)})
-
-
-def overloaded() -> Failure:
-    return Failure(529, "overloaded_error")
 
 
 Scripted = Answer | Failure | Reset
 
 
 class FakeAnthropic:
-    """The server; `requests` has the bodies it was sent, `usages` what it reported for each."""
+    """The server.
 
-    def __init__(self, cache_minimum_tokens: int = 1024) -> None:
+    `requests` has the bodies it was sent, `usages` what it reported for each that it answered,
+    `seconds` how long each of those took in here. `advance` moves the clock of its cache.
+    """
+
+    def __init__(self, cache_minimum_tokens: int | Mapping[str, int] = MINIMUM_TOKENS) -> None:
         self.requests: list[dict[str, Any]] = []
         self.usages: list[dict[str, Any]] = []
+        self.seconds: list[float] = []
         self.url = ""
-        self._script: list[Scripted] = []
-        self._cache_minimum_tokens = cache_minimum_tokens
-        self._cached: set[str] = set()
+        self._script: Script[Scripted] = Script(Answer())
+        self._cache = PrefixCache(self._now, cache_minimum_tokens)
+        self._advanced_s = 0.0
         self._runner: web.AppRunner | None = None
 
     def script(self, *steps: Scripted) -> None:
         """Adds what to do with the next requests; without, it answers."""
-        self._script += steps
+        self._script.add(*steps)
+
+    def always(self, step: Scripted) -> None:
+        """What to do when the script is at its end."""
+        self._script.otherwise = step
+
+    def advance(self, seconds: float) -> None:
+        """Moves the clock that the cache's entries live by."""
+        self._advanced_s += seconds
 
     async def start(self, port: int = 0) -> Self:
-        app = web.Application()
+        app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/messages", self._messages)
+        app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
+        app.router.add_get("/received", self._received)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
@@ -103,106 +111,78 @@ class FakeAnthropic:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def _now(self) -> float:
+        return time.monotonic() + self._advanced_s
+
     async def _messages(self, request: web.Request) -> web.StreamResponse:
+        began = time.perf_counter()
         body = await request.json()
-        if request.headers.get("authorization") in (None, "", "Bearer ", "Bearer wrong"):
-            return _error(Failure(401, "authentication_error"))
-        if problem := _refusal(request.headers.get("anthropic-version"), body):
-            return _error(Failure(400, "invalid_request_error", message=problem))
+        if problem := _problem(request, body):
+            return _error(problem)
         self.requests.append(body)
-        step = self._script.pop(0) if self._script else Answer()
+        step = self._script.take()
         if isinstance(step, Failure):
             return _error(step)
         if isinstance(step, Reset):
-            _abort(request)
-            return web.Response()
-        usage = self._prompt_usage(body)
+            return reset(request)
+        workspace = _key(request)
+        prompt = self._cache.look_up(workspace, body)
+        usage = prompt.as_usage()
         self.usages.append(usage)
-        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-        await response.prepare(request)
-        try:
-            await self._stream(request, response, step, body, usage)
-        except ConnectionError:
-            pass  # The client went away, which is a way to end, too.
+        events = _events(step, body, usage)
+        if body.get("stream"):
+            response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+            await response.prepare(request)
+            self._cache.write(workspace, prompt)
+            sent = await play(request, response, map(_wire, events), step, _ODDITIES)
+        else:
+            self._cache.write(workspace, prompt)
+            response = web.json_response(_whole(events))
+            sent = len(events)
+        if sent >= len(events) - 1:
+            usage["output_tokens"] = events[-2]["usage"]["output_tokens"]
+        self.seconds.append(time.perf_counter() - began)
         return response
 
-    async def _stream(
-        self,
-        request: web.Request,
-        response: web.StreamResponse,
-        step: Answer,
-        body: dict[str, Any],
-        usage: dict[str, Any],
-    ) -> None:
-        for count, event in enumerate(_events(step, body, usage)):
-            if count == step.cut_after_events:
-                return
-            if count == step.reset_after_events:
-                _abort(request)
-                return
-            if count == step.malformed_after_events:
-                await response.write(b"event: content_block_delta\ndata: {not json\n\n")
-                return
-            if count == step.error_after_events:
-                failure = {"type": "overloaded_error", "message": "Overloaded"}
-                await _send(response, {"type": "error", "error": failure})
-                return
-            if count == 1:
-                await self._wait(response, step.first_token_after_s)
-            await _send(response, event)
-            if event["type"] == "message_delta":
-                usage["output_tokens"] = event["usage"]["output_tokens"]
-        await response.write_eof()
+    async def _count_tokens(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if problem := _problem(request, body):
+            return _error(problem)
+        return web.json_response({"input_tokens": count_tokens(body)})
 
-    async def _wait(self, response: web.StreamResponse, seconds: float) -> None:
-        until = asyncio.get_running_loop().time() + seconds
-        while (left := until - asyncio.get_running_loop().time()) > 0:
-            await _send(response, {"type": "ping"})
-            await asyncio.sleep(min(0.2, left))
+    async def _received(self, request: web.Request) -> web.Response:
+        rows = [
+            {"usage": usage, "seconds": seconds}
+            for usage, seconds in zip(self.usages, self.seconds, strict=False)
+        ]
+        return web.json_response({"requests": len(self.requests), "answered": rows})
 
-    def _prompt_usage(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Tokens of the prompt by cache class; prefixes end at breakpoints, in the API's order."""
-        parts = [*body.get("tools", ()), *_list(body.get("system", ()))]
-        parts += [block for message in body["messages"] for block in _list(message["content"])]
-        text, read, written = "", 0, 0
-        for part in parts:
-            text += json.dumps({k: v for k, v in part.items() if k != "cache_control"})
-            tokens = len(text) // _BYTES_PER_TOKEN
-            if part.get("cache_control") and tokens >= self._cache_minimum_tokens:
-                if f"{body['model']} {text}" in self._cached:
-                    read, written = tokens, 0
-                else:
-                    self._cached.add(f"{body['model']} {text}")
-                    written = tokens - read
-        return {
-            "input_tokens": len(text) // _BYTES_PER_TOKEN - read - written,
-            "cache_creation_input_tokens": written,
-            "cache_read_input_tokens": read,
-            "cache_creation": {
-                "ephemeral_5m_input_tokens": written,
-                "ephemeral_1h_input_tokens": 0,
-            },
-            "output_tokens": 1,
-            "service_tier": "standard",
-        }
+
+def _key(request: web.Request) -> str:
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    return request.headers.get("x-api-key", "") or bearer
+
+
+def _problem(request: web.Request, body: dict[str, Any]) -> Failure | None:
+    if _key(request) in ("", "wrong"):
+        return Failure(401, "authentication_error")
+    message = _refusal(request.headers.get("anthropic-version"), body) or refusal(body)
+    return Failure(400, "invalid_request_error", message=message) if message else None
 
 
 def _refusal(version: str | None, body: dict[str, Any]) -> str:
     """What API version 2026-10-21 does not accept; "" when the request is fine."""
-    if version != "2026-10-21":
+    if version != _VERSION:
         return f"anthropic-version: {version} is not spoken here"
     for parameter in ("temperature", "top_p", "top_k"):
         if parameter in body:
             return f"{parameter}: Extra inputs are not permitted"
     for message in body["messages"]:
-        for block in _list(message["content"]):
+        for block in as_list(message["content"]):
             if message["role"] == "assistant" and block["type"] == "document":
                 return "messages: document blocks are for the user"
             if block["type"] == "text" and (not block["text"].strip() or block.get("citations")):
                 return "messages: text blocks must be non-empty and carry no citations"
-    breakpoints = str([body.get("tools"), body.get("system"), body["messages"]])
-    if breakpoints.count("cache_control") > 4:
-        return "A maximum of 4 blocks with cache_control may be provided"
     return ""
 
 
@@ -278,26 +258,53 @@ def _delta(index: int, delta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _documents(body: dict[str, Any]) -> list[dict[str, Any]]:
-    blocks = [block for message in body["messages"] for block in _list(message["content"])]
+    blocks = [block for message in body["messages"] for block in as_list(message["content"])]
     return [block for block in blocks if block["type"] == "document"]
 
 
-def _list(content: Any) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+def _whole(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """The message that a stream of events adds up to."""
+    message = events[0]["message"]
+    content: list[dict[str, Any]] = []
+    for event in events[1:]:
+        match event["type"]:
+            case "content_block_start":
+                content.append({**event["content_block"]})
+            case "content_block_delta":
+                _add(content[-1], event["delta"])
+            case "message_delta":
+                output = event["usage"]["output_tokens"]
+                usage = {**message["usage"], "output_tokens": output}
+                message = {**message, **event["delta"], "usage": usage}
+            case _:
+                pass
+    return {**message, "content": content}
 
 
-async def _send(response: web.StreamResponse, event: dict[str, Any]) -> None:
-    await response.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+def _add(block: dict[str, Any], delta: dict[str, Any]) -> None:
+    match delta["type"]:
+        case "text_delta":
+            block["text"] += delta["text"]
+        case "citations_delta":
+            block["citations"] = [*block["citations"], delta["citation"]]
+        case _:
+            block["input"] = json.loads(delta["partial_json"])
+
+
+def _wire(event: dict[str, Any]) -> bytes:
+    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+
+
+_ODDITIES = Oddities(
+    ping=_wire({"type": "ping"}),
+    malformed=b"event: content_block_delta\ndata: {not json\n\n",
+    error=_wire({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+)
 
 
 def _error(failure: Failure) -> web.Response:
     body = {"type": "error", "error": {"type": failure.kind, "message": failure.message}}
     return web.json_response(body, status=failure.status, headers=failure.headers)
-
-
-def _abort(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
 
 
 async def _serve(port: int) -> None:
