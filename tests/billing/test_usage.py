@@ -1,6 +1,7 @@
 """The usage ledger: each answered conversation once, and what the plan says of it."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -24,6 +25,7 @@ Tell = Callable[..., Awaitable[None]]
 JANUARY = datetime(2027, 1, 10, 12, tzinfo=UTC)
 LAST_MOMENT = datetime(2027, 2, 9, 23, 59, 59, tzinfo=UTC)
 CANCELED = conversation_pb2.MESSAGE_STATUS_CANCELED
+FAILED = conversation_pb2.MESSAGE_STATUS_FAILED
 
 
 @pytest.fixture
@@ -273,13 +275,118 @@ class TestCheckEntitlement:
 
 
 async def _check(
-    stub: Any, conversation_id: str = "", capability: int = pb.CAPABILITY_TEXT
+    stub: Any,
+    conversation_id: str = "",
+    capability: int = pb.CAPABILITY_TEXT,
+    message_id: str = "",
 ) -> pb.CheckEntitlementResponse:
     request = pb.CheckEntitlementRequest(
         capability=capability,  # pyright: ignore[reportArgumentType]
         conversation_id=conversation_id,
+        message_id=message_id,
     )
     return await stub.CheckEntitlement(request)
+
+
+class TestPlaces:
+    """The free plan's 25, asked for before anything is answered."""
+
+    @pytest.fixture(autouse=True)
+    async def _free(
+        self, billing: Running, subscribe: Any, as_identity: As, tenant_id: UUID
+    ) -> AsyncIterator[None]:
+        await subscribe(tenant_id, "free", since=billing.rt.clock.now() - timedelta(days=3))
+        with as_identity(tenant_id):
+            yield
+
+    async def test_of_64_first_answers_at_once_as_many_pass_as_the_plan_has(
+        self, billing: Running, stub: Any, tell: Tell
+    ) -> None:
+        turns = [answers(billing.rt.clock.now())[0] for _ in range(64)]
+
+        async def ask(turn: Any) -> bool:
+            return (await _reserve(stub, turn)).allowed
+
+        allowed = await asyncio.gather(*(ask(turn) for turn in turns))
+        assert sum(allowed) == 25
+        # Asked again, as a retry does: the same answers, and nothing more is taken.
+        assert await asyncio.gather(*(ask(turn) for turn in turns)) == allowed
+        await tell(*(turn for turn, may in zip(turns, allowed, strict=True) if may))
+        assert await billing.rows("select from reservation") == []
+        assert not (await _check(stub)).allowed
+        assert len(await billing.rows("select from counted_conversation")) == 25
+
+    async def test_are_given_back_when_a_turn_ends_without_an_answer(
+        self, billing: Running, stub: Any, tell: Tell
+    ) -> None:
+        ends = {
+            "failed": Story().ends("unspecified", status=FAILED),
+            "canceled": Story().ends("unspecified", status=CANCELED),
+            "handed over": Story().ends("handoff"),
+            "greeted": Story().ends("answered", small_talk=True),
+        }
+        for story in ends.values():
+            assert (await _reserve(stub, story.events[0])).allowed
+        assert len(await billing.rows("select from reservation")) == len(ends)
+        await tell(*(story.events[0] for story in ends.values()))
+        assert await billing.rows("select from reservation") == []
+        assert await billing.rows("select from usage_ledger") == []
+
+    async def test_are_held_once_for_the_answers_of_one_conversation(
+        self, billing: Running, stub: Any, tell: Tell
+    ) -> None:
+        now = billing.rt.clock.now()
+        await tell(*(event for _ in range(24) for event in answers(now)))
+        first, second = answers(now, now)
+        other = answers(now)[0]
+        assert (await _reserve(stub, first)).allowed
+        assert not (await _reserve(stub, other)).allowed
+        assert (await _reserve(stub, second)).allowed
+        await tell(first)
+        assert (await _reserve(stub, second)).allowed
+        assert not (await _reserve(stub, other)).allowed
+
+    async def test_are_free_again_after_a_day_that_told_nothing(
+        self, billing: Running, stub: Any
+    ) -> None:
+        now = billing.rt.clock.now()
+        for _ in range(25):
+            assert (await _reserve(stub, answers(now)[0])).allowed
+        late = answers(now)[0]
+        billing.advance(23 * 3600)
+        assert not (await _reserve(stub, late)).allowed
+        billing.advance(2 * 3600)
+        assert (await _reserve(stub, late)).allowed
+        assert len(await billing.rows("select from reservation")) == 1
+
+    async def test_are_of_their_tenant(
+        self, stub: Any, billing: Running, as_identity: As, other_tenant_id: UUID, subscribe: Any
+    ) -> None:
+        now = billing.rt.clock.now()
+        await subscribe(other_tenant_id, "free", since=now)
+        with as_identity(other_tenant_id):
+            for _ in range(25):
+                assert (await _reserve(stub, answers(now)[0])).allowed
+            assert not (await _check(stub)).allowed
+        assert (await _check(stub)).allowed
+
+    async def test_are_not_held_for_an_answer_that_is_counted(
+        self, billing: Running, stub: Any, tell: Tell
+    ) -> None:
+        """A request that comes after its turn has ended."""
+        turn = answers(billing.rt.clock.now() - timedelta(days=40))[0]
+        await tell(turn)
+        assert (await _reserve(stub, turn)).allowed
+        assert await billing.rows("select from reservation") == []
+
+    async def test_are_held_for_an_answer_of_a_conversation(self, stub: Any) -> None:
+        with pytest.raises(InvalidArgument) as caught:
+            await _check(stub, message_id=str(uuid4()))
+        assert caught.value.field == "conversation_id"
+
+
+async def _reserve(stub: Any, turn: Any) -> pb.CheckEntitlementResponse:
+    return await _check(stub, turn.conversation_id, message_id=turn.message_id)
 
 
 class TestRebuildUsage:

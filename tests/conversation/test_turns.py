@@ -195,6 +195,24 @@ class TestHandOver:
         assert handoff_of(await visitor.ask(QUESTION)) == pb.HANDOFF_REASON_USAGE_LIMIT
         assert neighbours.llm.requests == []
 
+    async def test_holds_a_place_of_the_plan_for_the_answer(self, running, visitor, neighbours):
+        message = (await visitor.ask(QUESTION))[-1].finished.message
+        [asked] = neighbours.billing.asked
+        assert asked.conversation_id == visitor.conversation_id
+        assert asked.message_id == message.message_id
+        [event] = await running.events(events_pb2.MessageCompleted)
+        assert event["messageId"] == message.message_id
+        assert "smallTalk" not in event
+
+    async def test_small_talk_is_told_as_such_and_takes_no_place(
+        self, running, visitor, neighbours
+    ):
+        await visitor.ask("Hello there!")
+        assert neighbours.billing.asked == []
+        [event] = await running.events(events_pb2.MessageCompleted)
+        assert event["outcome"] == "OUTCOME_ANSWERED"
+        assert event["smallTalk"] is True
+
     async def test_usage_limit_of_a_budget(self, visitor, neighbours):
         neighbours.llm.script = (ResourceExhausted("spent", reason="BUDGET_EXCEEDED"),)
         assert handoff_of(await visitor.ask(QUESTION)) == pb.HANDOFF_REASON_USAGE_LIMIT

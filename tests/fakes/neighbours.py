@@ -77,11 +77,13 @@ class FakeBilling(billing_grpc.BillingServiceServicer):
         self.allowed = True
         self.error: Exception | None = None
         self.calls: list[CallContext] = []
+        self.asked: list[billing_pb.CheckEntitlementRequest] = []
 
     async def CheckEntitlement(
         self, request: billing_pb.CheckEntitlementRequest, context: Any
     ) -> billing_pb.CheckEntitlementResponse:
         self.calls.append(current())
+        self.asked.append(request)
         if self.error is not None:
             raise self.error
         return billing_pb.CheckEntitlementResponse(allowed=self.allowed, plan_id="development")

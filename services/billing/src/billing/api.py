@@ -74,12 +74,17 @@ class BillingApi(BillingServiceServicer):
                 "capability is not set: use text, voice, video or knowledge", field="capability"
             )
         conversation_id = to_optional_uuid(request.conversation_id, "conversation_id")
+        message_id = to_optional_uuid(request.message_id, "message_id")
+        if message_id is not None and conversation_id is None:
+            raise InvalidArgument(
+                "message_id is set: name its conversation, too", field="conversation_id"
+            )
         _check_visitor(conversation_id)
         made = await entitlements.check_entitlement(
             self._db,
             self._plans,
             tenant_id(),
-            Wanted(capability, conversation_id),
+            Wanted(capability, conversation_id, message_id),
             self._default_plan,
         )
         return pb.CheckEntitlementResponse(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fleetkit.postgres import Database
 
-from billing import usage
+from billing.places import has_place
 from billing.plans import Plan, PlanBook
 from billing.store import subscriptions as store
 from billing.store.subscriptions import SubscriptionRow
@@ -25,10 +25,14 @@ class Entitlement:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be used, and the conversation it is for (None for a new one)."""
+    """What is to be used, and the conversation it is for (None for a new one).
+
+    `message_id`: the answer that a place of the allowance is to be held for.
+    """
 
     capability: Capability
     conversation_id: UUID | None = None
+    message_id: UUID | None = None
 
 
 async def check_entitlement(
@@ -37,18 +41,24 @@ async def check_entitlement(
     """Decides from the tenant's plan, the state of its subscription, and what it used.
 
     A tenant whose subscription is not there yet (its sign-up is seconds old) is treated as on
-    the default plan. What is used is what events told up to now: conversations that are being
-    answered at this moment are not in it.
+    the default plan. What is used is what events told up to now, and what is held for answers
+    that are being written.
     """
     async with db.tenant(tenant_id) as conn:
         row = await store.find_subscription(conn, tenant_id)
         plan = plans.get(row.plan_id if row else default_plan)
         made = decide(row, plan, wanted.capability)
         if made.allowed and wanted.capability == "text":
-            used_up = await usage.is_used_up(
-                conn, row, plan, tenant_id, wanted.conversation_id, conn.now()
+            has = await has_place(
+                conn,
+                row,
+                plan,
+                tenant_id,
+                wanted.conversation_id,
+                wanted.message_id,
+                conn.now(),
             )
-            if used_up:
+            if not has:
                 return Entitlement(False, "USAGE_LIMIT", plan.plan_id)
     return made
 

@@ -11,5 +11,6 @@ ERASURE = Erasure(
         Table("subscription", kept=_MONEY),
         Table("usage_ledger", kept=_MONEY),
         Table("counted_conversation", kept=_MONEY),
+        Table("reservation", of_visitor="conversation_id = any(%(conversation_ids)s)"),
     ),
 )

@@ -12,6 +12,7 @@ from fleetkit.postgres.connection import FleetConnection
 
 from billing.erasure import ERASURE
 from billing.plans import load_plans
+from billing.store.reservations import give_back
 from billing.store.usage import LedgerRow
 from billing.subscriptions import ensure_subscription
 from billing.usage import record_answer
@@ -27,9 +28,14 @@ async def on_tenant_created(
 async def on_message_completed(
     conn: FleetConnection, event: conversation_events.MessageCompleted, meta: EventMeta
 ) -> None:
-    """Puts an answer on the usage ledger; other ends of a turn are not metered. Idempotent."""
+    """Puts an answer on the usage ledger; other ends of a turn are not metered. Idempotent.
+
+    Either way the place that was held for it is given back.
+    """
+    await give_back(conn, meta.tenant_id, UUID(event.message_id))
     answered = (
-        event.status == conversation_pb2.MESSAGE_STATUS_COMPLETED
+        not event.small_talk
+        and event.status == conversation_pb2.MESSAGE_STATUS_COMPLETED
         and event.outcome == conversation_pb2.OUTCOME_ANSWERED
     )
     if not answered:

@@ -66,32 +66,6 @@ async def get_usage(
     return Usage(period, plan, used, allowance_of(plan, row.seats if row else 1))
 
 
-async def is_used_up(
-    conn: FleetConnection,
-    row: SubscriptionRow | None,
-    plan: Plan,
-    tenant_id: UUID,
-    conversation_id: UUID | None,
-    time: datetime,
-) -> bool:
-    """Whether a conversation may not be answered, as the allowance is used up.
-
-    Plans that charge what is above the allowance never stop. A conversation that is counted in
-    this period goes on.
-    """
-    allowance = allowance_of(plan, row.seats if row else 1)
-    if allowance == UNLIMITED or plan.resolution_overage_nanos >= 0:
-        return False
-    period = period_of(row, time)
-    used = await store.conversations_counted(conn, tenant_id, period.start_time, period.end_time)
-    if used < allowance:
-        return False
-    if conversation_id is None:
-        return True
-    first = await store.counted_at(conn, tenant_id, conversation_id)
-    return first is None or not period.includes(first)
-
-
 def allowance_of(plan: Plan, seats: int) -> int:
     """Answered conversations included in a month, pooled over the seats; −1 for no limit."""
     if UNLIMITED in (plan.resolutions_per_seat, plan.resolutions_per_tenant):

@@ -221,6 +221,8 @@ async def _tell_others(edit: Edit, row: MessageRow, said: Sequence[UUID]) -> Non
             tier=row.tier,
             first_token_ms=row.first_token_ms,
             duration_ms=int(duration.total_seconds() * 1000),
+            # Whatever is answered from the knowledge has passages.
+            small_talk=row.outcome == "answered" and not row.passages,
         )
     )
 

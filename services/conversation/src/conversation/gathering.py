@@ -119,7 +119,9 @@ async def _search(
 
 async def _entitled(neighbours: Neighbours, turn: Turn) -> bool:
     request = billing_pb.CheckEntitlementRequest(
-        capability=billing_pb.CAPABILITY_TEXT, conversation_id=str(turn.conversation_id)
+        capability=billing_pb.CAPABILITY_TEXT,
+        conversation_id=str(turn.conversation_id),
+        message_id=str(turn.message_id),
     )
     try:
         response = await retry_idempotent(
