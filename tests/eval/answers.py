@@ -14,10 +14,16 @@ from pathlib import Path
 
 import numpy as np
 from fleetkit.tokens import TokenCounter, tokenizer_path
-from llm_gateway.extractive.composing import compose
-from llm_gateway.extractive.ranking import Candidate, all_features, load_weights, rank
+from llm_gateway.extractive.ranking import (
+    Candidate,
+    Ranked,
+    Vectors,
+    all_features,
+    load_weights,
+    rank,
+)
 from llm_gateway.extractive.terms import terms
-from llm_gateway.providers.extractive import prepare
+from llm_gateway.providers.extractive import Prepared, compose_answer, prepare
 from llm_gateway.question import Passage, Question
 from retrieval.index import ranking
 from retrieval.index.weights import load_weights as load_fusion
@@ -158,11 +164,9 @@ def _case(kind: str, asked: Asked, passages: tuple[Passage, ...], cache: VectorC
     prepared = prepare(question)
     if not prepared.candidates:
         return Case(kind, asked, [], [], 0.0, "", False)
-    vectors = prepared.vectors([*cache.embed(prepared.texts)])
+    vectors = _all_vectors(prepared, cache)
     ranked = rank(prepared.query, prepared.candidates, vectors, weights)
-    parts = compose(
-        ranked, prepared.units_of, weights.least_support, 1024, prepared.query.wants_steps
-    )
+    parts = compose_answer(question, prepared, _chosen(prepared, cache), weights)
     features = [all_features(prepared.query, o.candidate, o.vector, vectors) for o in ranked]
     right = [kind == "answerable" and _unit_right(one.candidate, asked) for one in ranked]
     text = "".join(part.glue + part.unit.text for part in parts)
@@ -174,6 +178,24 @@ def _case(kind: str, asked: Asked, passages: tuple[Passage, ...], cache: VectorC
     if not asked.section:
         text_right = _right(text, asked)
     return Case(kind, asked, features, right, ranked[0].support, text, text_right)
+
+
+def _all_vectors(prepared: Prepared, cache: VectorCache) -> Vectors:
+    question = cache.embed([prepared.asked])[0]
+    units = cache.embed([candidate.unit.text for candidate in prepared.candidates])
+    headings = [h for h in {candidate.heading for candidate in prepared.candidates} if h]
+    return Vectors(question, [*units], dict(zip(headings, cache.embed(headings), strict=True)))
+
+
+def _chosen(prepared: Prepared, cache: VectorCache) -> list[Ranked]:
+    """The candidates that count, as the service finds them."""
+    steps = prepared.choosing(load_weights())
+    texts = next(steps)
+    while True:
+        try:
+            texts = steps.send([*cache.embed(texts)])
+        except StopIteration as end:
+            return end.value
 
 
 def _headings(known: Knowledge, most: int) -> list[Asked]:

@@ -30,6 +30,8 @@ class Settings(FleetSettings):
     """Worker processes, one thread each; 0 where only hosted models serve."""
     embed_queue_texts: int = Field(default=2048, ge=64)
     """Texts that may wait in each lane before more are refused."""
+    embed_remembered_texts: int = Field(default=20_000, ge=0, le=1_000_000)
+    """Vectors of texts embedded for a person that are kept for an hour, 1.7 kB each."""
     embed_worker_nice: int = Field(default=0, ge=0, le=19)
 
     see_model: str = "local/rapidocr"

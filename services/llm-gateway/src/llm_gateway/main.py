@@ -81,7 +81,7 @@ def _local_embedder(rt: Runtime) -> MiniLm | None:
     rt.background(_run_workers(pool), "workers")
     rt.health.add_check("workers", pool.is_ready)
     rt.on_close(pool.close)
-    return MiniLm(pool)
+    return MiniLm(pool, settings.embed_remembered_texts)
 
 
 async def _run_workers(pool: WorkerPool) -> None:

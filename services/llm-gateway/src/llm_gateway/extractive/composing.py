@@ -13,7 +13,7 @@ _MOST_UNITS = 5
 _COST = {UnitKind.STEPS: 3, UnitKind.LIST: 2, UnitKind.CODE: 2}
 # Further units must be nearly as good as the best one, and say something else: at this difference
 # of scores the odds of one against the other are about 4 to 1 (e to the 1.5).
-_NEARLY = 1.5
+NEARLY = 1.5
 _SAME = 0.88
 _CHARACTERS_PER_TOKEN = 4
 _MOST_FOLLOWERS = 3
@@ -79,7 +79,7 @@ def _choose(supported: Sequence[Ranked], max_tokens: int) -> list[Ranked]:
     cost = characters = 0
     for one in supported:
         unit = one.candidate.unit
-        if chosen and (one.score < chosen[0].score - _NEARLY or _repeats(one, chosen)):
+        if chosen and (one.score < chosen[0].score - NEARLY or _repeats(one, chosen)):
             continue
         cost += _COST.get(unit.kind, 1)
         characters += len(unit.text)

@@ -18,6 +18,8 @@ from llm_gateway.question import Passage
 Vector = NDArray[np.float32]
 # Cosine from which a heading asks the same question.
 _SAME_QUESTION = 0.7
+# 1, and room for rounding.
+_MOST_COSINE = 1.001
 
 # English cues; in other languages they add nothing and take nothing away.
 _STEPS_WANTED = re.compile(
@@ -154,28 +156,57 @@ def rank(
     ranked: list[Ranked] = []
     for candidate, vector in zip(candidates, vectors.units, strict=True):
         features = all_features(query, candidate, vector, vectors)
-        score = sum(weight * features[name] for name, weight in weights.ranking.items())
         logit = weights.support["bias"] + sum(
             weight * features[name] for name, weight in weights.support.items() if name != "bias"
         )
+        support = 1 / (1 + math.exp(-logit))
         asks_it = features["heading_cosine"] >= max(_SAME_QUESTION, features["cosine"])
-        ranked.append(Ranked(candidate, score, 1 / (1 + math.exp(-logit)), vector, asks_it))
+        ranked.append(Ranked(candidate, _score(features, weights), support, vector, asks_it))
     return sorted(ranked, key=lambda one: one.score, reverse=True)
+
+
+def most_score(
+    query: Query,
+    candidate: Candidate,
+    question: Vector,
+    headings: Mapping[str, Vector],
+    weights: Weights,
+) -> float:
+    """The highest score that a candidate can have, whatever its vector is."""
+    features = query.features(candidate)
+    heading = _heading_cosine(candidate, question, headings)
+    return max(
+        _score({**features, **_closeness(cosine, heading)}, weights)
+        for cosine in (-_MOST_COSINE, _MOST_COSINE)
+    )
 
 
 def all_features(
     query: Query, candidate: Candidate, vector: Vector, vectors: Vectors
 ) -> dict[str, float]:
-    """The features of a candidate with this vector, by the names in `weights.yaml`.
-
-    A heading often is the question, and what stands under it the answer in other words: the unit
-    is as close to the question as the closer of the two.
-    """
+    """The features of a candidate with this vector, by the names in `weights.yaml`."""
     cosine = float(vectors.question @ vector)
-    heading = vectors.headings.get(candidate.heading)
-    heading_cosine = float(vectors.question @ heading) if heading is not None else 0.0
+    heading_cosine = _heading_cosine(candidate, vectors.question, vectors.headings)
+    return {**query.features(candidate), **_closeness(cosine, heading_cosine)}
+
+
+def _score(features: Mapping[str, float], weights: Weights) -> float:
+    return sum(weight * features[name] for name, weight in weights.ranking.items())
+
+
+def _heading_cosine(
+    candidate: Candidate, question: Vector, headings: Mapping[str, Vector]
+) -> float:
+    heading = headings.get(candidate.heading)
+    return float(question @ heading) if heading is not None else 0.0
+
+
+def _closeness(cosine: float, heading_cosine: float) -> dict[str, float]:
+    """A heading often is the question, and what stands under it the answer in other words.
+
+    So a unit is as close to the question as the closer of the two.
+    """
     return {
-        **query.features(candidate),
         "cosine": cosine,
         "heading_cosine": heading_cosine,
         "closeness": max(cosine, heading_cosine),

@@ -7,10 +7,19 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
+from llm_gateway.extractive.choosing import Choosing, choosing
 from llm_gateway.extractive.composing import Part, compose
-from llm_gateway.extractive.ranking import Candidate, Query, Vector, Vectors, load_weights, rank
+from llm_gateway.extractive.ranking import (
+    Candidate,
+    Query,
+    Ranked,
+    Vector,
+    Weights,
+    load_weights,
+)
 from llm_gateway.extractive.terms import terms
 from llm_gateway.extractive.units import Unit as TextUnit
 from llm_gateway.extractive.units import UnitKind, units
@@ -27,9 +36,8 @@ from llm_gateway.question import (
     TextDelta,
     Turn,
 )
-from llm_gateway.workers.lanes import Lane
 
-# Embedding a unit takes about 8 ms of one core: more of them would be felt as waiting.
+# Embedding a unit takes about 8 ms of one core: many of them would be felt as waiting.
 _MOST_EMBEDDED = 32
 # A question of so few words asks on about what was said before.
 _FEWEST_WORDS = 3
@@ -60,34 +68,32 @@ class Extractive:
     async def answer(self, question: Question, meter: Meter) -> AsyncGenerator[Piece, None]:
         """Sentence by sentence, each followed by its citation."""
         prepared, own_ns = await asyncio.to_thread(_timed, lambda: prepare(question))
-        meter.report(Unit.COMPUTE_US, round(own_ns / 1000))
+        _add(meter, own_ns)
         meter.complete = True
         parts: list[Part] = []
         if prepared.candidates:
-            vectors = await self._embed(prepared, meter)
+            ranked = await self._ranked(prepared, meter)
             parts, own_ns = await asyncio.to_thread(
-                _timed, lambda: self._compose(question, prepared, vectors)
+                _timed, lambda: compose_answer(question, prepared, ranked, self._weights)
             )
-            meter.report(Unit.COMPUTE_US, meter.units[Unit.COMPUTE_US] + round(own_ns / 1000))
+            _add(meter, own_ns)
         for piece in _pieces(parts):
             yield piece
 
     async def close(self) -> None:
         """Holds nothing of its own."""
 
-    async def _embed(self, prepared: "Prepared", meter: Meter) -> Vectors:
-        embedded = await self._embedder.embed(prepared.texts, Lane.INTERACTIVE, meter)
-        return prepared.vectors(embedded.vectors)
-
-    def _compose(self, question: Question, prepared: "Prepared", vectors: Vectors) -> list[Part]:
-        ranked = rank(prepared.query, prepared.candidates, vectors, self._weights)
-        return compose(
-            ranked,
-            prepared.units_of,
-            self._weights.least_support,
-            question.max_tokens,
-            prepared.query.wants_steps,
-        )
+    async def _ranked(self, prepared: "Prepared", meter: Meter) -> list[Ranked]:
+        """The candidates that count, best first, with as few vectors made as that takes."""
+        steps = prepared.choosing(self._weights)
+        texts = next(steps)
+        while True:
+            vectors = await self._embedder.vectors(texts, meter)
+            step, own_ns = await asyncio.to_thread(_timed, partial(_advance, steps, vectors))
+            _add(meter, own_ns)
+            if isinstance(step, Chosen):
+                return step.ranked
+            texts = step
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +105,41 @@ class Prepared:
     candidates: list[Candidate]
     units_of: dict[str, list[TextUnit]]
 
-    @property
-    def headings(self) -> list[str]:
-        """The candidates' headings, each once, in the order of the candidates."""
-        found = dict.fromkeys(candidate.heading for candidate in self.candidates)
-        return [heading for heading in found if heading]
+    def choosing(self, weights: Weights) -> Choosing:
+        """See `extractive.choosing`."""
+        return choosing(self.asked, self.query, self.candidates, weights)
 
-    @property
-    def texts(self) -> list[str]:
-        """What has to be embedded: the question, the candidates, their headings."""
-        units = [candidate.unit.text for candidate in self.candidates]
-        return [self.asked, *units, *self.headings]
 
-    def vectors(self, embedded: Sequence[Vector]) -> Vectors:
-        """The vectors of `texts` by what they are of."""
-        first_heading = 1 + len(self.candidates)
-        headings = zip(self.headings, embedded[first_heading:], strict=True)
-        return Vectors(embedded[0], embedded[1:first_heading], dict(headings))
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The candidates that count, best first."""
+
+    ranked: list[Ranked]
+
+
+def _advance(steps: Choosing, vectors: Sequence[Vector]) -> list[str] | Chosen:
+    """The texts that are wanted next, or the end."""
+    try:
+        return steps.send(vectors)
+    except StopIteration as end:
+        return Chosen(end.value)
+
+
+def compose_answer(
+    question: Question, prepared: Prepared, ranked: Sequence[Ranked], weights: Weights
+) -> list[Part]:
+    """The parts of the answer; none when nothing is supported well enough."""
+    return compose(
+        ranked,
+        prepared.units_of,
+        weights.least_support,
+        question.max_tokens,
+        prepared.query.wants_steps,
+    )
+
+
+def _add(meter: Meter, own_ns: int) -> None:
+    meter.report(Unit.COMPUTE_US, meter.units.get(Unit.COMPUTE_US, 0) + round(own_ns / 1000))
 
 
 def prepare(question: Question) -> Prepared:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fleetkit import context
 
 from llm_gateway.ledger import Meter
+from llm_gateway.minilm.remembered import RememberedVectors, Vector
 from llm_gateway.minilm.windows import MAX_WINDOWS, WINDOW_TOKENS
 from llm_gateway.pricing import Unit
 from llm_gateway.workers.lanes import Embedded, Job, Lane
@@ -22,8 +23,9 @@ _MOST_US_PER_TOKEN = 2000
 class MiniLm:
     """The local embedding model."""
 
-    def __init__(self, pool: WorkerPool) -> None:
+    def __init__(self, pool: WorkerPool, most_remembered: int) -> None:
         self._pool = pool
+        self._remembered = RememberedVectors(most_remembered)
 
     async def embed(self, texts: Sequence[str], lane: Lane, meter: Meter) -> Embedded:
         """Unit vectors of 384 components; errors are those of `WorkerPool.embed`.
@@ -36,11 +38,28 @@ class MiniLm:
         job = Job(list(texts), lane, deadline, finished)
         before = meter.units.get(Unit.COMPUTE_US, 0)
         try:
-            return await self._pool.embed(job)
+            embedded = await self._pool.embed(job)
         finally:
             meter.report(Unit.COMPUTE_US, before + job.cpu_us)
             # Measured here, not reported by somebody else: there is nothing still to come.
             meter.complete = True
+        if lane is Lane.INTERACTIVE:
+            for text, vector in zip(texts, embedded.vectors, strict=True):
+                self._remembered.put(context.tenant_id(), text, vector)
+        return embedded
+
+    async def vectors(self, texts: Sequence[str], meter: Meter) -> list[Vector]:
+        """The vectors of texts that a person waits for; what is remembered costs nothing.
+
+        Errors and `meter` as with `embed`.
+        """
+        tenant_id = context.tenant_id()
+        found = {text: self._remembered.get(tenant_id, text) for text in texts}
+        missing = [text for text, vector in found.items() if vector is None]
+        if missing:
+            embedded = await self.embed(missing, Lane.INTERACTIVE, meter)
+            found |= zip(missing, embedded.vectors, strict=True)
+        return [vector for text in texts if (vector := found[text]) is not None]
 
 
 def most_compute_us(texts: Sequence[str]) -> int:
