@@ -90,6 +90,39 @@ class TestTiers:
         assert price(book, model, "output_token", prompt_tokens=272_001) == 15_000_000_000
 
 
+class TestFacts:
+    @pytest.mark.parametrize(
+        ("model", "frame", "crop"),
+        [
+            # The counts that were seen for 1920×1080, and of Claude for 512×512.
+            ("anthropic/claude-haiku-5-5", 2_768, 438),
+            ("anthropic/claude-haiku-4-5", 1_625, 438),
+            ("gemini/gemini-3.8-flash", 1_101, 1_101),
+            # 60 × 34 patches of 32 pixels, × 1.2; 16 × 16 of them.
+            ("openai/gpt-6-luna", 2_448, 308),
+            # 1365 × 768 after shrinking: 3 × 2 tiles of 170, + 85; one tile.
+            ("openai/gpt-4o", 1_105, 255),
+        ],
+    )
+    def test_a_pictures_tokens_by_the_models_formula(
+        self, book: pricing.PriceBook, model: str, frame: int, crop: int
+    ) -> None:
+        counted = book.facts(model).image_tokens
+        assert counted is not None
+        assert (counted.of(1920, 1080), counted.of(512, 512)) == (frame, crop)
+        assert counted.of(1, 1) >= 1
+
+    def test_no_prompt_is_longer_than_the_context(self, book: pricing.PriceBook) -> None:
+        assert book.facts("openai/gpt-4o").bounded(10**9) == 128_000
+        assert book.facts("local/extractive").bounded(10**9) == 10**9
+
+    def test_a_class_of_input_without_a_price_costs_as_input(self, book: pricing.PriceBook) -> None:
+        tier = book.period("gemini/gemini-3.8-flash", NOW).tier(0)
+        assert tier.price("cache_read_token") == tier.price("image_token") == 750_000_000
+        with pytest.raises(KeyError):
+            tier.price("rerank_search")
+
+
 class TestUnpriced:
     def test_an_unknown_model_is_refused_not_free(self, book: pricing.PriceBook) -> None:
         with pytest.raises(FailedPrecondition, match="has no price") as refused:
@@ -132,6 +165,16 @@ class TestFile:
     def test_prices_are_whole_nanos(self, value: str) -> None:
         with pytest.raises(pricing.PriceBookError, match="input_token"):
             pricing.parse(one_model(f"{{input_token: {value}, output_token: 1}}"))
+
+    def test_a_second_file_adds_models_and_stands_in_for_others(self, tmp_path: Path) -> None:
+        file = tmp_path / "own.yaml"
+        file.write_text(
+            one_model("{input_token: 1, output_token: 2}").replace("a/b", "openai/gpt-4o")
+        )
+        shipped, book = pricing.load(), pricing.load(None, file)
+        assert set(book.models) == set(shipped.models)
+        assert price(book, "openai/gpt-4o", "input_token") == 1
+        assert book.version == f"{shipped.version}+1"
 
     def test_a_file_elsewhere_replaces_the_shipped_one(self, tmp_path: Path) -> None:
         file = tmp_path / "prices.yaml"

@@ -1,10 +1,28 @@
 """Settings of llm-gateway, from the environment."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from fleetkit.config import FleetSettings
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+_OPENAI_URL = "https://api.openai.com/v1"
+_GEMINI_URL = "https://generativelanguage.googleapis.com/v1beta/openai/"
+_OTHERS = {"local", "anthropic", "cohere", "voyage"}
+
+
+class OpenAiEndpoint(BaseModel):
+    """An endpoint that speaks OpenAI's chat completions; its models are named `<name>/<model>`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
+    base_url: Annotated[str, Field(pattern=r"^https?://")]
+    api_key: SecretStr | None = None
+    """Servers of one's own often want none."""
+    max_output_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    first_token_timeout_s: Annotated[float, Field(gt=0)] = 20.0
+    """Longest wait for the first token of an answer."""
 
 
 class Settings(FleetSettings):
@@ -18,6 +36,8 @@ class Settings(FleetSettings):
     """Provider and model that embeds when a request names none."""
     price_book_file: Path | None = None
     """A price book instead of the one that ships with the service."""
+    price_book_additions_file: Path | None = None
+    """A second price book, for models of one's own: adds to the first, or stands in for it."""
     sweep_interval_s: float = Field(default=15.0, gt=0)
     """How often calls whose process died are looked for."""
 
@@ -50,3 +70,38 @@ class Settings(FleetSettings):
     anthropic_base_url: str = "https://api.anthropic.com"
     anthropic_first_token_timeout_s: float = Field(default=20.0, gt=0)
     """Longest wait for the first event of an answer."""
+
+    openai_api_key: SecretStr | None = None
+    """Enables the provider `openai`."""
+    gemini_api_key: SecretStr | None = None
+    """Enables the provider `gemini`, by its OpenAI-compatible endpoint."""
+    openai_endpoints: tuple[OpenAiEndpoint, ...] = ()
+    """More endpoints, or these two elsewhere, as JSON: [{"name": …, "base_url": …}]."""
+
+    @model_validator(mode="after")
+    def _name_endpoints_apart(self) -> Self:
+        names = [endpoint.name for endpoint in self.openai_endpoints]
+        if len(set(names)) < len(names) or _OTHERS & set(names):
+            taken = ", ".join(sorted(_OTHERS))
+            raise ValueError(f"openai_endpoints: names differ, and none is one of {taken}")
+        return self
+
+    @property
+    def endpoints(self) -> list[OpenAiEndpoint]:
+        """Every OpenAI-compatible endpoint, those of the two keys first."""
+        named = {endpoint.name for endpoint in self.openai_endpoints}
+        known: list[OpenAiEndpoint] = []
+        if self.openai_api_key is not None and "openai" not in named:
+            known.append(
+                OpenAiEndpoint(
+                    name="openai",
+                    base_url=_OPENAI_URL,
+                    api_key=self.openai_api_key,
+                    max_output_field="max_completion_tokens",
+                )
+            )
+        if self.gemini_api_key is not None and "gemini" not in named:
+            known.append(
+                OpenAiEndpoint(name="gemini", base_url=_GEMINI_URL, api_key=self.gemini_api_key)
+            )
+        return [*known, *self.openai_endpoints]

@@ -20,7 +20,7 @@ from fleetkit.postgres import Database, remember_tenant
 from fleetkit.postgres.connection import FleetConnection
 from fleetkit.rpc.retry import retry_idempotent
 
-from llm_gateway.pricing import Period, PriceBook, Tier, Unit, amount_nanos
+from llm_gateway.pricing import PROMPT, Period, PriceBook, Tier, Unit, amount_nanos
 from llm_gateway.store import ledger as store
 from llm_gateway.store.ledger import CallRow, EntryRow
 from llm_gateway.translate import to_entry
@@ -32,7 +32,6 @@ _SETTLE_GRACE_S = 10.0
 _DEFAULT_EXPIRY_S = 120.0
 _SWEEP_BATCH = 100
 _MOST_REMEMBERED = 10_000
-_PROMPT = (Unit.INPUT, Unit.CACHE_READ, Unit.CACHE_WRITE_5M, Unit.CACHE_WRITE_1H)
 
 
 @dataclass(slots=True)
@@ -157,7 +156,7 @@ class Ledger:
 
 
 def _reserved(period: Period, kind: Unit, units: int) -> dict[str, Any]:
-    price = max(tier.prices[kind] for tier in period.tiers)
+    price = max(tier.price(kind) for tier in period.tiers)
     return {
         "kind": kind.value,
         "units": units,
@@ -167,10 +166,10 @@ def _reserved(period: Period, kind: Unit, units: int) -> dict[str, Any]:
 
 
 def _entries(call: Call, meter: Meter) -> Iterable[EntryRow]:
-    tier = call.period.tier(sum(meter.units.get(kind, 0) for kind in _PROMPT))
+    tier = call.period.tier(sum(meter.units.get(kind, 0) for kind in PROMPT))
     for kind, units in meter.units.items():
         if units:
-            price = tier.prices[kind]
+            price = tier.price(kind)
             yield _entry(call.row, kind, units, price, "settled", _saved(kind, units, tier))
     if meter.begun and not meter.complete:
         unreported = [item for item in call.row.reserved if item["kind"] not in meter.units]
@@ -178,10 +177,10 @@ def _entries(call: Call, meter: Meter) -> Iterable[EntryRow]:
 
 
 def _saved(kind: Unit, units: int, tier: Tier) -> int:
-    if kind not in (Unit.CACHE_READ, Unit.CACHE_WRITE_5M, Unit.CACHE_WRITE_1H):
+    if kind not in PROMPT or kind in (Unit.INPUT, Unit.IMAGE):
         return 0
-    uncached = amount_nanos(units, tier.prices[Unit.INPUT])
-    return uncached - amount_nanos(units, tier.prices[kind])
+    uncached = amount_nanos(units, tier.price(Unit.INPUT))
+    return uncached - amount_nanos(units, tier.price(kind))
 
 
 def _reservation_entries(

@@ -32,7 +32,7 @@ def build(rt: Runtime) -> None:
     PriceBookError, ModelMissing or FailedPrecondition when the configuration cannot work.
     """
     settings: Settings = rt.settings
-    book = pricing.load(settings.price_book_file)
+    book = pricing.load(settings.price_book_file, settings.price_book_additions_file)
     ledger = Ledger(rt.db, rt.clock, book)
     embedder = _local_embedder(rt)
     providers = answer_providers(settings, embedder, book)

@@ -16,6 +16,8 @@ import yaml
 from fleetkit.errors import FailedPrecondition
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from llm_gateway.model_facts import Feature, ImageTokens, ModelFacts
+
 _MILLION = 1_000_000
 _ABOVE = "above_prompt_tokens"
 
@@ -30,7 +32,20 @@ class Unit(enum.StrEnum):
     OUTPUT = "output_token"
     CACHE_READ = "cache_read_token"
     CACHE_WRITE_5M = "cache_write_5m_token"
+    CACHE_WRITE_30M = "cache_write_30m_token"
     CACHE_WRITE_1H = "cache_write_1h_token"
+    IMAGE = "image_token"
+
+
+# Classes of input: counted together for the tier, priced as input where a model names no price.
+PROMPT = (
+    Unit.INPUT,
+    Unit.CACHE_READ,
+    Unit.CACHE_WRITE_5M,
+    Unit.CACHE_WRITE_30M,
+    Unit.CACHE_WRITE_1H,
+    Unit.IMAGE,
+)
 
 
 class PriceBookError(ValueError):
@@ -43,6 +58,15 @@ class Tier:
 
     above_prompt_tokens: int
     prices: Mapping[str, int]
+
+    def price(self, kind: str) -> int:
+        """The price of a kind of unit; a class of input that has none of its own costs as input.
+
+        KeyError for a kind without any price.
+        """
+        if kind not in self.prices and kind in PROMPT:
+            return self.prices[Unit.INPUT]
+        return self.prices[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +89,16 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class PricedModel:
-    """A model's prices over time, earliest first, and facts that its caching depends on."""
+    """A model's prices over time, earliest first, and what is known of it."""
 
     model: str
     serves: Serves
-    cache_minimum_tokens: int | None
+    facts: ModelFacts
     periods: tuple[Period, ...]
+
+    def ever_prices(self, kind: Unit) -> bool:
+        """Whether a kind of unit has a price of its own in any period."""
+        return any(kind in tier.prices for period in self.periods for tier in period.tiers)
 
     def period(self, at: datetime) -> Period | None:
         """The period that holds at a time; None before the first."""
@@ -84,6 +112,10 @@ class PriceBook:
 
     version: str
     models: Mapping[str, PricedModel]
+
+    def facts(self, model: str) -> ModelFacts:
+        """What is known of a model of the book beside its prices."""
+        return self.models[model].facts
 
     def period(self, model: str, at: datetime, kinds: Collection[str] = ()) -> Period:
         """The prices of `model` at a time; FailedPrecondition (UNPRICED_MODEL) without.
@@ -119,13 +151,20 @@ def amount_nanos(units: int, price_nanos_per_million: int) -> int:
     return quotient
 
 
-def load(path: Path | None = None) -> PriceBook:
-    """The price book in a file, by default the one that ships with the service; PriceBookError."""
+def load(path: Path | None = None, additions: Path | None = None) -> PriceBook:
+    """The price book in a file, by default the one that ships with the service; PriceBookError.
+
+    The models of the file `additions` are added to it, and stand in for those of the same name.
+    """
     if path is None:
         text = resources.files("llm_gateway").joinpath("prices.yaml").read_text("utf-8")
     else:
         text = path.read_text("utf-8")
-    return parse(text)
+    book = parse(text)
+    if additions is None:
+        return book
+    added = parse(additions.read_text("utf-8"))
+    return PriceBook(f"{book.version}+{added.version}", {**book.models, **added.models})
 
 
 def parse(text: str) -> PriceBook:
@@ -141,7 +180,7 @@ def parse(text: str) -> PriceBook:
         models[model.model] = PricedModel(
             model.model,
             model.serves,
-            model.cache_minimum_tokens,
+            model.facts(),
             tuple(sorted(map(_period, model.periods), key=_start)),
         )
     return PriceBook(entry.version, models)
@@ -176,11 +215,34 @@ class _PeriodEntry(_Entry):
     tiers: Annotated[list[dict[str, Annotated[int, Field(ge=0)]]], Field(min_length=1)]
 
 
+class _ImageEntry(_Entry):
+    base: Annotated[int, Field(ge=0)] = 0
+    patch_px: Annotated[int, Field(ge=0)] = 0
+    per_patch_millis: Annotated[int, Field(ge=1)] = 1000
+    longest_px: Annotated[int, Field(ge=0)] = 0
+    shortest_px: Annotated[int, Field(ge=0)] = 0
+    most: Annotated[int, Field(ge=0)] = 0
+
+
 class _ModelEntry(_Entry):
     model: Annotated[str, Field(pattern=r"^[a-z0-9-]+/\S+$")]
     serves: Serves
     cache_minimum_tokens: Annotated[int, Field(ge=1)] | None = None
+    context_tokens: Annotated[int, Field(ge=1)] | None = None
+    features: list[Feature] = []
+    image_tokens: _ImageEntry | None = None
+    parameters: dict[str, str] = {}
     periods: Annotated[list[_PeriodEntry], Field(min_length=1)]
+
+    def facts(self) -> ModelFacts:
+        """What is known of the model beside its prices."""
+        return ModelFacts(
+            self.cache_minimum_tokens,
+            self.context_tokens,
+            frozenset(self.features),
+            ImageTokens(**self.image_tokens.model_dump()) if self.image_tokens else None,
+            self.parameters,
+        )
 
 
 class _BookEntry(_Entry):

@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 import aiohttp
 import anthropic
 import httpx2
-import stamina
 from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient
 from anthropic.types import (
     CitationCharLocation,
@@ -22,17 +21,15 @@ from anthropic.types import (
     Usage,
 )
 from anthropic.types.citations_delta import Citation
-from fleetkit.errors import DeadlineExceeded, FleetError, Unavailable
 
 from llm_gateway.ledger import Meter
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.anthropic_errors import translated, was_sent
 from llm_gateway.providers.anthropic_request import Documents, build_request, most_units
+from llm_gateway.providers.attempts import broken_off, first_token_late, opened
 from llm_gateway.providers.grounding import Grounding, quoted_span, same_words
 from llm_gateway.question import Finished, FinishReason, Piece, Question
 
-_ATTEMPTS = 3
-_FIRST_WAIT_S = 0.2
 _CONNECT_TIMEOUT_S = 5.0
 # Anthropic pings an idle stream; silence for this long means that it is gone.
 _SILENCE_S = 30.0
@@ -105,32 +102,21 @@ class Anthropic:
         self, question: Question, documents: Documents, meter: Meter, until: float
     ) -> AsyncStream[RawMessageStreamEvent]:
         """The stream, its headers received; tried again where nothing can have been billed."""
-
-        def may_try_again(error: Exception) -> bool:
-            return isinstance(error, Unavailable) and not meter.begun
-
-        retrying = stamina.retry_context(
-            on=may_try_again,
-            attempts=_ATTEMPTS,
-            timeout=max(0.0, until - time.monotonic()),
-            wait_initial=_FIRST_WAIT_S,
-            # Enough to spread callers; the library's second would be felt by who waits.
-            wait_jitter=_FIRST_WAIT_S,
-        )
         request = build_request(question, documents, self._cache_minimum(question.model))
-        async for attempt in retrying:
-            with attempt:
-                # Until an answer says otherwise, what was sent may be billed.
-                meter.begun = True
-                try:
-                    async with asyncio.timeout(until - time.monotonic()):
-                        return await self._client.messages.create(**request, stream=True)
-                except anthropic.APIError as error:
-                    meter.begun = was_sent(error)
-                    raise translated(error) from error
-                except TimeoutError as error:
-                    raise _first_token_late() from error
-        raise AssertionError("stamina returns or raises")
+
+        async def open_once() -> AsyncStream[RawMessageStreamEvent]:
+            # Until an answer says otherwise, what was sent may be billed.
+            meter.begun = True
+            try:
+                async with asyncio.timeout(until - time.monotonic()):
+                    return await self._client.messages.create(**request, stream=True)
+            except anthropic.APIError as error:
+                meter.begun = was_sent(error)
+                raise translated(error) from error
+            except TimeoutError as error:
+                raise first_token_late() from error
+
+        return await opened(open_once, meter, until)
 
 
 class _Answering:
@@ -196,7 +182,7 @@ class _Answering:
     def finished(self) -> Finished:
         """How it ended; Unavailable when the stream broke off before its end."""
         if self._stop_reason is None:
-            raise _broken_off("STREAM_TRUNCATED")
+            raise broken_off("STREAM_TRUNCATED")
         if not self._grounding.released:
             return Finished(FinishReason.UNSUPPORTED, 0.0)
         cut = self._stop_reason in ("max_tokens", "model_context_window_exceeded")
@@ -213,21 +199,13 @@ async def _next(
         async with asyncio.timeout(limit_s):
             return await anext(stream, None)
     except TimeoutError as error:
-        raise _first_token_late() from error
+        raise first_token_late() from error
     except anthropic.APIError as error:
         raise translated(error) from error
     except (httpx2.HTTPError, aiohttp.ClientError) as error:
-        raise _broken_off("STREAM_BROKEN") from error
+        raise broken_off("STREAM_BROKEN") from error
     except ValueError as error:
-        raise _broken_off("STREAM_MALFORMED") from error
-
-
-def _broken_off(reason: str) -> FleetError:
-    return Unavailable("the model's answer broke off", reason=reason, retry_after_s=1.0)
-
-
-def _first_token_late() -> FleetError:
-    return DeadlineExceeded("the model did not begin in time", reason="FIRST_TOKEN_TIMEOUT")
+        raise broken_off("STREAM_MALFORMED") from error
 
 
 def _report_prompt(meter: Meter, usage: Usage) -> None:

@@ -1,0 +1,49 @@
+"""Opening an answer's stream at a provider: tried again where nothing can have been billed."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import stamina
+from fleetkit.errors import DeadlineExceeded, FleetError, Unavailable
+
+from llm_gateway.ledger import Meter
+
+T = TypeVar("T")
+
+_ATTEMPTS = 3
+_FIRST_WAIT_S = 0.2
+
+
+async def opened(open_once: Callable[[], Awaitable[T]], meter: Meter, until: float) -> T:
+    """What `open_once` gives, after up to three attempts that end at `until` (monotonic seconds).
+
+    `open_once` raises our errors, and leaves `meter.begun` True only when what it sent may be
+    billed although it failed: then it is not tried again.
+    """
+
+    def may_try_again(error: Exception) -> bool:
+        return isinstance(error, Unavailable) and not meter.begun
+
+    retrying = stamina.retry_context(
+        on=may_try_again,
+        attempts=_ATTEMPTS,
+        timeout=max(0.0, until - time.monotonic()),
+        wait_initial=_FIRST_WAIT_S,
+        # Enough to spread callers; the library's second would be felt by who waits.
+        wait_jitter=_FIRST_WAIT_S,
+    )
+    async for attempt in retrying:
+        with attempt:
+            return await open_once()
+    raise AssertionError("stamina returns or raises")
+
+
+def broken_off(reason: str) -> FleetError:
+    """Unavailable: a stream ended before its end."""
+    return Unavailable("the model's answer broke off", reason=reason, retry_after_s=1.0)
+
+
+def first_token_late() -> FleetError:
+    """DeadlineExceeded: no first token in time."""
+    return DeadlineExceeded("the model did not begin in time", reason="FIRST_TOKEN_TIMEOUT")

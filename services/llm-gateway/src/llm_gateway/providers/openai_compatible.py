@@ -1,0 +1,186 @@
+"""Providers of the kind `openai`: any endpoint that speaks OpenAI's chat completions.
+
+OpenAI, Gemini's compatible endpoint, vLLM, Ollama, … through the official SDK. These models have no
+citations of their own, so they quote, and each quote is checked: see `quoting`.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+
+import aiohttp
+import httpx2
+import openai
+from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletionChunk
+
+from llm_gateway.config import OpenAiEndpoint
+from llm_gateway.ledger import Meter
+from llm_gateway.pricing import PriceBook, PricedModel, Unit
+from llm_gateway.providers.attempts import broken_off, first_token_late, opened
+from llm_gateway.providers.grounding import Grounding
+from llm_gateway.providers.openai_errors import translated, was_sent
+from llm_gateway.providers.openai_request import build_request, most_units
+from llm_gateway.providers.quoting import Quoted
+from llm_gateway.question import Finished, FinishReason, Passage, Piece, Question
+
+_CONNECT_TIMEOUT_S = 5.0
+_SILENCE_S = 30.0
+
+
+class OpenAiCompatible:
+    """Answers by the models of one endpoint, as far as they stand in the price book."""
+
+    def __init__(self, endpoint: OpenAiEndpoint, book: PriceBook) -> None:
+        self._endpoint = endpoint
+        self._book = book
+        key = endpoint.api_key
+        self._client = AsyncOpenAI(
+            # Servers of one's own take any key.
+            api_key=key.get_secret_value() if key else "none",
+            base_url=endpoint.base_url,
+            max_retries=0,
+            timeout=openai.Timeout(_SILENCE_S, connect=_CONNECT_TIMEOUT_S),
+            http_client=DefaultAioHttpClient(),
+        )
+
+    @property
+    def kinds(self) -> frozenset[Unit]:
+        """Tokens; those of a cache cost as the price book says, or as input."""
+        return frozenset({Unit.INPUT, Unit.OUTPUT})
+
+    def at_most(self, question: Question) -> Mapping[Unit, int]:
+        """A token has a byte or more."""
+        priced = self._priced(question.model)
+        writes_cost = priced.ever_prices(Unit.CACHE_WRITE_30M)
+        return most_units(question, priced.facts, writes_cost=writes_cost)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+    def _priced(self, model: str) -> PricedModel:
+        return self._book.models[f"{self._endpoint.name}/{model}"]
+
+    async def answer(self, question: Question, meter: Meter) -> AsyncGenerator[Piece, None]:
+        """Text once a quote of it is verified; `Finished(UNSUPPORTED)` when none ever is.
+
+        ResourceExhausted (429, with `retry_after_s`), Unavailable (overloaded, broken stream),
+        DeadlineExceeded (no first token in time), FailedPrecondition (key, model).
+        """
+        passages = tuple(passage for passage in question.passages if passage.text.strip())
+        if not passages:
+            yield Finished(FinishReason.UNSUPPORTED, 0.0)
+            return
+        answering = _Answering(passages, meter)
+        first_token_by = time.monotonic() + self._endpoint.first_token_timeout_s
+        stream = await self._open(question, passages, meter, first_token_by)
+        try:
+            while (chunk := await self._next(stream, answering, first_token_by)) is not None:
+                for piece in answering.take(chunk):
+                    yield piece
+        finally:
+            await stream.close()
+        for piece in answering.rest():
+            yield piece
+        yield answering.finished()
+
+    async def _open(
+        self, question: Question, passages: tuple[Passage, ...], meter: Meter, until: float
+    ) -> AsyncStream[ChatCompletionChunk]:
+        """The stream, its headers received; tried again where nothing can have been billed."""
+        facts = self._priced(question.model).facts
+        request = build_request(question, passages, facts, self._endpoint.max_output_field)
+
+        async def open_once() -> AsyncStream[ChatCompletionChunk]:
+            # Until an answer says otherwise, what was sent may be billed.
+            meter.begun = True
+            try:
+                async with asyncio.timeout(until - time.monotonic()):
+                    return await self._client.chat.completions.create(
+                        **request, stream=True, stream_options={"include_usage": True}
+                    )
+            except openai.APIError as error:
+                meter.begun = was_sent(error)
+                raise translated(error, self._endpoint.name) from error
+            except TimeoutError as error:
+                raise first_token_late() from error
+
+        return await opened(open_once, meter, until)
+
+    async def _next(
+        self,
+        stream: AsyncStream[ChatCompletionChunk],
+        answering: "_Answering",
+        first_token_by: float,
+    ) -> ChatCompletionChunk | None:
+        """The next chunk; None at the end of the stream, whole or not."""
+        limit_s = None if answering.begun else first_token_by - time.monotonic()
+        try:
+            async with asyncio.timeout(limit_s):
+                return await anext(stream, None)
+        except TimeoutError as error:
+            raise first_token_late() from error
+        except (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError) as error:
+            raise broken_off("STREAM_BROKEN") from error
+        except openai.APIError as error:
+            raise translated(error, self._endpoint.name) from error
+        except ValueError as error:
+            raise broken_off("STREAM_MALFORMED") from error
+
+
+class _Answering:
+    """What has come of one stream."""
+
+    def __init__(self, passages: tuple[Passage, ...], meter: Meter) -> None:
+        self._meter = meter
+        self._grounding = Grounding(passages)
+        self._quoted = Quoted(passages, self._grounding)
+        self._finish_reason: str | None = None
+        self.begun = False
+
+    def take(self, chunk: ChatCompletionChunk) -> list[Piece]:
+        # Usage comes with the last chunk, whose choices are empty at OpenAI and not elsewhere.
+        if chunk.usage is not None:
+            report_usage(self._meter, chunk.usage)
+        pieces: list[Piece] = []
+        for choice in chunk.choices:
+            self._finish_reason = choice.finish_reason or self._finish_reason
+            if choice.delta.content:
+                self.begun = True
+                pieces += self._quoted.take(choice.delta.content)
+            elif choice.delta.tool_calls:
+                self.begun = True
+        self._meter.complete = self._finish_reason is not None and bool(self._meter.units)
+        return pieces
+
+    def rest(self) -> list[Piece]:
+        """What was held back; Unavailable when the stream broke off before its end."""
+        if self._finish_reason is None:
+            raise broken_off("STREAM_TRUNCATED")
+        if self._finish_reason == "content_filter":
+            raise broken_off("CONTENT_FILTERED")
+        return self._quoted.end()
+
+    def finished(self) -> Finished:
+        """How it ended."""
+        if not self._grounding.released:
+            return Finished(FinishReason.UNSUPPORTED, 0.0)
+        cut = self._finish_reason == "length"
+        reason = FinishReason.MAX_TOKENS if cut else FinishReason.COMPLETE
+        return Finished(reason, self._grounding.support)
+
+
+def report_usage(meter: Meter, usage: CompletionUsage) -> None:
+    """`prompt_tokens` includes what was read from and written to the cache, and pictures."""
+    details = usage.prompt_tokens_details
+    read = (details and details.cached_tokens) or 0
+    written = (details and details.cache_write_tokens) or 0
+    # Pictures may be cached, too: then they are counted there.
+    image = min((details and details.image_tokens) or 0, usage.prompt_tokens - read - written)
+    meter.report(Unit.INPUT, usage.prompt_tokens - read - written - image)
+    meter.report(Unit.CACHE_READ, read)
+    meter.report(Unit.CACHE_WRITE_30M, written)
+    meter.report(Unit.IMAGE, image)
+    meter.report(Unit.OUTPUT, usage.completion_tokens)
