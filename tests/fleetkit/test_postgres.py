@@ -201,8 +201,8 @@ class TestErrors:
         self, settings: Any, opened: Any, tenant_id: UUID
     ) -> None:
         db = await opened(await settings(postgres_pool_max=1))
-        db._pool.timeout = 0.1
         async with db.tenant(tenant_id):
+            db._pool.timeout = 0.1  # from here on: the first connection may take its time
             with pytest.raises(Unavailable):
                 async with db.tenant(tenant_id):
                     pass
