@@ -41,6 +41,20 @@ class TestTenant:
         async with db.tenant(other_tenant_id) as conn:
             assert await _count(conn) == 0
 
+    async def test_as_a_snapshot_sees_one_moment_and_writes_nothing(
+        self, db: Database, tenant_id: UUID
+    ) -> None:
+        await _add_note(db, tenant_id)
+        async with db.snapshot(tenant_id) as conn:
+            assert await _count(conn) == 1
+            await _add_note(db, tenant_id, "b")
+            assert await _count(conn) == 1
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                await conn.execute(_INSERT, [uuid4(), tenant_id, "c"])
+        async with db.tenant(tenant_id) as conn:
+            await conn.execute(_INSERT, [uuid4(), tenant_id, "d"])
+            assert await _count(conn) == 3
+
     async def test_cannot_write_a_row_of_another_tenant(
         self, db: Database, tenant_id: UUID, other_tenant_id: UUID
     ) -> None:

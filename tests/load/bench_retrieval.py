@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import numpy as np
 
@@ -34,11 +34,12 @@ from fleetkit.ids import new_id
 from fleetkit.rpc.identity import acting_as
 from fleetkit.rpc.keys import KeyRing, generate_keys
 from harness.databases import Databases
+from harness.retrieval_index import put
 from harness.run import Run
 from harness.services import FleetServices, Running
 from pgvector import Vector
-from retrieval.store import chunks as chunk_store
-from retrieval.store.rows import IndexStat, NewChunk
+from retrieval.index.terms import weighted_terms
+from retrieval.store.rows import NewChunk
 
 READY, FAILED = document_pb2.DOCUMENT_STATUS_READY, document_pb2.DOCUMENT_STATUS_FAILED
 PENDING = (
@@ -199,43 +200,32 @@ async def grow(tenant: Tenant, count: int) -> None:
     db = tenant.retrieval.db
     async with db.tenant(tenant.tenant_id) as conn:
         rows = await conn.execute(
-            "select c.document_id, c.text, v.embedding::text, v.model,"
-            " (select jsonb_object_agg(term, weight) from posting p where p.chunk_no = c.chunk_no)"
-            " from chunk c join chunk_vector v using (chunk_no) where c.tenant_id = %s",
+            "select c.text, e.embedding::text, e.model from chunk c"
+            " join chunk_embedding e using (tenant_id, slot) where c.tenant_id = %s",
             [tenant.tenant_id],
         )
         real = await rows.fetchall()
     for start in range(0, count, 1_000):
         picked = [real[i] for i in draw.integers(0, len(real), min(1_000, count - start))]
-        chunks = [copy_of(row, start + n + 100_000, draw) for n, row in enumerate(picked)]
-        await insert(db, tenant.tenant_id, real[0][0], real[0][3], chunks)
+        chunks = [copy_of(row, n, draw) for n, row in enumerate(picked)]
+        await put(db, tenant.tenant_id, chunks, model=real[0][2])
 
 
 def copy_of(row: tuple[Any, ...], ordinal: int, draw: np.random.Generator) -> NewChunk:
-    vector = Vector.from_text(row[2]).to_numpy() + draw.normal(0, 0.02, 384)
+    vector = Vector.from_text(row[1]).to_numpy() + draw.normal(0, 0.02, 384)
     vector /= np.linalg.norm(vector)
-    terms: dict[str, float] = row[4] or {"x": 1.0}
+    weights = weighted_terms(row[0], "", 1.0)
     embedding = Vector(vector).to_text()
     return NewChunk(
-        new_id(), ordinal, [], 0, 1, 1, row[1], b"", embedding, terms, sum(terms.values())
+        new_id(), ordinal, [], 0, 1, 1, row[0], b"", embedding, weights, sum(weights.values())
     )
-
-
-async def insert(
-    db: Any, tenant_id: UUID, document_id: UUID, model: str, chunks: list[NewChunk]
-) -> None:
-    async with db.tenant(tenant_id) as conn:
-        stat = await chunk_store.lock_stat(conn, tenant_id)
-        await chunk_store.insert_chunks(conn, tenant_id, document_id, model, chunks)
-        length = stat.length_sum + sum(chunk.length for chunk in chunks)
-        grown = IndexStat(stat.knowledge_version + 1, stat.chunk_count + len(chunks), length)
-        await chunk_store.put_stat(conn, tenant_id, grown)
 
 
 async def sizes(tenant: Tenant) -> None:
     rows = await tenant.retrieval.rows(
         "select relname, pg_total_relation_size(oid) as bytes from pg_class"
-        " where relname in ('chunk', 'chunk_vector', 'posting')"
+        " where relname in ('chunk', 'chunk_embedding', 'posting_block', 'length_block',"
+        " 'code_block')"
     )
     (count,) = await tenant.retrieval.rows("select count(*) as n from chunk")
     for row in rows:

@@ -308,7 +308,7 @@ def _made_up(kind: str) -> Any:
         "interval": "1 second",
     }
     if base.rpartition(".")[2] in ("vector", "halfvec"):
-        return str([1.0] * int(size))
+        return str([1.0] * int(size or 1))
     return values.get(base, "1")
 
 

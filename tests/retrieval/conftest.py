@@ -9,6 +9,7 @@ from fakes.embeddings import FakeEmbeddings, serve_embeddings
 from fleetdesk.retrieval.v1 import document_pb2
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
+from fleetkit.postgres import Database
 from harness.services import Running
 from harness.waiting import eventually
 
@@ -24,6 +25,11 @@ async def embeddings() -> AsyncIterator[FakeEmbeddings]:
 @pytest.fixture
 async def retrieval(fleet_service, embeddings) -> Running:
     return await fleet_service("retrieval", llm_gateway_address=embeddings.address)
+
+
+@pytest.fixture
+async def db(retrieval: Running) -> Database:
+    return retrieval.db
 
 
 class Knowledge:

@@ -259,9 +259,9 @@ class TestDeleteSource:
         source = await knowledge.add(ARTICLE)
         found = await knowledge.search("descale the kettle")
         assert await knowledge.delete(source.source_id) == 1
-        for table in ("source", "document", "chunk", "chunk_vector"):
+        for table in ("source", "document", "chunk", "chunk_embedding"):
             assert len(await retrieval.rows(f"select from {table}")) == 1
-        assert not await retrieval.rows("select from posting where term = 'kettl'")
+        assert not await retrieval.rows("select from posting_block where term = 'kettl'")
         assert len(list((tmp_path / "blobs").rglob("originals/*"))) == 1
         (stat,) = await retrieval.rows("select * from index_stat")
         assert stat["chunk_count"] == 1

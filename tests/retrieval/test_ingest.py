@@ -117,7 +117,7 @@ class TestVersions:
             await knowledge.stub.SyncSource(request)
         await knowledge.ended(str(source["source_id"]))
         await knowledge.add("# Tea\n\nTea at four, with cake.\n", external_id="tea")
-        models = await retrieval.rows("select distinct model from chunk_vector")
+        models = await retrieval.rows("select distinct model from chunk_embedding")
         assert {row["model"] for row in models} == {"local/fake@2"}
 
 

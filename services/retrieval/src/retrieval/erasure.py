@@ -9,6 +9,10 @@ ERASURE = Erasure(
         # Knowledge is the company's: nothing in it is about one visitor.
         Table("posting"),
         Table("chunk_vector"),
+        Table("posting_block"),
+        Table("length_block"),
+        Table("code_block"),
+        Table("chunk_embedding"),
         Table("chunk"),
         Table("document"),
         Table("source"),

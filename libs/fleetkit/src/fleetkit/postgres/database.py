@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Self
+from typing import LiteralString, Self
 from uuid import UUID
 
 import psycopg
@@ -27,6 +27,7 @@ _OPTIONS = " ".join(
         "idle_in_transaction_session_timeout": "60s",
     }.items()
 )
+_SNAPSHOT = "set transaction isolation level repeatable read, read only"
 # Classes of SQLSTATE after which the same transaction may well succeed: connection failures,
 # conflicts between transactions, resources short, shutdown.
 _TRANSIENT = ("08", "40", "53", "57P", "55P03")
@@ -84,6 +85,12 @@ class Database:
             yield conn
 
     @asynccontextmanager
+    async def snapshot(self, tenant_id: UUID) -> AsyncIterator[FleetConnection]:
+        """A transaction that reads rows of `tenant_id`, all statements of it as of one moment."""
+        async with self._transaction(tenant_id, _SNAPSHOT) as conn:
+            yield conn
+
+    @asynccontextmanager
     async def fleet(self) -> AsyncIterator[FleetConnection]:
         """A transaction without a tenant: tenant tables look empty, exempt ones don't."""
         async with self._transaction(None) as conn:
@@ -99,8 +106,10 @@ class Database:
         return lambda: listeners.discard(wake)
 
     @asynccontextmanager
-    async def _transaction(self, tenant_id: UUID | None) -> AsyncIterator[FleetConnection]:
-        conn = await self._begin(tenant_id)
+    async def _transaction(
+        self, tenant_id: UUID | None, mode: LiteralString | None = None
+    ) -> AsyncIterator[FleetConnection]:
+        conn = await self._begin(tenant_id, mode)
         try:
             yield conn
             signals = conn.signals
@@ -115,12 +124,14 @@ class Database:
             for wake in tuple(self._listeners.get(topic, ())):
                 wake()
 
-    async def _begin(self, tenant_id: UUID | None) -> FleetConnection:
+    async def _begin(self, tenant_id: UUID | None, mode: LiteralString | None) -> FleetConnection:
         """A connection in a fresh transaction; passes over those that died in the pool."""
         for _ in range(self._pool.max_size + 1):
             conn = await self._connection()
             try:
                 async with conn.pipeline():
+                    if mode:
+                        await conn.execute(mode)
                     await conn.execute(
                         "select set_config('fleetdesk.tenant_id', %s, true)",
                         [str(tenant_id) if tenant_id else ""],

@@ -1,7 +1,6 @@
 """Search: candidates from BM25 and from vectors, fused, with the probability that they answer."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -10,26 +9,29 @@ from fleetkit import context
 from fleetkit.errors import FleetError, InvalidArgument
 from fleetkit.logging import get_logger
 from fleetkit.postgres import Database
+from fleetkit.postgres.connection import FleetConnection
+from pgvector import Vector
 
-from retrieval.index import bm25, ranking, relevance
+from retrieval.index import ranking, relevance
 from retrieval.index.embedding import Embedded, Embedder
 from retrieval.index.ranking import Candidate, Ranked
+from retrieval.index.scan import Scanned, ranks, scan
 from retrieval.index.terms import terms
 from retrieval.index.weights import Weights
+from retrieval.store import blocks as block_store
 from retrieval.store import chunks as chunk_store
 from retrieval.store import search as store
-from retrieval.store.rows import DenseHit, IndexStat, LexicalHit, PassageRow, PostingRow
+from retrieval.store.blocks import IndexBlocks
+from retrieval.store.rows import PassageRow
 
 MAX_QUERY_BYTES = 16_000
 MAX_TOP_K = 50
 _DEFAULT_TOP_K = 5
-# Of a very long query the first distinct terms count; each costs an index scan.
+# Of a very long query the first distinct terms count; the list of each is read.
 _MAX_TERMS = 64
 _INLINE_CHARS = 500
-# The next attempt sees the new passages.
-_ATTEMPTS = 3
-_LARGE = 2_000
-_COMMON_SHARE = 0.25
+# Larger knowledge is looked through in a thread: it takes a millisecond and more.
+_INLINE_SLOTS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +52,9 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lexical:
-    stat: IndexStat
-    terms: tuple[str, ...]
-    frequencies: dict[str, int]
-    hits: list[LexicalHit]
-
-    @property
-    def corpus(self) -> bm25.CorpusStats:
-        return bm25.CorpusStats(self.stat.chunk_count, self.stat.length_sum)
-
-
-@dataclass(frozen=True, slots=True)
-class _Dense:
-    model: str
-    vector: str
-    hits: list[DenseHit]
-
-
-class _Vanished(Exception):
-    """A document was replaced or deleted between the statements of a search."""
+class _Looked:
+    blocks: IndexBlocks
+    scanned: Scanned
 
 
 class Searcher:
@@ -82,6 +67,8 @@ class Searcher:
         self._embedder = embedder
         self._weights = weights
         self._candidates = candidates
+        # Read ahead, while the query is embedded, for the model that embedded the query before.
+        self._model = ""
 
     async def search(self, tenant_id: UUID, query: str, top_k: int) -> Found:
         """The best `top_k` passages (0 means 5) for the query.
@@ -93,52 +80,23 @@ class Searcher:
         asked = await _distinct_terms(query)
         embedding = asyncio.create_task(self._embedded(query))
         try:
-            for _ in range(_ATTEMPTS - 1):
-                try:
-                    return await self._search(tenant_id, asked, embedding, top_k, whole=True)
-                except _Vanished:
-                    continue
-            return await self._search(tenant_id, asked, embedding, top_k, whole=False)
+            async with self._db.snapshot(tenant_id) as conn:
+                blocks = await block_store.read(conn, tenant_id, asked, self._model)
+            embedded = await embedding
         finally:
             embedding.cancel()
-
-    async def _search(
-        self,
-        tenant_id: UUID,
-        asked: tuple[str, ...],
-        embedding: asyncio.Task[Embedded | None],
-        top_k: int,
-        *,
-        whole: bool,
-    ) -> Found:
-        """One attempt; with `whole` it raises _Vanished when a passage found was replaced since."""
-        lexical, dense = await asyncio.gather(
-            self._lexical(tenant_id, asked), self._dense(tenant_id, embedding)
-        )
-        if not lexical.hits and (dense is None or not dense.hits):
-            return Found([], 0.0, lexical.stat.knowledge_version)
-        candidates, postings = await self._complete(tenant_id, lexical, dense)
-        facts = _facts(lexical, candidates, postings)
+        limit = max(self._candidates, top_k)
+        looked = _Looked(blocks, await _scanned(blocks, embedded, limit))
+        async with self._db.snapshot(tenant_id) as conn:
+            looked = await self._current(conn, tenant_id, asked, embedded, looked, limit)
+            candidates, passages = await _candidates(conn, tenant_id, embedded, looked, limit)
+        if not candidates:
+            return Found([], 0.0, looked.scanned.stat.knowledge_version)
+        facts = _facts(asked, looked.scanned, passages)
         ranked = ranking.rank(candidates, self._weights.fusion)
-        hits = await self._hits(tenant_id, ranked[:top_k])
-        if whole and len(hits) < min(top_k, len(ranked)):
-            raise _Vanished
+        hits = [Hit(passages[item.candidate.chunk_no], item) for item in ranked[:top_k]]
         probability = relevance.probability(ranked, facts, self._weights.relevance)
-        return Found(hits, probability, lexical.stat.knowledge_version)
-
-    async def _lexical(self, tenant_id: UUID, asked: tuple[str, ...]) -> _Lexical:
-        async with self._db.tenant(tenant_id) as conn:
-            stat = await chunk_store.get_stat(conn, tenant_id)
-            known = await store.frequencies(conn, tenant_id, asked)
-            rarities = {
-                term: bm25.idf(known[term], stat.chunk_count)
-                for term in _telling(known, stat.chunk_count, self._candidates)
-            }
-            mean_length = bm25.CorpusStats(stat.chunk_count, stat.length_sum).mean_length
-            hits = await store.lexical_hits(
-                conn, tenant_id, rarities, mean_length, self._candidates
-            )
-        return _Lexical(stat, asked, known, hits)
+        return Found(hits, probability, looked.scanned.stat.knowledge_version)
 
     async def _embedded(self, query: str) -> Embedded | None:
         """None when there is no vector: a search without it is worth more than none."""
@@ -149,58 +107,62 @@ class Searcher:
             get_logger().warning("search_without_vector", reason=error.reason)
             return None
 
-    async def _dense(
-        self, tenant_id: UUID, embedding: asyncio.Task[Embedded | None]
-    ) -> _Dense | None:
-        embedded = await embedding
-        if embedded is None:
-            return None
+    async def _current(
+        self,
+        conn: FleetConnection,
+        tenant_id: UUID,
+        asked: tuple[str, ...],
+        embedded: Embedded | None,
+        looked: _Looked,
+        limit: int,
+    ) -> _Looked:
+        """What was read before, or read anew where this snapshot has another version."""
+        stat = await chunk_store.get_stat(conn, tenant_id)
+        wrong_model = embedded is not None and embedded.model != looked.blocks.model
+        if stat.knowledge_version == looked.scanned.stat.knowledge_version and not wrong_model:
+            return looked
+        if embedded is not None:
+            self._model = embedded.model
+        blocks = await block_store.read(conn, tenant_id, asked, self._model)
+        return _Looked(blocks, await _scanned(blocks, embedded, limit))
+
+
+async def _scanned(blocks: IndexBlocks, embedded: Embedded | None, limit: int) -> Scanned:
+    vector = None if embedded is None else Vector.from_text(embedded.vectors[0]).to_numpy()
+    if blocks.stat.slot_count <= _INLINE_SLOTS:
+        return scan(blocks, vector, limit)
+    return await asyncio.to_thread(scan, blocks, vector, limit)
+
+
+async def _candidates(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    embedded: Embedded | None,
+    looked: _Looked,
+    limit: int,
+) -> tuple[list[Candidate], dict[int, PassageRow]]:
+    """The best `limit` of each ranking with both scores, and their passages by chunk_no."""
+    by_words = looked.scanned.by_words
+    cosines: dict[int, float] = {}
+    if embedded is not None:
+        wanted = list({*by_words, *looked.scanned.by_codes})
         (vector,) = embedded.vectors
-        async with self._db.tenant(tenant_id) as conn:
-            hits = await store.dense_hits(conn, tenant_id, embedded.model, vector, self._candidates)
-        return _Dense(embedded.model, vector, hits)
-
-    async def _complete(
-        self, tenant_id: UUID, lexical: _Lexical, dense: _Dense | None
-    ) -> tuple[list[Candidate], dict[int, list[PostingRow]]]:
-        """Candidates of both rankings, each with both scores, and the query's terms in them."""
-        found = [hit.chunk_no for hit in lexical.hits]
-        cosines = {hit.chunk_no: hit.cosine for hit in dense.hits} if dense else {}
-        chunk_nos = list(dict.fromkeys([*found, *cosines]))
-        async with self._db.tenant(tenant_id) as conn:
-            if dense is not None and (rest := [no for no in found if no not in cosines]):
-                cosines |= await store.cosines(conn, tenant_id, dense.model, dense.vector, rest)
-            rows = await store.postings(conn, tenant_id, lexical.terms, chunk_nos)
-        postings: dict[int, list[PostingRow]] = {}
-        for row in rows:
-            postings.setdefault(row.chunk_no, []).append(row)
-        scores = {no: _bm25(postings.get(no, ()), lexical) for no in chunk_nos}
-        dense_ranks = _ranks(hit.chunk_no for hit in dense.hits) if dense else {}
-        lexical_ranks = _ranks(sorted(found, key=lambda no: (-scores[no], no)))
-        candidates = [
-            Candidate(
-                chunk_no=no,
-                cosine=cosines.get(no),
-                bm25=scores[no],
-                dense_rank=dense_ranks.get(no),
-                bm25_rank=lexical_ranks.get(no),
-            )
-            for no in chunk_nos
-        ]
-        return candidates, postings
-
-    async def _hits(self, tenant_id: UUID, ranked: Sequence[Ranked]) -> list[Hit]:
-        """Chunks that vanished since they were found are left out."""
-        async with self._db.tenant(tenant_id) as conn:
-            rows = await store.passages(
-                conn, tenant_id, [item.candidate.chunk_no for item in ranked]
-            )
-        by_number = {row.chunk_no: row for row in rows}
-        return [
-            Hit(by_number[item.candidate.chunk_no], item)
-            for item in ranked
-            if item.candidate.chunk_no in by_number
-        ]
+        found = await store.cosines(conn, tenant_id, embedded.model, vector, wanted)
+        cosines = dict(found)
+    by_vectors = sorted(cosines, key=lambda slot: (-cosines[slot], slot))[:limit]
+    dense_ranks, lexical_ranks = ranks(by_vectors), ranks(by_words)
+    rows = await store.passages(conn, tenant_id, list({*by_words, *by_vectors}))
+    candidates = [
+        Candidate(
+            chunk_no=row.chunk_no,
+            cosine=cosines.get(row.slot),
+            bm25=float(looked.scanned.scores[row.slot]),
+            dense_rank=dense_ranks.get(row.slot),
+            bm25_rank=lexical_ranks.get(row.slot),
+        )
+        for row in rows
+    ]
+    return candidates, {row.chunk_no: row for row in rows}
 
 
 def _checked(query: str, top_k: int) -> int:
@@ -230,42 +192,13 @@ def _as_search():  # noqa: ANN202
     return context.attributed(replace(attribution, purpose="search"))
 
 
-def _ranks(chunk_nos: Iterable[int]) -> dict[int, int]:
-    return {chunk_no: rank for rank, chunk_no in enumerate(chunk_nos, start=1)}
-
-
-def _telling(known: dict[str, int], chunk_count: int, wanted: int) -> list[str]:
-    """The terms by which candidates are looked for.
-
-    Of large knowledge a term that a quarter of the passages have costs most of the scan and tells
-    almost nothing; it still counts in the candidates' scores.
-    """
-    if chunk_count < _LARGE:
-        return list(known)
-    rare = [term for term, count in known.items() if count <= chunk_count * _COMMON_SHARE]
-    return rare if sum(known[term] for term in rare) >= wanted else list(known)
-
-
-def _bm25(postings: Sequence[PostingRow], lexical: _Lexical) -> float:
-    corpus = lexical.corpus
-    return sum(
-        bm25.idf(lexical.frequencies.get(row.term, 1), corpus.chunk_count)
-        * bm25.term_score(row.weight, row.length, corpus.mean_length)
-        for row in postings
-    )
-
-
 def _facts(
-    lexical: _Lexical,
-    candidates: Sequence[Candidate],
-    postings: dict[int, list[PostingRow]],
+    asked: tuple[str, ...], scanned: Scanned, passages: dict[int, PassageRow]
 ) -> ranking.QueryFacts:
+    matched = scanned.matched([row.slot for row in passages.values()])
     return ranking.QueryFacts(
-        terms=lexical.terms,
-        frequencies=lexical.frequencies,
-        chunk_count=lexical.stat.chunk_count,
-        matched={
-            c.chunk_no: frozenset(row.term for row in postings.get(c.chunk_no, ()))
-            for c in candidates
-        },
+        terms=asked,
+        frequencies=scanned.frequencies,
+        chunk_count=scanned.stat.chunk_count,
+        matched={no: matched[row.slot] for no, row in passages.items()},
     )

@@ -18,6 +18,7 @@ from fleetkit.ids import new_id
 from fleetkit.jobs import Job
 from fleetkit.postgres import Database
 
+from retrieval.index import writing
 from retrieval.index.embedding import Embedded, Embedder
 from retrieval.knowledge.originals import Originals
 from retrieval.parsing.errors import DocumentError
@@ -26,7 +27,7 @@ from retrieval.parsing.prepare import PreparedDocument, PrepareOptions, embedded
 from retrieval.store import chunks as chunk_store
 from retrieval.store import documents as document_store
 from retrieval.store import sources as source_store
-from retrieval.store.rows import IndexStat, KnownVectors, NewChunk, SourceRow
+from retrieval.store.rows import KnownVectors, NewChunk, SourceRow
 
 _BATCHES_IN_FLIGHT = 2
 
@@ -157,16 +158,13 @@ class Ingest:
     ) -> None:
         """Everything that makes the document findable, at once; nothing if it is stale."""
         async with self._db.tenant(tenant_id) as conn:
-            stat = await chunk_store.lock_stat(conn, tenant_id)
+            await chunk_store.lock_stat(conn, tenant_id)
             now = await source_store.get_source(conn, tenant_id, row.source_id, lock=True)
             if now is None or now.revision != row.revision:
                 return
-            old = await chunk_store.measure_document(conn, tenant_id, row.document_id)
-            await chunk_store.delete_chunks(conn, tenant_id, row.document_id)
-            await chunk_store.insert_chunks(conn, tenant_id, row.document_id, model, chunks)
-            version = stat.knowledge_version + 1
-            changed = _changed(stat, version, old, chunks)
-            await chunk_store.put_stat(conn, tenant_id, changed)
+            version = await writing.replace_document(
+                conn, tenant_id, row.document_id, model, chunks
+            )
             await document_store.set_ready(
                 conn,
                 tenant_id,
@@ -232,17 +230,6 @@ def _new_chunks(
         )
         for ordinal, (chunk, (key, _)) in enumerate(zip(document.chunks, inputs, strict=True))
     ]
-
-
-def _changed(
-    stat: IndexStat, version: int, old: tuple[int, float], chunks: list[NewChunk]
-) -> IndexStat:
-    count, length = old
-    return IndexStat(
-        version,
-        stat.chunk_count - count + len(chunks),
-        max(stat.length_sum - length + sum(chunk.length for chunk in chunks), 0.0),
-    )
 
 
 def _check_model(expected: str, model: str) -> None:

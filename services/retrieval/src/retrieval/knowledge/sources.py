@@ -14,6 +14,7 @@ from fleetkit.ids import new_id
 from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
 
+from retrieval.index import writing
 from retrieval.knowledge import requests
 from retrieval.knowledge.inputs import (
     MAX_BATCH,
@@ -29,7 +30,7 @@ from retrieval.knowledge.requests import Outcome
 from retrieval.store import chunks as chunk_store
 from retrieval.store import documents as document_store
 from retrieval.store import sources as store
-from retrieval.store.rows import IndexStat, SourceRow
+from retrieval.store.rows import SourceRow
 
 INGEST = "ingest"
 MAX_PAGE = 500
@@ -113,14 +114,10 @@ async def delete_source(
 ) -> int:
     """Removes a source with everything made of it; returns how many chunks that were."""
     async with db.tenant(tenant_id) as conn:
-        stat = await chunk_store.lock_stat(conn, tenant_id)
+        await chunk_store.lock_stat(conn, tenant_id)
         row = await _existing(conn, tenant_id, source_id, lock=True)
-        count, length = await chunk_store.measure_document(conn, tenant_id, row.document_id)
-        await chunk_store.delete_chunks(conn, tenant_id, row.document_id)
+        count, version = await writing.remove_document(conn, tenant_id, row.document_id)
         await store.delete_source(conn, tenant_id, source_id)
-        version = stat.knowledge_version + 1
-        left = IndexStat(version, stat.chunk_count - count, max(stat.length_sum - length, 0.0))
-        await chunk_store.put_stat(conn, tenant_id, left)
         event = KnowledgeChanged(document_id=str(row.document_id), removed=True)
         await publish(conn, event, revision=version)
         await sweep_soon(conn, tenant_id, row.content_id)

@@ -1,10 +1,11 @@
 """Chunks with their vectors and postings."""
 
 import json
+from collections.abc import Sequence
 from uuid import UUID
 
 from fleetkit.postgres.connection import FleetConnection
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from retrieval.store.rows import IndexStat, KnownVectors, NewChunk, PassageRow
 
@@ -18,7 +19,7 @@ async def lock_stat(conn: FleetConnection, tenant_id: UUID) -> IndexStat:
     )
     async with conn.cursor(row_factory=class_row(IndexStat)) as cursor:
         await cursor.execute(
-            "select knowledge_version, chunk_count, length_sum from index_stat"
+            "select knowledge_version, chunk_count, length_sum, slot_count from index_stat"
             " where tenant_id = %s for update",
             [tenant_id],
         )
@@ -31,26 +32,32 @@ async def get_stat(conn: FleetConnection, tenant_id: UUID) -> IndexStat:
     """The tenant's index row; zeros when there is none yet."""
     async with conn.cursor(row_factory=class_row(IndexStat)) as cursor:
         await cursor.execute(
-            "select knowledge_version, chunk_count, length_sum from index_stat"
+            "select knowledge_version, chunk_count, length_sum, slot_count from index_stat"
             " where tenant_id = %s",
             [tenant_id],
         )
-        return await cursor.fetchone() or IndexStat(0, 0, 0.0)
+        return await cursor.fetchone() or IndexStat(0, 0, 0.0, 0)
 
 
 async def put_stat(conn: FleetConnection, tenant_id: UUID, stat: IndexStat) -> None:
     """Replaces the locked row."""
     await conn.execute(
-        "update index_stat set knowledge_version = %s, chunk_count = %s, length_sum = %s"
-        " where tenant_id = %s",
-        [stat.knowledge_version, stat.chunk_count, stat.length_sum, tenant_id],
+        "update index_stat set knowledge_version = %s, chunk_count = %s, length_sum = %s,"
+        " slot_count = %s where tenant_id = %s",
+        [
+            stat.knowledge_version,
+            stat.chunk_count,
+            stat.length_sum,
+            stat.slot_count,
+            tenant_id,
+        ],
     )
 
 
 async def measure_document(
     conn: FleetConnection, tenant_id: UUID, document_id: UUID
 ) -> tuple[int, float]:
-    """Chunks of a document, and the sum of their lengths as BM25 counts them."""
+    """Indexed chunks of a document, and the sum of their lengths as BM25 counts them."""
     rows = await conn.execute(
         "select count(*), coalesce(sum(length), 0)::float8 from chunk"
         " where tenant_id = %s and document_id = %s",
@@ -61,34 +68,44 @@ async def measure_document(
     return row[0], row[1]
 
 
+async def slots_of_document(conn: FleetConnection, tenant_id: UUID, document_id: UUID) -> list[int]:
+    """The slots of a document's chunks, in order; without those of the former layout."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            "select slot from chunk where tenant_id = %s and document_id = %s"
+            " and slot is not null order by slot",
+            [tenant_id, document_id],
+        )
+        return await cursor.fetchall()
+
+
 async def delete_chunks(conn: FleetConnection, tenant_id: UUID, document_id: UUID) -> None:
-    """A document's chunks with their vectors and postings."""
-    await conn.execute(
-        "delete from posting p using chunk c where p.tenant_id = %(tenant_id)s"
-        " and c.tenant_id = %(tenant_id)s and c.document_id = %(document_id)s"
-        " and p.chunk_no = c.chunk_no",
-        {"tenant_id": tenant_id, "document_id": document_id},
-    )
+    """A document's chunks with their vectors (by cascade)."""
     await conn.execute(
         "delete from chunk where tenant_id = %s and document_id = %s", [tenant_id, document_id]
     )
 
 
 async def insert_chunks(
-    conn: FleetConnection, tenant_id: UUID, document_id: UUID, model: str, chunks: list[NewChunk]
+    conn: FleetConnection,
+    tenant_id: UUID,
+    document_id: UUID,
+    model: str,
+    chunks: Sequence[NewChunk],
+    slots: Sequence[int],
 ) -> None:
-    """Stores chunks, vectors and postings (arrays: COPY does not go through row policies)."""
-    rows = await conn.execute(
+    """Stores chunks and vectors (arrays: COPY does not go through row policies)."""
+    await conn.execute(
         "insert into chunk (tenant_id, chunk_id, document_id, ordinal, heading_path, span_start,"
-        "  span_end, token_count, length, text)"
+        "  span_end, token_count, length, text, slot)"
         " select %(tenant_id)s, n.chunk_id, %(document_id)s, n.ordinal,"
         "  array(select jsonb_array_elements_text(n.heading_path)), n.span_start, n.span_end,"
-        "  n.token_count, n.length, n.text"
+        "  n.token_count, n.length, n.text, n.slot"
         " from unnest(%(chunk_ids)s::uuid[], %(ordinals)s::int[], %(paths)s::jsonb[],"
         "  %(starts)s::int[], %(ends)s::int[], %(tokens)s::int[], %(lengths)s::real[],"
-        "  %(texts)s::text[])"
-        "  as n (chunk_id, ordinal, heading_path, span_start, span_end, token_count, length, text)"
-        " order by n.ordinal returning ordinal, chunk_no",
+        "  %(texts)s::text[], %(slots)s::int[]) as n (chunk_id, ordinal, heading_path,"
+        "  span_start, span_end, token_count, length, text, slot)"
+        " order by n.ordinal",
         {
             "tenant_id": tenant_id,
             "document_id": document_id,
@@ -100,21 +117,37 @@ async def insert_chunks(
             "tokens": [c.token_count for c in chunks],
             "lengths": [c.length for c in chunks],
             "texts": [c.text for c in chunks],
+            "slots": list(slots),
         },
     )
-    numbers: dict[int, int] = dict(await rows.fetchall())
-    await _insert_vectors(conn, tenant_id, document_id, model, chunks, numbers)
-    await _insert_postings(conn, tenant_id, chunks, numbers)
+    await conn.execute(
+        "insert into chunk_embedding (tenant_id, slot, model, input_sha256, embedding)"
+        " select %s, n.slot, %s, n.input_sha256, n.embedding::halfvec"
+        " from unnest(%s::int[], %s::bytea[], %s::text[]) as n (slot, input_sha256, embedding)",
+        [
+            tenant_id,
+            model,
+            list(slots),
+            [c.input_sha256 for c in chunks],
+            [c.embedding for c in chunks],
+        ],
+    )
 
 
 async def vectors_of_document(
     conn: FleetConnection, tenant_id: UUID, document_id: UUID
 ) -> KnownVectors:
-    """The vectors that a document has; all are of one model, which is "" when there are none."""
+    """The vectors that a document has; all are of one model, which is "" when there are none.
+
+    Those of the former layout count while the document was not read again since.
+    """
     rows = await conn.execute(
-        "select input_sha256, embedding::text, model from chunk_vector"
-        " where tenant_id = %s and document_id = %s",
-        [tenant_id, document_id],
+        "select e.input_sha256, e.embedding::text, e.model from chunk c"
+        "  join chunk_embedding e on e.tenant_id = c.tenant_id and e.slot = c.slot"
+        "  where c.tenant_id = %(tenant_id)s and c.document_id = %(document_id)s"
+        " union all select input_sha256, embedding::text, model from chunk_vector"
+        "  where tenant_id = %(tenant_id)s and document_id = %(document_id)s",
+        {"tenant_id": tenant_id, "document_id": document_id},
     )
     found = await rows.fetchall()
     model = found[0][2] if found else ""
@@ -127,8 +160,9 @@ async def get_passages(
     """Chunks by their public ids, in no order; unknown ids are left out."""
     async with conn.cursor(row_factory=class_row(PassageRow)) as cursor:
         await cursor.execute(
-            "select c.chunk_no, c.chunk_id, c.document_id, d.source_id,"
-            "  coalesce(s.external_id, '') as external_id, d.title, s.url, c.heading_path, c.text,"
+            "select c.chunk_no, coalesce(c.slot, -1) as slot, c.chunk_id, c.document_id,"
+            "  d.source_id, coalesce(s.external_id, '') as external_id, d.title, s.url,"
+            "  c.heading_path, c.text,"
             "  c.span_start, c.span_end"
             " from chunk c join document d on d.document_id = c.document_id"
             "  join source s on s.source_id = d.source_id"
@@ -137,53 +171,3 @@ async def get_passages(
             {"tenant_id": tenant_id, "chunk_ids": chunk_ids},
         )
         return await cursor.fetchall()
-
-
-async def _insert_vectors(
-    conn: FleetConnection,
-    tenant_id: UUID,
-    document_id: UUID,
-    model: str,
-    chunks: list[NewChunk],
-    numbers: dict[int, int],
-) -> None:
-    await conn.execute(
-        "insert into chunk_vector"
-        "  (tenant_id, chunk_no, document_id, model, input_sha256, embedding)"
-        " select %s, n.chunk_no, %s, %s, n.input_sha256, n.embedding::vector"
-        " from unnest(%s::bigint[], %s::bytea[], %s::text[])"
-        "  as n (chunk_no, input_sha256, embedding)",
-        [
-            tenant_id,
-            document_id,
-            model,
-            [numbers[c.ordinal] for c in chunks],
-            [c.input_sha256 for c in chunks],
-            [c.embedding for c in chunks],
-        ],
-    )
-
-
-async def _insert_postings(
-    conn: FleetConnection, tenant_id: UUID, chunks: list[NewChunk], numbers: dict[int, int]
-) -> None:
-    postings = [
-        (term, numbers[c.ordinal], weight, c.length)
-        for c in chunks
-        for term, weight in c.terms.items()
-    ]
-    # In index order: neighbours in the index are then written together.
-    postings.sort()
-    await conn.execute(
-        "insert into posting (tenant_id, term, chunk_no, weight, length)"
-        " select %s, n.term, n.chunk_no, n.weight, n.length"
-        " from unnest(%s::text[], %s::bigint[], %s::real[], %s::real[])"
-        "  as n (term, chunk_no, weight, length)",
-        [
-            tenant_id,
-            [p[0] for p in postings],
-            [p[1] for p in postings],
-            [p[2] for p in postings],
-            [p[3] for p in postings],
-        ],
-    )

@@ -49,9 +49,13 @@ class DocumentRow:
 
 @dataclass(frozen=True, slots=True)
 class PassageRow:
-    """A chunk with what a citation of it needs."""
+    """A chunk with what a citation of it needs; `slot` is its place in the index.
+
+    The slot is -1 while the chunk is only in the former layout of the index.
+    """
 
     chunk_no: int
+    slot: int
     chunk_id: UUID
     document_id: UUID
     source_id: UUID
@@ -91,34 +95,12 @@ class KnownVectors:
 
 @dataclass(frozen=True, slots=True)
 class IndexStat:
-    """Size of a tenant's index, and the version of its knowledge; all 0 before the first."""
+    """Size of a tenant's index, and the version of its knowledge; all 0 before the first.
+
+    `slot_count` is one more than the highest slot that was ever used.
+    """
 
     knowledge_version: int
     chunk_count: int
     length_sum: float
-
-
-@dataclass(frozen=True, slots=True)
-class LexicalHit:
-    """A chunk that has terms of the query."""
-
-    chunk_no: int
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class DenseHit:
-    """A chunk and the cosine of its vector with the query's."""
-
-    chunk_no: int
-    cosine: float
-
-
-@dataclass(frozen=True, slots=True)
-class PostingRow:
-    """One term of one chunk."""
-
-    chunk_no: int
-    term: str
-    weight: float
-    length: float
+    slot_count: int
