@@ -48,6 +48,11 @@ class TestFleetSettings:
         with pytest.raises(ValidationError, match="refused in production"):
             settings_of("memory", tmp_path, clock_file=clock_file, environment="production")
 
+    def test_refuse_to_open_inner_networks_in_production(self, tmp_path: Path) -> None:
+        assert settings_of("memory", tmp_path, fetch_allow="127.0.0.0/8").fetch_allow
+        with pytest.raises(ValidationError, match="fetch_allow"):
+            settings_of("memory", tmp_path, fetch_allow="127.0.0.0/8", environment="production")
+
 
 class TestSplitBind:
     @pytest.mark.parametrize(

@@ -33,6 +33,13 @@ def strings() -> list[str]:
     return [*dict.fromkeys(listed), "\x00", "a\x00b", "\u200b", "\x7f\x85", "x" * 20_000]
 
 
+def addresses() -> list[str]:
+    """Addresses that nobody should fetch."""
+    with _open("payload_lists.tar.gz") as archive:
+        listed: Any = archive.extractfile(_ADDRESSES)
+        return [line for line in listed.read().decode().split("\n") if line.strip()]
+
+
 def files() -> Iterator[tuple[str, bytes]]:
     """(name, content) of every malformed file."""
     with _open("badfiles_a.tar.gz") as archive:

@@ -42,6 +42,8 @@ class FleetSettings(BaseSettings):
     vision_agent_address: str = ""
     blob_url: str = ""
     clock_file: Path | None = None
+    fetch_allow: str = ""
+    """Networks beside the public internet that may be fetched from, "127.0.0.0/8,::1"."""
     otlp_endpoint: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     shutdown_grace_s: float = Field(default=10.0, ge=0, le=300)
@@ -50,6 +52,12 @@ class FleetSettings(BaseSettings):
     def _refuse_moved_clock_in_production(self) -> Self:
         if self.environment == "production" and self.clock_file is not None:
             raise ValueError("clock_file moves the fleet's clock and is refused in production")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_inner_networks_in_production(self) -> Self:
+        if self.environment == "production" and self.fetch_allow:
+            raise ValueError("fetch_allow opens inner networks and is refused in production")
         return self
 
     @property
