@@ -181,6 +181,21 @@ class TestJobRunner:
         assert len(at_once) == 20
         assert max(at_once) == 3
 
+    async def test_takes_turns_among_tenants(self, db: Database) -> None:
+        crowd, single = uuid4(), uuid4()
+        for _ in range(8):
+            await add(db, crowd)
+        await add(db, single)
+        order: list[UUID] = []
+
+        async def handler(job: Job) -> None:
+            order.append(job.tenant_id)
+
+        async with running(runner(db, handler, concurrency=2).run()):
+            await until_rows(db, [])
+        assert set(order[:2]) == {crowd, single}
+        assert len(order) == 9
+
     async def test_two_runners_share_the_jobs(self, db: Database, tenant_id: UUID) -> None:
         seen: list[UUID] = []
 

@@ -26,19 +26,48 @@ class Job:
 async def claim(
     db: Database, kinds: list[str], now: datetime, lease_s: float, limit: int
 ) -> list[Job]:
-    """Claims due jobs, and those whose lease has ended, oldest first."""
+    """Claims due jobs, and those whose lease has ended: of each tenant its oldest.
+
+    Tenants take turns: the one with the fewest running is next, so that a thousand jobs of one
+    do not hold up the first of another.
+    """
     async with db.fleet() as conn, conn.cursor(row_factory=class_row(Job)) as cursor:
         await cursor.execute(
-            "with due as ("
-            "  select job_id from job candidate"
-            "  where kind = any(%(kinds)s)"
-            "   and (state = 'queued' and run_at <= %(now)s"
-            "     or state = 'running' and lease_until < now())"
+            # From tenant to tenant by the index, however many jobs each has.
+            "with recursive waiting as ("
+            "  (select tenant_id from job where state = 'queued'"
+            "    and exists (select from job where state = 'queued' and run_at <= %(now)s"
+            "      and kind = any(%(kinds)s))"
+            "   order by tenant_id limit 1)"
+            "  union all"
+            "  select (select tenant_id from job where state = 'queued'"
+            "    and tenant_id > waiting.tenant_id order by tenant_id limit 1)"
+            "  from waiting where waiting.tenant_id is not null),"
+            " ranked as ("
+            "  select oldest.job_id, oldest.run_at, busy.jobs + oldest.place as turn"
+            "  from waiting, lateral ("
+            "    select count(*) as jobs from job where tenant_id = waiting.tenant_id"
+            "     and state = 'running' and kind = any(%(kinds)s)) busy, lateral ("
+            "    select candidate.job_id, candidate.run_at,"
+            "     row_number() over (order by candidate.run_at) as place"
+            "    from job candidate where candidate.tenant_id = waiting.tenant_id"
+            "     and candidate.state = 'queued' and candidate.run_at <= %(now)s"
+            "     and candidate.kind = any(%(kinds)s)"
+            "     and not exists (select from job other"
+            "       where other.tenant_id = candidate.tenant_id and other.kind = candidate.kind"
+            "        and other.subject_id = candidate.subject_id and other.state = 'running')"
+            "    order by candidate.run_at limit %(limit)s) oldest"
+            "  union all"
+            "  select job_id, run_at, 0 from job where state = 'running' and lease_until < now()"
+            "   and kind = any(%(kinds)s)"
             "   and not exists (select from job other"
-            "     where other.tenant_id = candidate.tenant_id and other.kind = candidate.kind"
-            "      and other.subject_id = candidate.subject_id"
-            "      and other.state = 'running' and other.job_id <> candidate.job_id)"
-            "  order by run_at limit %(limit)s for update skip locked)"
+            "     where other.tenant_id = job.tenant_id and other.kind = job.kind"
+            "      and other.subject_id = job.subject_id"
+            "      and other.state = 'running' and other.job_id <> job.job_id)),"
+            " due as ("
+            "  select job.job_id from job join ranked on ranked.job_id = job.job_id"
+            "  where job.state = 'queued' or job.lease_until < now()"
+            "  order by ranked.turn, ranked.run_at limit %(limit)s for update of job skip locked)"
             " update job set state = 'running', attempts = attempts + 1,"
             "  lease_id = gen_random_uuid(),"
             "  lease_until = now() + make_interval(secs => %(lease_s)s)"
