@@ -89,7 +89,7 @@ class TestCreateSources:
         assert good.source.source_id
         assert (empty.error_field, empty.error_reason) == ("content", "EMPTY_FILE")
         assert (binary.error_field, binary.error_reason) == ("content", "UNSUPPORTED_TYPE")
-        assert "Markdown, HTML, plain text and PDF" in binary.error
+        assert "Word (DOCX)" in binary.error
         assert named.error_field == "external_id"
         assert linked.error_field == "url"
 

@@ -1,7 +1,11 @@
 """Parsers: what a reader would see, with its structure, from any bytes."""
 
+import csv
 import io
+import zipfile
+from typing import Any
 
+import docx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +26,13 @@ def refused(content: str | bytes, **limits: int) -> DocumentError:
     with pytest.raises(DocumentError) as caught:
         read(content, **limits)
     return caught.value
+
+
+def saved(made: Any) -> bytes:
+    """The bytes of a Word document."""
+    written = io.BytesIO()
+    made.save(written)
+    return written.getvalue()
 
 
 def pdf(*pages: str, title: str = "", password: str = "") -> bytes:
@@ -121,6 +132,73 @@ class TestHtml:
     def test_bears_hostile_nesting(self):
         document = read("<html><body>" + "<div>" * 20_000 + "deep" + "</div>" * 20_000)
         assert document.text == "deep"
+
+    @pytest.mark.parametrize("tags", ["<div>", "<ul><li>", "<table><tr><td>", "<b>", "<dl><dd>"])
+    def test_reads_in_time_what_nests_without_end(self, tags):
+        document = read("<html><body>" + tags * 20_000 + "the end</body></html>")
+        assert document.text.endswith("the end")
+
+    def test_keeps_what_ends_by_itself(self):
+        document = read("<html><body><ul>" + "".join(f"<li>Tea {n}" for n in range(2_000)))
+        assert document.text.count("\n") == 1_999
+
+    def test_reads_a_table_in_a_table_once(self):
+        inner = "<table><tr><td>in</td></tr></table>"
+        document = read(f"<html><table><tr><td>{inner}</td><td>out</td></tr></table>")
+        assert document.text == "in | out"
+
+
+class TestDocx:
+    def test_keeps_headings_lists_and_tables(self):
+        made = docx.Document()
+        made.core_properties.title = "Tea"
+        made.add_heading("Making", level=1)
+        made.add_paragraph("Boil water.")
+        made.add_heading("Steps", level=2)
+        made.add_paragraph("Pour", style="List Number")
+        made.add_paragraph("Wait", style="List Bullet")
+        table = made.add_table(rows=2, cols=2)
+        for cell, text in zip(table._cells, ("Kind", "Minutes", "Green", "3"), strict=True):
+            cell.text = text
+        document = read(saved(made))
+        assert document.title == "Tea"
+        assert document.text == (
+            "Making\n\nBoil water.\n\nSteps\n\n- Pour\n- Wait\n\nKind | Minutes\nGreen | 3"
+        )
+        assert document.blocks[-1].heading_path == ("Making", "Steps")
+
+    def test_says_when_it_is_damaged(self):
+        content = saved(docx.Document())
+        for broken in (content[: len(content) // 2], content.replace(b"PK\x01\x02", b"PK\x01\x09")):
+            assert refused(broken).reason == "BROKEN_DOCX"
+
+    def test_does_not_unpack_a_bomb(self):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr("word/document.xml", bytes(210_000_000))
+        assert refused(packed.getvalue()).reason == "PARSE_OUT_OF_MEMORY"
+
+
+class TestQuestionsAndAnswers:
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+    def test_make_a_section_of_each_row(self, delimiter):
+        rows = [
+            ["Id", "Question", "Answer"],
+            ["1", "When is tea?", "At four,\nwith cake."],
+            ["2", "No answer?", ""],
+            ["3", "Where?", "In the garden."],
+        ]
+        written = io.StringIO(newline="")
+        csv.writer(written, delimiter=delimiter).writerows(rows)
+        document = read("\ufeff" + written.getvalue())
+        assert document.media_type == "text/csv"
+        assert document.text == (
+            "When is tea?\n\nAt four,\nwith cake.\n\n- Id: 1\n\nWhere?\n\nIn the garden.\n\n- Id: 3"
+        ).replace("- Id", "Id")
+        assert document.blocks[1].heading_path == ("When is tea?",)
+
+    def test_other_tables_stay_texts(self):
+        assert read("name,price\nTea,4\n").media_type == "text/plain"
 
 
 class TestText:

@@ -36,6 +36,8 @@ _KINDS = {
     "text/html": "HTML",
     "text/plain": "Text",
     "application/pdf": "PDF",
+    "text/csv": "Questions and answers",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "Word",
 }
 
 

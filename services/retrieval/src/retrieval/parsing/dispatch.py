@@ -25,6 +25,14 @@ def parse(
             from retrieval.parsing import pdf
 
             return pdf.parse(content, limits.max_chars, limits.max_pages, progress)
+        case sniff.DOCX:
+            from retrieval.parsing import docx
+
+            return docx.parse(content, limits.max_chars)
+        case sniff.CSV:
+            from retrieval.parsing import table
+
+            return table.parse(found.text, limits.max_chars)
         case sniff.HTML:
             from retrieval.parsing import html
 

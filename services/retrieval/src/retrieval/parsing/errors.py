@@ -1,10 +1,11 @@
 """Why a file can't become knowledge, in a sentence for a support manager.
 
 Reasons: EMPTY_FILE, UNSUPPORTED_TYPE, UNDECODABLE_TEXT, TOO_LARGE, TOO_MUCH_TEXT, NO_TEXT,
-ENCRYPTED_PDF, BROKEN_PDF, TOO_MANY_PAGES, PARSE_TIMEOUT, PARSE_OUT_OF_MEMORY, PARSE_CRASHED.
+ENCRYPTED_PDF, BROKEN_PDF, BROKEN_DOCX, BROKEN_CSV, TOO_MANY_PAGES, PARSE_TIMEOUT,
+PARSE_OUT_OF_MEMORY, PARSE_CRASHED.
 """
 
-SUPPORTED = "Markdown, HTML, plain text and PDF"
+SUPPORTED = "Markdown, HTML, plain text, PDF, Word (DOCX) and CSV with questions and answers"
 
 
 class DocumentError(Exception):

@@ -11,6 +11,7 @@ from retrieval.parsing.document import (
     one_line,
     squeeze,
 )
+from retrieval.parsing.nesting import flattened
 from retrieval.parsing.sniff import HTML
 
 # Not content wherever they stand; `strip_tags` removes them with all they hold.
@@ -37,7 +38,7 @@ _MAX_DEPTH = 100
 
 def parse(markup: str, max_chars: int) -> ParsedDocument:
     """The main part as a document; the title is <title>'s, else the first <h1>'s."""
-    tree = LexborHTMLParser(markup)
+    tree = LexborHTMLParser(flattened(markup))
     title = tree.css_first("title")
     name = one_line(title.text()) if title is not None else ""
     builder = DocumentBuilder(max_chars)
@@ -49,14 +50,14 @@ def parse(markup: str, max_chars: int) -> ParsedDocument:
 
 def add_fragment(builder: DocumentBuilder, markup: str) -> None:
     """Adds the content of an HTML fragment to a document of another type."""
-    root = _main(LexborHTMLParser(markup))
+    root = _main(LexborHTMLParser(flattened(markup)))
     if root is not None:
         _Walker(builder).walk(root)
 
 
 def plain(markup: str) -> str:
     """The visible text of a fragment."""
-    root = _main(LexborHTMLParser(markup))
+    root = _main(LexborHTMLParser(flattened(markup)))
     return squeeze(_text(root, 0)) if root is not None else ""
 
 
@@ -160,7 +161,11 @@ def _item_lines(item: LexborNode, marker: str, depth: int) -> Iterator[str]:
 
 
 def _rows(table: LexborNode) -> Iterator[str]:
-    for row in table.css("tr"):
-        cells = [one_line(_text(cell, 0)) for cell in row.css("th,td")]
-        if any(cells):
-            yield " | ".join(cells)
+    """Its own rows; a table inside of a cell is that cell's text."""
+    for part in table.iter():
+        if part.tag == "caption":
+            yield one_line(_text(part, 0))
+        for row in [part] if part.tag == "tr" else part.iter():
+            cells = [one_line(_text(cell, 0)) for cell in row.iter() if cell.tag in ("th", "td")]
+            if any(cells):
+                yield " | ".join(cells)

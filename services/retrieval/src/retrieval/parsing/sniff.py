@@ -1,5 +1,6 @@
 """What a file is, from its bytes alone. A name or a declared type is never believed."""
 
+import csv
 import re
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ import puremagic
 from retrieval.parsing.charset import decode
 from retrieval.parsing.errors import empty_file, unsupported_type
 
+CSV = "text/csv"
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
 PDF = "application/pdf"
@@ -43,6 +46,11 @@ _NAMED_STARTS: tuple[tuple[bytes, str], ...] = (
     (b"MZ", "a Windows program"),
     (b"\x7fELF", "a Linux program"),
 )
+_DOCX_PART = b"word/document.xml"
+_QUESTION_NAMES = "question questions frage fragen pregunta domanda vraag q"
+_QUESTIONS = frozenset(_QUESTION_NAMES.split())
+_ANSWER_NAMES = "answer answers response antwort antworten réponse respuesta risposta antwoord a"
+_ANSWERS = frozenset(_ANSWER_NAMES.split())
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -59,6 +67,8 @@ def sniff(content: bytes) -> Sniffed:
     refuse_early(content)
     if _is_pdf(content):
         return Sniffed(PDF)
+    if _is_docx(content):
+        return Sniffed(DOCX)
     text = decode(content)
     if text is None:
         raise unsupported_type(_binary_name(content))
@@ -69,7 +79,7 @@ def refuse_early(content: bytes) -> None:
     """DocumentError for what a look at its bytes shows to be empty or of no use; cheap and safe."""
     if not content.strip(b"\x00 \t\r\n\x0c"):
         raise empty_file()
-    if _is_pdf(content):
+    if _is_pdf(content) or _is_docx(content):
         return
     for start, name in _NAMED_STARTS:
         # "MZ" may begin a text; a program has zero bytes near its start.
@@ -81,6 +91,35 @@ def refuse_early(content: bytes) -> None:
 
 def _is_pdf(content: bytes) -> bool:
     return b"%PDF-" in content[:_PDF_WINDOW]
+
+
+def _is_docx(content: bytes) -> bool:
+    return content.startswith(b"PK\x03\x04") and _DOCX_PART in content
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionTable:
+    """Where questions and answers stand in a table's rows."""
+
+    delimiter: str
+    question: int
+    answer: int
+
+
+def question_and_answer(text: str) -> QuestionTable | None:
+    """The columns of questions and answers by the names in the first row; None without both."""
+    first = text.lstrip("\ufeff").partition("\n")[0][:2_000]
+    for delimiter in (",", ";", "\t"):
+        try:
+            row = next(csv.reader([first], delimiter=delimiter), [])
+        except csv.Error:
+            continue
+        names = [name.strip().casefold() for name in row]
+        question = next((i for i, name in enumerate(names) if name in _QUESTIONS), None)
+        answer = next((i for i, name in enumerate(names) if name in _ANSWERS), None)
+        if question is not None and answer is not None:
+            return QuestionTable(delimiter, question, answer)
+    return None
 
 
 def _looks_binary(content: bytes) -> bool:
@@ -96,6 +135,8 @@ def _text_type(text: str) -> str:
         return HTML
     if text.lstrip().startswith(("<?xml", "<svg")):
         raise unsupported_type("an XML file")
+    if question_and_answer(text) is not None:
+        return CSV
     if _FRONT_MATTER.match(text) or _MARKDOWN.search(text):
         return MARKDOWN
     return TEXT
