@@ -11,12 +11,14 @@ from fleetkit.postgres import Database
 from fleetkit.rpc.fields import to_optional_time, to_optional_uuid
 from grpc.aio import ServicerContext
 
-from llm_gateway import answer, embed, see, usage
+from llm_gateway import answer, embed, rerank, see, usage
 from llm_gateway.answer import Completed
 from llm_gateway.metering import Metering
 from llm_gateway.models import Models
 from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.question import Cited, FinishReason, Passage, Question, TextDelta, Turn
+from llm_gateway.rerank import Rerankers
+from llm_gateway.reranking import Document
 from llm_gateway.seeing import Region, SeeProvider
 from llm_gateway.store.ledger import Selection
 from llm_gateway.translate import to_entry
@@ -50,6 +52,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         embedder: MiniLm | None,
         default_embed_model: str,
         seeing: Seeing,
+        rerankers: Rerankers,
     ) -> None:
         self._db = db
         self._metering = metering
@@ -57,6 +60,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         self._embedder = embedder
         self._default_embed_model = default_embed_model
         self._seeing = seeing
+        self._rerankers = rerankers
 
     async def Answer(
         self, request: pb.AnswerRequest, context: ServicerContext
@@ -74,13 +78,35 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
             raise InvalidArgument("kind is not set: use query or passage", field="kind")
         model = request.model or self._default_embed_model
         made = await embed.embed(
-            self._metering, self._embedder, tenant_id(), request.texts, lane, model
+            self._metering,
+            self._embedder,
+            tenant_id(),
+            request.texts,
+            lane,
+            model,
+            token_vectors=request.token_vectors,
         )
-        rows = zip(made.embedded.vectors, made.embedded.tokens, strict=True)
+        given = made.embedded
+        rows = zip(given.vectors, given.tokens, given.token_vectors, strict=True)
         embeddings = [
-            pb.Embedding(values=vector.tolist(), token_count=tokens) for vector, tokens in rows
+            pb.Embedding(values=vector.tolist(), token_count=tokens, token_vectors=kept)
+            for vector, tokens, kept in rows
         ]
         return pb.EmbedResponse(embeddings=embeddings, model=made.model)
+
+    async def Rerank(
+        self, request: pb.RerankRequest, context: ServicerContext
+    ) -> pb.RerankResponse:
+        documents = [Document(given.text, given.token_vectors) for given in request.documents]
+        made = await rerank.rerank(
+            self._metering,
+            self._rerankers,
+            tenant_id(),
+            request.query,
+            documents,
+            request.model,
+        )
+        return pb.RerankResponse(scores=made.scores, model=made.model)
 
     async def See(self, request: pb.SeeRequest, context: ServicerContext) -> pb.SeeResponse:
         regions = [Region(box.x, box.y, box.width, box.height) for box in request.regions]

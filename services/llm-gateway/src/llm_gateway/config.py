@@ -34,6 +34,10 @@ class Settings(FleetSettings):
     """Provider and model that answers when a request names none."""
     embed_model: str = "local/all-minilm-l6-v2"
     """Provider and model that embeds when a request names none."""
+    rerank_model: str = "local/late-interaction"
+    """Provider and model that reranks when a request names none."""
+    rerank_pairs_kept: int = Field(default=50_000, ge=0, le=1_000_000)
+    """Scores of query–document pairs that are kept; about 200 bytes each."""
     price_book_file: Path | None = None
     """A price book instead of the one that ships with the service."""
     price_book_additions_file: Path | None = None
@@ -77,6 +81,19 @@ class Settings(FleetSettings):
     """Enables the provider `gemini`, by its OpenAI-compatible endpoint."""
     openai_endpoints: tuple[OpenAiEndpoint, ...] = ()
     """More endpoints, or these two elsewhere, as JSON: [{"name": …, "base_url": …}]."""
+
+    cohere_api_key: SecretStr | None = None
+    """Enables the provider `cohere` (reranking)."""
+    cohere_base_url: str = "https://api.cohere.com"
+    voyage_api_key: SecretStr | None = None
+    """Enables the provider `voyage` (reranking)."""
+    voyage_base_url: str = "https://api.voyageai.com/v1"
+    rerank_url: str = ""
+    """Enables the provider `selfhosted`: a server with text-embeddings-inference's `/rerank`."""
+    rerank_api_key: SecretStr | None = None
+    """Its bearer token, if it wants one."""
+    rerank_batch: int = Field(default=32, ge=1, le=100)
+    """Documents of one request to it; text-embeddings-inference takes 32 unless told otherwise."""
 
     @model_validator(mode="after")
     def _name_endpoints_apart(self) -> Self:

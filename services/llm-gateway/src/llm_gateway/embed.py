@@ -31,8 +31,10 @@ async def embed(
     texts: Sequence[str],
     lane: Lane,
     model: str,
+    *,
+    token_vectors: bool = False,
 ) -> Embeddings:
-    """A vector for each of 1–64 texts of at most 32,000 bytes.
+    """A vector for each of 1–64 texts of at most 32,000 bytes; with `token_vectors` those, too.
 
     InvalidArgument names the text that is wrong; ResourceExhausted when the lane is full.
     """
@@ -45,7 +47,8 @@ async def embed(
         )
     at_most = {Unit.COMPUTE_US: minilm.most_compute_us(texts)}
     async with metering.call(tenant_id, "embed", model, at_most) as metered:
-        embedded = await provider.embed(texts, lane, metered.meter)
+        keep = "passage" if token_vectors else ""
+        embedded = await provider.embed(texts, lane, metered.meter, keep)
     return Embeddings(embedded, f"{model}@{embedded.version}")
 
 

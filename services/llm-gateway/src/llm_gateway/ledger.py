@@ -25,7 +25,7 @@ from llm_gateway.store import ledger as store
 from llm_gateway.store.ledger import CallRow, EntryRow
 from llm_gateway.translate import to_entry
 
-Operation = Literal["answer", "embed", "see"]
+Operation = Literal["answer", "embed", "rerank", "see"]
 
 # After a call's deadline its process needs a moment to settle it.
 _SETTLE_GRACE_S = 10.0

@@ -16,11 +16,13 @@ from llm_gateway.ledger import Ledger
 from llm_gateway.metering import Metering
 from llm_gateway.minilm.artifact import weights_folder
 from llm_gateway.models import Models
+from llm_gateway.pair_cache import PairCache
 from llm_gateway.pricing import PriceBook, Unit
-from llm_gateway.providers import answer_providers
+from llm_gateway.providers import answer_providers, rerank_providers
 from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.providers.rapidocr import RapidOcr
 from llm_gateway.rapidocr_worker.reader import Reader
+from llm_gateway.rerank import Rerankers
 from llm_gateway.seeing import SeeProvider
 from llm_gateway.workers.child import ChildOptions
 from llm_gateway.workers.pool import WorkerPool
@@ -41,12 +43,13 @@ def build(rt: Runtime) -> None:
     models = Models(providers, book, rt.clock, settings.answer_model)
     metering = Metering(ledger, rt.spawn)
     seeing = Seeing(_see_providers(rt), settings.see_model)
-    api = LlmGatewayApi(rt.db, metering, models, embedder, settings.embed_model, seeing)
+    rerankers = _rerankers(rt, embedder)
+    api = LlmGatewayApi(rt.db, metering, models, embedder, settings.embed_model, seeing, rerankers)
     rt.server.add(add_LlmGatewayServiceServicer_to_server, api)
     rt.consume(HANDLERS)
     rt.erase(ERASURE)
     rt.background(sweeper.sweep_forever(rt.db, ledger, settings.sweep_interval_s), "sweeper")
-    rt.command("check-prices", lambda: _check_prices(rt, book, models))
+    rt.command("check-prices", lambda: _check_prices(rt, book, models, rerankers))
     rt.command("sweep", lambda: _sweep(rt, ledger))
 
 
@@ -59,6 +62,14 @@ def _see_providers(rt: Runtime) -> dict[str, SeeProvider]:
     rt.background(reader.end_when_idle(), "see_worker")
     rt.on_close(reader.close)
     return {"local": RapidOcr(reader)}
+
+
+def _rerankers(rt: Runtime, embedder: MiniLm | None) -> Rerankers:
+    settings: Settings = rt.settings
+    providers = rerank_providers(settings, embedder)
+    for provider in providers.values():
+        rt.on_close(provider.close)
+    return Rerankers(providers, settings.rerank_model, PairCache(settings.rerank_pairs_kept))
 
 
 def main() -> None:
@@ -90,12 +101,15 @@ async def _run_workers(pool: WorkerPool) -> None:
     get_logger().info("workers_ready", model_version=pool.version, worker_pids=pool.pids)
 
 
-async def _check_prices(rt: Runtime, book: PriceBook, models: Models) -> None:
+async def _check_prices(rt: Runtime, book: PriceBook, models: Models, rerankers: Rerankers) -> None:
     settings: Settings = rt.settings
     served = (
         [(settings.embed_model, frozenset({Unit.COMPUTE_US}))] if settings.embed_workers else []
     )
     served.append((settings.see_model, frozenset({Unit.COMPUTE_US})))
+    reranker = rerankers.providers.get(settings.rerank_model.partition("/")[0])
+    if reranker is not None:
+        served.append((settings.rerank_model, reranker.kinds))
     served += [
         (model.model, models.answering(model.model).provider.kinds) for model in models.listed()
     ]

@@ -35,6 +35,10 @@ class Unit(enum.StrEnum):
     CACHE_WRITE_30M = "cache_write_30m_token"
     CACHE_WRITE_1H = "cache_write_1h_token"
     IMAGE = "image_token"
+    EMBEDDING = "embedding_token"
+    RERANK_SEARCH = "rerank_search"
+    RERANK = "rerank_token"
+    RERANK_PAIR = "rerank_pair"
 
 
 # Classes of input: counted together for the tier, priced as input where a model names no price.

@@ -7,8 +7,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from llm_gateway.minilm import token_vectors
 from llm_gateway.minilm.artifact import Artifact
-from llm_gateway.minilm.windows import Window, window_bounds
+from llm_gateway.minilm.windows import Keep, Window, window_bounds
 
 _REMEMBERED_TEXTS = 64
 
@@ -35,14 +36,15 @@ class Encoder:
         self._sep = self._special("[SEP]")
         self._remembered: OrderedDict[str, list[int]] = OrderedDict()
 
-    def window(self, text: str, index: int) -> Window:
+    def window(self, text: str, index: int, keep: Keep = "") -> Window:
         """Window `index` (from 0) of `text`; an empty text has one window without content."""
         ids = self._token_ids(text)
         bounds = window_bounds(len(ids))
         start, end = bounds[index]
         row = [self._cls, *ids[start:end], self._sep]
         vectors = self._token_vectors(row)
-        return Window(vectors.sum(axis=0), len(row), len(bounds), len(ids))
+        kept = _kept(vectors, row, keep)
+        return Window(vectors.sum(axis=0), len(row), len(bounds), len(ids), kept)
 
     def _token_vectors(self, row: list[int]) -> NDArray[np.float32]:
         inputs = {
@@ -67,3 +69,11 @@ class Encoder:
         if token_id is None:
             raise ValueError(f"the tokenizer has no {token}")
         return token_id
+
+
+def _kept(vectors: NDArray[np.float32], ids: list[int], keep: Keep) -> bytes:
+    if keep == "query":
+        # The special tokens are not asked for, unless there is nothing else.
+        part = slice(1, -1) if len(ids) > 2 else slice(None)
+        return token_vectors.of_query(vectors[part], ids[part])
+    return token_vectors.of_passage(vectors) if keep else b""

@@ -7,9 +7,13 @@ are added up, so that the tail of a long text counts as much as its head.
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Whether a text's token vectors are wanted too, and in which form.
+Keep = Literal["", "query", "passage"]
 
 HIDDEN = 384
 # The length that the model was trained and evaluated with, [CLS] and [SEP] included.
@@ -25,13 +29,14 @@ class Window:
     """One window of a text: the sum of its token vectors, and the count of tokens in it.
 
     `windows` is how many windows the text has; `text_tokens` how many tokens it has without the
-    special ones.
+    special ones; `token_vectors` those of `minilm.token_vectors`, where they were asked for.
     """
 
     vector_sum: NDArray[np.float32]
     tokens: int
     windows: int
     text_tokens: int
+    token_vectors: bytes = b""
 
 
 def window_bounds(tokens: int) -> list[tuple[int, int]]:

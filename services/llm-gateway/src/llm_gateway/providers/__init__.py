@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from llm_gateway.config import Settings
 from llm_gateway.pricing import PriceBook
 from llm_gateway.providers.extractive import Extractive
+from llm_gateway.providers.late_interaction import LateInteraction
 from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.question import AnswerProvider
+from llm_gateway.reranking import RerankProvider
 
 
 def answer_providers(
@@ -31,4 +33,28 @@ def answer_providers(
 
         for endpoint in settings.endpoints:
             providers[endpoint.name] = OpenAiCompatible(endpoint, book)
+    return providers
+
+
+def rerank_providers(settings: Settings, embedder: MiniLm | None) -> Mapping[str, RerankProvider]:
+    """The configured rerankers, by the name before the slash in "provider/model"."""
+    providers: dict[str, RerankProvider] = {}
+    if embedder is not None:
+        providers["local"] = LateInteraction(embedder)
+    # Importing the SDKs costs seconds: only where they are used.
+    if settings.cohere_api_key is not None:
+        from llm_gateway.providers.cohere import Cohere
+
+        key = settings.cohere_api_key.get_secret_value()
+        providers["cohere"] = Cohere(key, settings.cohere_base_url)
+    if settings.voyage_api_key is not None:
+        from llm_gateway.providers.voyage import Voyage
+
+        key = settings.voyage_api_key.get_secret_value()
+        providers["voyage"] = Voyage(key, settings.voyage_base_url)
+    if settings.rerank_url:
+        from llm_gateway.providers.http_rerank import HttpRerank
+
+        key = settings.rerank_api_key.get_secret_value() if settings.rerank_api_key else ""
+        providers["selfhosted"] = HttpRerank(settings.rerank_url, key, settings.rerank_batch)
     return providers

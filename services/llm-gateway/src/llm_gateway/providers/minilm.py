@@ -8,7 +8,7 @@ from fleetkit import context
 
 from llm_gateway.ledger import Meter
 from llm_gateway.minilm.remembered import RememberedVectors, Vector
-from llm_gateway.minilm.windows import MAX_WINDOWS, WINDOW_TOKENS
+from llm_gateway.minilm.windows import MAX_WINDOWS, WINDOW_TOKENS, Keep
 from llm_gateway.pricing import Unit
 from llm_gateway.workers.lanes import Embedded, Job, Lane
 from llm_gateway.workers.pool import WorkerPool
@@ -27,15 +27,18 @@ class MiniLm:
         self._pool = pool
         self._remembered = RememberedVectors(most_remembered)
 
-    async def embed(self, texts: Sequence[str], lane: Lane, meter: Meter) -> Embedded:
+    async def embed(
+        self, texts: Sequence[str], lane: Lane, meter: Meter, keep: Keep = ""
+    ) -> Embedded:
         """Unit vectors of 384 components; errors are those of `WorkerPool.embed`.
 
-        Adds the CPU time to `meter`, also when the work is cut short.
+        With `keep` also token vectors. Adds the CPU time to `meter`, also when the work is cut
+        short.
         """
         remaining = context.remaining_s()
         deadline = time.monotonic() + (_NO_DEADLINE_S if remaining is None else remaining)
         finished: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        job = Job(list(texts), lane, deadline, finished)
+        job = Job(list(texts), lane, deadline, finished, keep)
         before = meter.units.get(Unit.COMPUTE_US, 0)
         try:
             embedded = await self._pool.embed(job)

@@ -60,7 +60,7 @@ def serve(options: ChildOptions, work: BinaryIO, answers: BinaryIO) -> None:
     _send(answers, frames.pack({"version": made.version}))
     while (frame := frames.read(work)) is not None:
         started = time.process_time_ns()
-        windows = [encoder.window(text, index) for text, index in frame[0]["pieces"]]
+        windows = [encoder.window(text, index, keep) for text, index, keep in frame[0]["pieces"]]
         _send(answers, frames.pack_windows(windows, time.process_time_ns() - started))
 
 

@@ -1,7 +1,8 @@
 """The wire format between the service and its worker processes.
 
 A frame is two lengths (uint32, little-endian), a JSON head and a binary tail. Work goes down as
-pieces `[text, window]`; the answer's head has a row for each piece, its tail their vector sums.
+pieces `[text, window, keep]`; the answer's head has a row for each piece, its tail their vector
+sums, then the token vectors of those of which they were wanted.
 """
 
 import json
@@ -19,10 +20,11 @@ PREFIX_BYTES = _LENGTHS.size
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One window of one text."""
+    """One window of one text; `keep` is an encoder's `Keep`."""
 
     text: str
     window: int
+    keep: str = ""
 
 
 class ByteReader(Protocol):
@@ -54,15 +56,23 @@ def read(stream: ByteReader) -> tuple[dict[str, Any], bytes] | None:
 
 def pack_windows(windows: list[Window], cpu_ns: int) -> bytes:
     """The answer to a frame of pieces: their windows, and the CPU time they took."""
-    rows = [[window.tokens, window.windows, window.text_tokens] for window in windows]
+    rows = [
+        [window.tokens, window.windows, window.text_tokens, len(window.token_vectors)]
+        for window in windows
+    ]
     sums = np.stack([window.vector_sum for window in windows]).astype("<f4")
-    return pack({"rows": rows, "cpu_ns": cpu_ns}, sums.tobytes())
+    kept = b"".join(window.token_vectors for window in windows)
+    return pack({"rows": rows, "cpu_ns": cpu_ns}, sums.tobytes() + kept)
 
 
 def unpack_windows(head: dict[str, Any], tail: bytes) -> list[Window]:
     """The windows in the answer to a frame of pieces, in order."""
-    sums = np.frombuffer(tail, "<f4").reshape(-1, HIDDEN)
-    return [
-        Window(vector_sum, tokens, windows, text_tokens)
-        for vector_sum, (tokens, windows, text_tokens) in zip(sums, head["rows"], strict=True)
-    ]
+    rows = head["rows"]
+    sums = np.frombuffer(tail, "<f4", len(rows) * HIDDEN).reshape(-1, HIDDEN)
+    found: list[Window] = []
+    start = sums.nbytes
+    for vector_sum, (tokens, windows, text_tokens, kept) in zip(sums, rows, strict=True):
+        token_vectors = tail[start : start + kept]
+        found.append(Window(vector_sum, tokens, windows, text_tokens, token_vectors))
+        start += kept
+    return found

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_gateway.minilm.windows import WINDOW_TOKENS, Window, pool
+from llm_gateway.minilm.windows import WINDOW_TOKENS, Keep, Window, pool
 from llm_gateway.workers.frames import Piece
 
 # Roughly how many tokens a slice holds: about 60 ms and 15 ms of one core.
@@ -32,12 +32,16 @@ class Lane(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Unit vectors of texts, in order, and the tokens of each; `cpu_us` is what all took."""
+    """Unit vectors of texts, in order, and the tokens of each; `cpu_us` is what all took.
+
+    `token_vectors` are those of `minilm.token_vectors`, empty where they were not asked for.
+    """
 
     vectors: list[NDArray[np.float32]]
     tokens: list[int]
     cpu_us: int
     version: str
+    token_vectors: list[bytes]
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +56,7 @@ class Job:
     lane: Lane
     deadline: float
     finished: asyncio.Future[str]
+    keep: Keep = ""
     cpu_ns: int = 0
     queued: bool = False
     waiting: deque[tuple[int, int]] = field(default_factory=deque)
@@ -101,7 +106,9 @@ class Job:
         """The vectors, once finished."""
         parts = [[window for window in text if window is not None] for text in self.windows]
         vectors = [pool(windows) for windows in parts]
-        return Embedded(vectors, [text[0].text_tokens for text in parts], self.cpu_us, version)
+        tokens = [text[0].text_tokens for text in parts]
+        kept = [b"".join(window.token_vectors for window in windows) for windows in parts]
+        return Embedded(vectors, tokens, self.cpu_us, version, kept)
 
 
 @dataclass(slots=True)
@@ -115,7 +122,8 @@ class Slice:
     @property
     def pieces(self) -> list[Piece]:
         """What to send."""
-        return [Piece(self.job.texts[text], window) for text, window in self.places]
+        keep = self.job.keep
+        return [Piece(self.job.texts[text], window, keep) for text, window in self.places]
 
 
 class Lanes:

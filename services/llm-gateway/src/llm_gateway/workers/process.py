@@ -64,7 +64,8 @@ class WorkerProcess:
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101 - it was opened as a pipe
         try:
-            stdin.write(frames.pack({"pieces": [[piece.text, piece.window] for piece in pieces]}))
+            rows = [[piece.text, piece.window, piece.keep] for piece in pieces]
+            stdin.write(frames.pack({"pieces": rows}))
             await stdin.drain()
         except (ConnectionError, RuntimeError) as error:
             raise WorkerDied(self._process.returncode) from error
