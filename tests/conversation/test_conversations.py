@@ -61,7 +61,9 @@ async def call(stub, rpc: str, request) -> None:
 class TestStrangers:
     async def test_are_refused(self, running):
         unknown = str(uuid4())
-        for rpc, request in (of_visitors(unknown) | of_persons(unknown)).items():
+        calls = of_visitors(unknown) | of_persons(unknown)
+        calls["GetVisitor"] = service.GetVisitorRequest(visitor_id=unknown)
+        for rpc, request in calls.items():
             await assert_refuses_strangers(running, f"{SERVICE}.{rpc}", request)
 
     async def test_of_another_tenant_find_nothing(
@@ -219,6 +221,45 @@ class TestGetConversation:
                 service.GetConversationRequest(conversation_id=visitor.conversation_id)
             )
         assert found.conversation.visitor_id == visitor.visitor_id
+
+
+class TestGetVisitor:
+    async def test_tells_its_conversations_oldest_first(
+        self, conversations, visitor, as_background, tenant_id
+    ):
+        named = service.CreateConversationRequest(
+            agent_id=visitor.agent_id, visitor_external_id="customer-1"
+        )
+        with as_background(tenant_id):
+            made = [(await conversations.CreateConversation(named)).conversation for _ in range(3)]
+        with visitor.person("admin"):
+            found = await conversations.GetVisitor(
+                service.GetVisitorRequest(visitor_id=made[0].visitor_id)
+            )
+        assert list(found.conversation_ids) == [each.conversation_id for each in made]
+
+    async def test_finds_no_visitor_that_is_not_there(
+        self, conversations, visitor, as_identity, other_tenant_id
+    ):
+        known = service.GetVisitorRequest(visitor_id=visitor.visitor_id)
+        with as_identity(other_tenant_id, role="owner"), pytest.raises(NotFound):
+            await conversations.GetVisitor(known)
+        for wrong in ("", "../etc/passwd"):
+            with visitor.person("admin"), pytest.raises(InvalidArgument) as caught:
+                await conversations.GetVisitor(service.GetVisitorRequest(visitor_id=wrong))
+            assert caught.value.field == "visitor_id"
+
+    async def test_refuses_more_than_an_event_carries(self, running, conversations, visitor):
+        async with running.db.tenant(visitor.tenant_id) as conn:
+            await conn.execute(
+                "insert into conversation (tenant_id, conversation_id, agent_id, agent_version,"
+                "  visitor_id, create_time, update_time)"
+                " select tenant_id, gen_random_uuid(), agent_id, 1, visitor_id, now(), now()"
+                " from conversation, generate_series(1, 10000)"
+            )
+        with visitor.person("admin"), pytest.raises(FailedPrecondition) as caught:
+            await conversations.GetVisitor(service.GetVisitorRequest(visitor_id=visitor.visitor_id))
+        assert caught.value.reason == "TOO_MANY_CONVERSATIONS"
 
 
 class TestListConversations:

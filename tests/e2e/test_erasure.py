@@ -1,5 +1,6 @@
 """Erasure through a whole fleet: afterwards no row of any service tells of the erased."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,7 +12,7 @@ from fleetdesk_local import ports
 from fleetdesk_local.postgres import PostgresServer
 from fleetkit.postgres.provision import DATABASE
 from harness import talking
-from harness.local_fleet import LocalFleet
+from harness.local_fleet import LocalFleet, make
 from harness.waiting import eventually
 from playwright.async_api import Page
 from psycopg import sql
@@ -132,6 +133,12 @@ class TestTenant:
             text = {"type": "text", "title": "Badges", "text": f"{SECRET} Press the red button."}
             assert (await client.post("/v1/knowledge/sources", json=text)).status_code == 201
             await talk(client, made["agent_id"])
+            data = running_fleet.data.path
+            let_in = await asyncio.to_thread(
+                make, f"integrator TENANT={made['tenant_id']}", data, running_fleet.port
+            )
+            assert let_in.returncode == 0, let_in.stdout + let_in.stderr
+            [listens] = data.rglob(f"{made['tenant_id']}.nk")
             await page.goto("/login")
             await page.get_by_label("E-mail").fill(person["email"])
             await page.get_by_label("Password").fill(password)
@@ -155,6 +162,11 @@ class TestTenant:
                 return (await client.get("/v1/me")).status_code == 401
 
             await eventually(key_is_refused, timeout_s=10)
+
+            async def integrator_is_dismissed() -> bool:
+                return not listens.exists()
+
+            await eventually(integrator_is_dismissed, timeout_s=15)
             for words in (company, person["email"], "ZX-4711-QQ: how do I stop the fleet? Press"):
                 assert await tables_with(rows, words) == set()
             left = await tables_with(rows, str(UUID(made["tenant_id"])))

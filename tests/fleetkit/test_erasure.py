@@ -131,6 +131,90 @@ class TestVisitor:
         await eventually(is_swept)
 
 
+class TestTheBus:
+    """What it keeps of an erased tenant, and for how long."""
+
+    async def erased_and_finished(self, running: Running, bus: TestBus, tenant_id: UUID) -> None:
+        await bus.emit(erase(), tenant_id)
+        await until_erased(running)
+        finished = gateway_events.ErasureFinished(erasure_id=str(uuid4()), revision=1)
+        await bus.emit(finished, tenant_id)
+
+        async def waits_to_clear() -> bool:
+            published = "select from outbox where publish_time is not null"
+            waiting = "select from job where kind = 'erasure_clear_bus'"
+            return bool(await running.rows(published) and await running.rows(waiting))
+
+        await eventually(waits_to_clear)
+
+    async def waits_again(self, running: Running, after_h: float) -> None:
+        """Until the job has looked, and will look again after that many hours of real time."""
+
+        async def has_looked() -> bool:
+            jobs = await running.rows(
+                "select payload from job where kind = 'erasure_clear_bus' and state = 'queued'"
+                " and run_at > now() + make_interval(mins => %s)",
+                round(after_h * 60),
+            )
+            return len(jobs) == 1 and jobs[0]["payload"]["awaited"] is True
+
+        await eventually(has_looked)
+
+    async def is_clear(self, running: Running) -> None:
+        async def is_done() -> bool:
+            return not await running.rows("select from outbox")
+
+        await eventually(is_done)
+
+    async def test_is_cleared_once_every_consumer_has_acknowledged(
+        self, analytics: Running, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        """One that is away for longer than a day must not miss what is owed."""
+        stream = streams.stream_name("analytics")
+        await streams.declare_stream(bus.js, "analytics")
+        durable = await streams.declare_durable(
+            bus.js, stream, "billing", ["fleetdesk.analytics.v1.erasure_completed.*"]
+        )
+        await self.erased_and_finished(analytics, bus, tenant_id)
+        analytics.advance(25 * 3600)
+        await self.waits_again(analytics, after_h=25.5)
+        reader = await bus.js.pull_subscribe_bind(durable, stream)
+        [message] = await reader.fetch(1, timeout=5)
+        assert message.subject.endswith(str(tenant_id))
+        analytics.advance(3700)
+        await self.waits_again(analytics, after_h=26.5)
+        await message.ack_sync()
+        await reader.unsubscribe()
+        analytics.advance(2 * 3600)
+        await self.is_clear(analytics)
+        assert (await bus.js.stream_info(stream)).state.messages == 0
+
+    async def test_waits_no_longer_than_the_outbox_keeps_events(
+        self, analytics: Running, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        """Also where the stream has dropped them meanwhile: they may be replayed until then."""
+        stream = streams.stream_name("analytics")
+        await streams.declare_stream(bus.js, "analytics")
+        await streams.declare_durable(bus.js, stream, "billing", ["fleetdesk.analytics.v1.>"])
+        await self.erased_and_finished(analytics, bus, tenant_id)
+        analytics.advance(25 * 3600)
+        await self.waits_again(analytics, after_h=25.5)
+        await bus.js.purge_stream(stream)
+        analytics.advance(3700)
+        await self.waits_again(analytics, after_h=26.5)
+        analytics.advance(30 * 24 * 3600)
+        await self.is_clear(analytics)
+
+    async def test_does_not_wait_for_a_tenants_own_program(
+        self, analytics: Running, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        await streams.declare_stream(bus.js, "analytics")
+        await streams.declare_integrator(bus.js, "analytics", tenant_id)
+        await self.erased_and_finished(analytics, bus, tenant_id)
+        analytics.advance(25 * 3600)
+        await self.is_clear(analytics)
+
+
 class TestTenant:
     async def test_goes_with_its_events_and_stays_gone(
         self, analytics: Running, bus: TestBus, tenant_id: UUID

@@ -6,6 +6,8 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from fakes.neighbours import FakeNeighbours
+from fleetdesk.gateway.v1.events_pb2 import ErasureRequested
+from gateway.auth.visitor_tokens import verify_visitor_token
 from harness.asking import ANSWER, Event, answered, asked, listening, reset_script
 from harness.desk import Company, Desk
 
@@ -268,3 +270,63 @@ class TestVisitors:
         assert (await answered(talk, conversation, visitor)).status_code == 429
         other, visitor = await talk.begin(acme)
         assert (await answered(talk, other, visitor)).status_code == 200
+
+
+class TestErasing:
+    async def test_tokens_of_the_erased_are_refused_at_once(self, talk):
+        acme = await talk.sign_up()
+        conversation_id, visitor = await talk.begin(acme)
+        _, other = await talk.begin(acme)
+        path = f"/v1/conversations/{conversation_id}"
+        found = await talk.client.get(path, headers=visitor)
+        assert found.status_code == 200
+        visitor_id = found.json()["conversation"]["visitor_id"]
+        asked = await talk.client.delete(f"/v1/visitors/{visitor_id}", headers=acme.bearer)
+        assert asked.status_code == 202, asked.text
+        refused = await talk.client.get(path, headers=visitor)
+        assert (refused.status_code, refused.json()["reason"]) == (401, "VISITOR_ERASED")
+        principal = verify_visitor_token(
+            talk.gateway.rt.keyring, visitor["Authorization"].removeprefix("Bearer ")
+        )
+        assert not await talk.parts.authenticator.still_valid(principal)
+        assert (await talk.client.get("/v1/erasures", headers=other)).status_code == 403
+
+    async def test_those_of_an_erased_company_too(self, talk):
+        acme, stays = await talk.sign_up(), await talk.sign_up()
+        conversation_id, visitor = await talk.begin(acme)
+        other_id, other = await talk.begin(stays)
+        session = await talk.sign_in(acme)
+        asked = await talk.client.delete("/v1/tenant?confirm=Acme", headers=session)
+        assert asked.status_code == 202, asked.text
+        gone = await talk.client.get(f"/v1/conversations/{conversation_id}", headers=visitor)
+        assert gone.status_code == 401
+        kept = await talk.client.get(f"/v1/conversations/{other_id}", headers=other)
+        assert kept.status_code == 200
+
+    async def test_a_visitor_is_erased_with_all_conversations_however_many_there_are(self, talk):
+        """More than a page of a list, one of which changes while they are asked for."""
+        acme = await talk.sign_up()
+        conversation = talk.services["conversation"]
+        visitor_id, without = uuid4(), uuid4()
+        async with conversation.db.tenant(acme.tenant_id) as conn:
+            for one in (visitor_id, without):
+                await conn.execute(
+                    "insert into visitor (tenant_id, visitor_id, agent_id, create_time)"
+                    " values (%s, %s, %s, now())",
+                    [acme.tenant_id, one, acme.agent_id],
+                )
+            await conn.execute(
+                "insert into conversation (tenant_id, conversation_id, agent_id, agent_version,"
+                "  visitor_id, create_time, update_time)"
+                " select %s, gen_random_uuid(), %s, 1, %s, now(), now()"
+                " from generate_series(1, 450)",
+                [acme.tenant_id, acme.agent_id, visitor_id],
+            )
+        for one, count in ((visitor_id, 450), (without, 0)):
+            asked = await talk.client.delete(f"/v1/visitors/{one}", headers=acme.bearer)
+            assert asked.status_code == 202, asked.text
+            bodies = await talk.gateway.events(ErasureRequested)
+            ids = bodies[-1].get("conversationIds", [])
+            assert (bodies[-1]["visitorId"], len(set(ids))) == (str(one), count)
+        unknown = await talk.client.delete(f"/v1/visitors/{uuid4()}", headers=acme.bearer)
+        assert unknown.status_code == 404

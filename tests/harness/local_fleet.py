@@ -35,6 +35,11 @@ class LocalFleet:
         """Where its pages and API are."""
         return self.demo.url
 
+    @property
+    def port(self) -> int:
+        """Where it listens for HTTP."""
+        return httpx.URL(self.url).port or 80
+
     def client(self) -> httpx.AsyncClient:
         """An HTTP client with the demo tenant's key; close it."""
         return httpx.AsyncClient(

@@ -126,6 +126,8 @@ class Fleet:
         if self._reload:
             reloading = asyncio.create_task(restart_on_change(self._supervisor, SERVICES))
         while not stop.is_set():
+            for tenant_id in await self._servers.dismiss_erased():
+                self._say(f"tenant {tenant_id} was erased: its integrator is dismissed")
             if not self._data.runner_file.exists():
                 self._say(f"{self._data.path} was deleted: the fleet can't go on without")
                 break

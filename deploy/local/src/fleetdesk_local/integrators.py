@@ -9,9 +9,12 @@ from uuid import UUID
 import nats
 import nats.errors
 import psutil
+import psycopg
 from fleetkit.events import streams
+from fleetkit.postgres.provision import DATABASE
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
+from psycopg.conninfo import make_conninfo
 
 from fleetdesk_local import children, nats_auth, ports
 from fleetdesk_local.config import LocalSettings
@@ -21,6 +24,7 @@ from fleetdesk_local.nats_server import NatsServer
 from fleetdesk_local.roster import SERVICES
 
 Say = Callable[[str], None]
+_CONNECT_TIMEOUT_S = 5
 
 
 async def admit(settings: LocalSettings, data: DataDir, tenant_id: UUID, say: Say) -> None:
@@ -65,6 +69,26 @@ async def shut_out(
     await asyncio.to_thread(server.reload, process)
     async with _admin(server) as client:
         await _forget(client, tenant_id)
+
+
+async def dismiss_erased(
+    server: NatsServer, admin_url: str, process: psutil.Process | None = None
+) -> list[UUID]:
+    """Shut out the integrators of tenants that the gateway has erased; returns which."""
+    tenants = nats_auth.integrators(server.integrators_folder)
+    if not tenants:
+        return []
+    async with await psycopg.AsyncConnection.connect(
+        make_conninfo(admin_url, dbname=DATABASE), connect_timeout=_CONNECT_TIMEOUT_S
+    ) as conn:
+        found = await conn.execute(
+            "select tenant_id from gateway.tombstone where kind = 'tenant' and tenant_id = any(%s)",
+            [tenants],
+        )
+        erased: list[UUID] = [row[0] for row in await found.fetchall()]
+    for tenant_id in erased:
+        await shut_out(server, tenant_id, process)
+    return erased
 
 
 async def declare_durables(server: NatsServer) -> None:

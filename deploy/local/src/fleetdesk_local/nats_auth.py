@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 import nkeys
+from fleetkit.events import streams
 
 from fleetdesk_local.errors import LocalError
 
@@ -63,8 +64,11 @@ def permissions(service: str) -> dict[str, Any]:
             for verb in ("CREATE", "UPDATE")
             for stream in (f"FLEETDESK_{name.upper()}", "CLOCK")
         ],
-        # Taking an erased tenant's events out of its own stream.
-        f"{api}.STREAM.PURGE.FLEETDESK_{name.upper()}",
+        # Taking an erased tenant's events out of its own stream, once all consumers have them.
+        *[
+            f"{api}.{verb}.FLEETDESK_{name.upper()}"
+            for verb in ("STREAM.PURGE", "STREAM.MSG.GET", "CONSUMER.LIST")
+        ],
         f"{api}.INFO",
         f"{api}.STREAM.INFO.*",
         f"{api}.STREAM.NAMES",
@@ -81,7 +85,7 @@ def permissions(service: str) -> dict[str, Any]:
 
 def integrator(tenant_id: UUID) -> str:
     """What an integrator's durables are called, and its inboxes after `_INBOX.`."""
-    return f"t_{tenant_id}"
+    return streams.integrator_name(tenant_id)
 
 
 def integrator_permissions(tenant_id: UUID, services: tuple[str, ...]) -> dict[str, Any]:

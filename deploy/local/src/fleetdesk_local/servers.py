@@ -3,16 +3,17 @@
 import asyncio
 import json
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import psycopg
 from fleetkit.errors import FleetError
 from fleetkit.postgres.migrations import migrate
 from fleetkit.postgres.provision import owner_of, provision, role_url
 
+from fleetdesk_local import children, integrators
 from fleetdesk_local.config import LocalSettings
 from fleetdesk_local.data_dir import DataDir, write_private
 from fleetdesk_local.errors import LocalError
-from fleetdesk_local.integrators import declare_durables
 from fleetdesk_local.nats_server import NatsServer
 from fleetdesk_local.postgres import PostgresServer
 from fleetdesk_local.programs import Program
@@ -35,6 +36,10 @@ class FleetServers:
         self._nats = None if settings.nats_url else NatsServer(data.path)
         self._programs: list[tuple[PostgresServer | NatsServer, Program]] = []
 
+    @property
+    def _admin_url(self) -> str | None:
+        return self._postgres.admin_url if self._postgres else self._postgres_url
+
     def prepare(self) -> None:
         """Make clusters and configurations; before any supervisor runs, which reaps children."""
         for server in (self._postgres, self._nats):
@@ -55,7 +60,7 @@ class FleetServers:
 
     async def migrate(self) -> Servers:
         """Make what is missing of database, roles and tables; returns how services connect."""
-        admin_url = self._postgres.admin_url if self._postgres else self._postgres_url
+        admin_url = self._admin_url
         if admin_url is None:
             raise LocalError("There is no PostgreSQL: set FLEETDESK_POSTGRES_URL or unset it.")
         passwords = await migrate_all(admin_url, self._data)
@@ -70,7 +75,21 @@ class FleetServers:
     async def restore_integrators(self) -> None:
         """Make what a NATS that lost its data has forgotten; services declare their own."""
         if self._nats is not None:
-            await declare_durables(self._nats)
+            await self.dismiss_erased()
+            await integrators.declare_durables(self._nats)
+
+    async def dismiss_erased(self) -> list[UUID]:
+        """Shut out the integrators of erased tenants; returns which. Later where a server is away.
+
+        None where NATS is not ours: its users are made, and removed, there.
+        """
+        if self._nats is None or self._admin_url is None:
+            return []
+        process = children.read_pid_file(children.pid_file(self._data.run, "nats"))
+        try:
+            return await integrators.dismiss_erased(self._nats, self._admin_url, process)
+        except (psycopg.Error, LocalError):
+            return []
 
     async def _check_nats_elsewhere(self) -> None:
         if self._nats_url is None:

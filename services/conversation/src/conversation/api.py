@@ -13,10 +13,19 @@ from fleetdesk.conversation.v1.conversation_service_pb2_grpc import Conversation
 from fleetkit.context import current, identity, tenant_id
 from fleetkit.errors import NotFound
 from fleetkit.ids import new_id
-from fleetkit.rpc.fields import to_optional_uuid, to_time, to_uuid
+from fleetkit.rpc.fields import timestamp, to_optional_uuid, to_time, to_uuid
 from grpc.aio import ServicerContext
 
-from conversation import agents, conversations, handoffs, listening, observations, turns, wire
+from conversation import (
+    agents,
+    conversations,
+    handoffs,
+    listening,
+    observations,
+    turns,
+    visitors,
+    wire,
+)
 from conversation.deps import Deps
 from conversation.runner import TurnRunner
 from conversation.store import agents as agent_store
@@ -161,6 +170,17 @@ class ConversationApi(ConversationServiceServicer):
         )
         return pb.ListConversationsResponse(
             conversations=[wire.conversation_message(row) for row in rows], next_page_token=token
+        )
+
+    async def GetVisitor(
+        self, request: pb.GetVisitorRequest, context: ServicerContext
+    ) -> pb.GetVisitorResponse:
+        visitor_id = to_uuid(request.visitor_id, "visitor_id")
+        found = await visitors.read(self._deps.db, tenant_id(), visitor_id)
+        return pb.GetVisitorResponse(
+            visitor_id=str(visitor_id),
+            create_time=timestamp(found.create_time),
+            conversation_ids=[str(one) for one in found.conversation_ids],
         )
 
     async def GetScreenSharing(

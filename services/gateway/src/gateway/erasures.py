@@ -7,8 +7,8 @@ from uuid import UUID
 
 from fleetdesk.conversation.v1 import conversation_service_pb2 as pb
 from fleetdesk.gateway.v1.events_pb2 import ErasureRequested
-from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound
-from fleetkit.events import publish
+from fleetkit.errors import InvalidArgument, NotFound
+from fleetkit.events import publish, tombstones
 from fleetkit.ids import new_id
 from fleetkit.postgres import Database
 
@@ -31,9 +31,6 @@ ANSWERING = (
     "retrieval",
     "vision_agent",
 )
-_PAGE = 200
-# The ids travel in one event.
-_MOST_CONVERSATIONS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +58,14 @@ class Requested:
 async def erase_visitor(
     parts: Parts, principal: Principal, visitor_id: UUID, client_ip: str
 ) -> Requested:
-    """Asks all services to erase a visitor and its conversations; NotFound for no such visitor."""
-    conversation_ids = await _conversations_of(parts, visitor_id)
-    if not conversation_ids:
-        raise NotFound("there is no such visitor", field="visitor_id")
-    event = ErasureRequested(visitor_id=str(visitor_id), conversation_ids=conversation_ids)
-    return await _request(parts.db, principal, "visitor", event, client_ip)
+    """Shuts a visitor out at once and asks all services to erase it with its conversations.
+
+    NotFound for no such visitor; FailedPrecondition when it has more than 10,000 conversations.
+    """
+    wanted = pb.GetVisitorRequest(visitor_id=str(visitor_id))
+    found = await call(parts.clients.conversations.GetVisitor, wanted)
+    event = ErasureRequested(visitor_id=str(visitor_id), conversation_ids=found.conversation_ids)
+    return await _request(parts, principal, "visitor", event, client_ip)
 
 
 async def erase_tenant(
@@ -81,7 +80,7 @@ async def erase_tenant(
             f"type the company's name, “{principal.company}”, to delete it; nothing was deleted",
             field="confirm",
         )
-    return await _request(parts.db, principal, "tenant", ErasureRequested(), client_ip)
+    return await _request(parts, principal, "tenant", ErasureRequested(), client_ip)
 
 
 async def erasure_of_receipt(db: Database, token: str) -> Erasure:
@@ -114,35 +113,28 @@ async def list_erasures(db: Database, tenant_id: UUID, limit: int, before: UUID)
 
 
 async def _request(
-    db: Database, principal: Principal, kind: str, event: ErasureRequested, client_ip: str
+    parts: Parts, principal: Principal, kind: str, event: ErasureRequested, client_ip: str
 ) -> Requested:
+    """Writes the erasure down, with the tombstones by which tokens of the erased are refused."""
     tenant_id, token = principal.tenant_id, secrets.token_urlsafe(32)
-    async with db.tenant(tenant_id) as conn:
+    async with parts.db.tenant(tenant_id) as conn:
         row = store.ErasureRow(new_id(), kind, conn.now(), None)
         event.erasure_id = str(row.erasure_id)
         await store.insert_erasure(conn, tenant_id, row)
+        await tombstones.keep(conn, tenant_id, _erased_by(tenant_id, event), row.request_time)
         if kind == "tenant":
             await store.forget_all_credentials(conn, tenant_id)
         await accounts.index_credential(conn, "erasure", sha256(token), tenant_id, row.erasure_id)
         actor = audit.actor_of(principal, client_ip)
         await audit.record(conn, tenant_id, actor, "erasure.requested", event.erasure_id)
         await publish(conn, event, revision=1)
+    parts.authenticator.forget_visitors(tenant_id)
     return Requested(Erasure(row, ()), token)
 
 
-async def _conversations_of(parts: Parts, visitor_id: UUID) -> list[str]:
-    found: list[str] = []
-    page_token = ""
-    while len(found) <= _MOST_CONVERSATIONS:
-        wanted = pb.ListConversationsRequest(
-            visitor_id=str(visitor_id), page_size=_PAGE, page_token=page_token
-        )
-        page = await call(parts.clients.conversations.ListConversations, wanted)
-        found += [one.conversation_id for one in page.conversations]
-        page_token = page.next_page_token
-        if not page_token:
-            return found
-    raise FailedPrecondition(
-        f"the visitor has more than {_MOST_CONVERSATIONS} conversations",
-        reason="TOO_MANY_CONVERSATIONS",
-    )
+def _erased_by(tenant_id: UUID, event: ErasureRequested) -> list[tuple[str, UUID]]:
+    """The ids that are erased with it, by kind."""
+    if not event.visitor_id:
+        return [("tenant", tenant_id)]
+    conversations = [("conversation", UUID(one)) for one in event.conversation_ids]
+    return [("visitor", UUID(event.visitor_id)), *conversations]

@@ -5,23 +5,26 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import nats.errors
 from nats.aio.client import Client
-from nats.js import JetStreamContext
 
 from fleetkit.blobs import Blobs
 from fleetkit.clock import Clock
 from fleetkit.config import FleetSettings
-from fleetkit.erasure.handlers import CLEAR_BUS, COMPLETE, SWEEP, SWEEP_AFTER
+from fleetkit.erasure.bus import BusOfTenant
+from fleetkit.erasure.handlers import (
+    CLEAR_BUS,
+    CLEAR_UNTIL,
+    COMPLETE,
+    LOOK_AGAIN,
+    SWEEP,
+    SWEEP_AFTER,
+)
 from fleetkit.erasure.rows import erase_rows
 from fleetkit.erasure.rules import Erasure, Target
-from fleetkit.errors import Unavailable
-from fleetkit.events import publish, streams
+from fleetkit.events import publish
 from fleetkit.jobs import Job, JobHandler, enqueue
 from fleetkit.logging import get_logger
 from fleetkit.postgres.database import Database
-
-_API_TIMEOUT_S = 10.0
 
 
 class Eraser:
@@ -36,9 +39,8 @@ class Eraser:
         erasure: Erasure,
         blobs: Blobs | None,
     ) -> None:
-        self._settings = settings
         self._db = db
-        self._js: JetStreamContext = client.jetstream(timeout=_API_TIMEOUT_S)
+        self._bus = BusOfTenant(settings.service, client)
         self._clock = clock
         self._erasure = erasure
         self._blobs = blobs
@@ -76,13 +78,23 @@ class Eraser:
         return {"blobs": await self._blobs.delete_prefix(f"{target.tenant_id}/")}
 
     async def _clear_bus(self, job: Job) -> None:
-        """Takes the tenant's events out of the stream and the outbox, and forgets the tenant."""
-        stream = streams.stream_name(self._settings.service)
-        subject = f"fleetdesk.{self._settings.package}.v1.*.{job.tenant_id}"
-        try:
-            await self._js.purge_stream(stream, subject=subject)
-        except nats.errors.Error as error:
-            raise Unavailable("the bus did not take the purge") from error
+        """Takes the tenant's events out of the stream and the outbox, and forgets the tenant.
+
+        Not before every consumer has acknowledged them: what is owed is told by them. Until then
+        it looks again every hour, up to the day on which the outbox lets go of them by itself:
+        those that the stream has dropped by then may be replayed.
+        """
+        now = self._clock.now()
+        until = job.payload.get("until") or (now + CLEAR_UNTIL).isoformat()
+        was_awaited = bool(job.payload.get("awaited"))
+        awaited = await self._bus.is_awaited(job.tenant_id, or_else=was_awaited)
+        if awaited and now < datetime.fromisoformat(until):
+            payload = {"until": until, "awaited": True}
+            async with self._db.tenant(job.tenant_id) as conn:
+                again = now + LOOK_AGAIN
+                await enqueue(conn, job.tenant_id, CLEAR_BUS, job.subject_id, payload, again)
+            return
+        await self._bus.purge(job.tenant_id)
         async with self._db.tenant(job.tenant_id) as conn:
             await conn.execute(
                 "delete from outbox where tenant_id = %s and publish_time is not null",

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fleetkit.erasure.rows import erase_rows
 from fleetkit.erasure.rules import Erasure, Target
-from fleetkit.events import EvenIfErased, EventMeta, tombstones
+from fleetkit.events import EvenIfErased, EventMeta, outbox, tombstones
 from fleetkit.jobs import enqueue
 from fleetkit.postgres.connection import FleetConnection
 
@@ -15,9 +15,11 @@ SWEEP = "erasure_sweep"
 CLEAR_BUS = "erasure_clear_bus"
 # Longer than any call that was under way when the rows went may go on to write.
 SWEEP_AFTER = timedelta(minutes=10)
-# A service that was away for less has taken by then what the tenant's events tell it, such as what
-# is owed.
+# Late events are told of by then; whoever is still behind, such as on what is owed, is waited for.
 CLEAR_AFTER = timedelta(days=1)
+LOOK_AGAIN = timedelta(hours=1)
+# By then the stream has dropped them by their age, and the outbox does.
+CLEAR_UNTIL = timedelta(days=outbox.KEEP_DAYS)
 
 
 def erasing(erasure: Erasure) -> EvenIfErased:
@@ -43,8 +45,10 @@ def finishing() -> EvenIfErased:
     """The handler of ErasureFinished: a job takes the tenant's events off the bus, later."""
 
     async def on_erasure_finished(conn: FleetConnection, event: Any, meta: EventMeta) -> None:
-        run_at = conn.now() + CLEAR_AFTER
-        await enqueue(conn, meta.tenant_id, CLEAR_BUS, UUID(event.erasure_id), run_at=run_at)
+        now = conn.now()
+        payload = {"until": (now + CLEAR_UNTIL).isoformat()}
+        erasure_id = UUID(event.erasure_id)
+        await enqueue(conn, meta.tenant_id, CLEAR_BUS, erasure_id, payload, now + CLEAR_AFTER)
 
     return EvenIfErased(on_erasure_finished)
 

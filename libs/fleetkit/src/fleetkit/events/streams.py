@@ -26,6 +26,7 @@ _STREAM_EXISTS = 10058
 ACK_WAIT_S = 30.0
 MAX_IN_FLIGHT = 256
 CLOCK = "CLOCK"
+_INTEGRATOR_PREFIX = "t_"
 _INTEGRATOR_WAITING = 64
 _CLOCK_MAX_BYTES = 16 << 20
 _CLOCK_MAX_MESSAGE_BYTES = 1 << 12
@@ -94,6 +95,16 @@ async def declare_durable(
     return await _declare_pull(js, stream, schema_of(service), filter_subjects=subjects)
 
 
+def integrator_name(tenant_id: UUID) -> str:
+    """What a tenant's own durable is called on any stream."""
+    return f"{_INTEGRATOR_PREFIX}{tenant_id}"
+
+
+def is_integrator(durable: str) -> bool:
+    """Whether a durable is a tenant's own."""
+    return durable.startswith(_INTEGRATOR_PREFIX)
+
+
 async def declare_integrator(js: JetStreamContext, service: str, tenant_id: UUID) -> str:
     """Makes or updates a tenant's own durable on the stream of `service`; returns its name.
 
@@ -102,7 +113,7 @@ async def declare_integrator(js: JetStreamContext, service: str, tenant_id: UUID
     return await _declare_pull(
         js,
         stream_name(service),
-        f"t_{tenant_id}",
+        integrator_name(tenant_id),
         max_waiting=_INTEGRATOR_WAITING,
         filter_subject=f"fleetdesk.{schema_of(service)}.v1.*.{tenant_id}",
     )

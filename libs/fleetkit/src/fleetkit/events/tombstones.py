@@ -47,6 +47,26 @@ async def erased_ids(
     return {by_hash[row[0]] for row in await found.fetchall()}
 
 
+async def is_any_erased(
+    conn: FleetConnection, tenant_id: UUID, ids: Iterable[tuple[str, UUID]]
+) -> bool:
+    """Whether the tenant, or any of the ids ("visitor", "conversation"), was ever erased."""
+    named = [*ids, ("tenant", tenant_id)]
+    found = await conn.execute(
+        "select exists (select from tombstone t"
+        " join unnest(%(kinds)s::text[], %(hashes)s::bytea[]) given (kind, id_sha256)"
+        "  on given.kind = t.kind and given.id_sha256 = t.id_sha256"
+        " where t.tenant_id = %(tenant_id)s)",
+        {
+            "tenant_id": tenant_id,
+            "kinds": [kind for kind, _ in named],
+            "hashes": [_hash(one) for _, one in named],
+        },
+    )
+    row = await found.fetchone()
+    return bool(row and row[0])
+
+
 async def is_of_the_erased(
     conn: FleetConnection, tenant_id: UUID, event: Message, occur_time: datetime
 ) -> bool:

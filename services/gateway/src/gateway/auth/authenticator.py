@@ -8,6 +8,7 @@ from cachetools import TTLCache
 from fleetkit.clock import Clock
 from fleetkit.context import Identity
 from fleetkit.errors import Unauthenticated
+from fleetkit.events import tombstones
 from fleetkit.postgres import Database
 from fleetkit.rpc.keys import KeyRing
 
@@ -45,7 +46,12 @@ class Authenticator:
             return known
         if token.startswith(KEY_PREFIX):
             return self._remember(await self._api_key(digest))
-        return self._remember(verify_visitor_token(self._keyring, token))
+        visitor = verify_visitor_token(self._keyring, token)
+        if await self._is_erased(visitor):
+            raise Unauthenticated(
+                "this visitor was erased: begin a new conversation", reason="VISITOR_ERASED"
+            )
+        return self._remember(visitor)
 
     async def session(self, token: str) -> Principal | None:
         """Who is signed in with this token; None when nobody is, or not any more."""
@@ -62,8 +68,10 @@ class Authenticator:
         """Whether the credential that `principal` came with would be taken now, too."""
         if principal.expire_time <= time.time():
             return False
-        if principal.credential == "visitor" or self._cached(principal.sha256) is not None:
+        if self._cached(principal.sha256) is not None:
             return True
+        if principal.credential == "visitor":
+            return not await self._is_erased(principal)
         async with self._db.fleet() as conn:
             kind = principal.credential
             return await accounts.credential_owner(conn, kind, principal.sha256) is not None
@@ -71,6 +79,12 @@ class Authenticator:
     def forget(self, digest: bytes) -> None:
         """Drops a credential from the cache: it was revoked, or what it may do has changed."""
         self._known.pop(digest, None)
+
+    def forget_visitors(self, tenant_id: UUID) -> None:
+        """Drops the tenant's visitors from the cache: one of them, or the tenant, is erased."""
+        for digest, principal in list(self._known.items()):
+            if principal.credential == "visitor" and principal.tenant_id == tenant_id:
+                self._known.pop(digest, None)
 
     def _cached(self, digest: bytes) -> Principal | None:
         known = self._known.get(digest)
@@ -81,6 +95,15 @@ class Authenticator:
     def _remember(self, principal: Principal) -> Principal:
         self._known[principal.sha256] = principal
         return principal
+
+    async def _is_erased(self, visitor: Principal) -> bool:
+        """Whether the visitor, its conversation or its tenant has a tombstone."""
+        person = visitor.identity
+        named = [("visitor", UUID(person.subject))]
+        if person.conversation_id is not None:
+            named.append(("conversation", person.conversation_id))
+        async with self._db.tenant(person.tenant_id) as conn:
+            return await tombstones.is_any_erased(conn, person.tenant_id, named)
 
     async def _owner(self, kind: accounts.Kind, digest: bytes) -> tuple[UUID, UUID] | None:
         async with self._db.fleet() as conn:
