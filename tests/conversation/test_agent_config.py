@@ -18,6 +18,7 @@ class TestValidate:
             GOOD,
             replace(GOOD, name="A" * 80, greeting="x" * 500, instructions="ß" * 8_000),
             replace(GOOD, model="anthropic/claude-opus-4-5", max_tokens=100),
+            replace(GOOD, next_models=("a/one", "a/two")),
             replace(GOOD, max_tokens=4_000, temperature_millis=2_000),
             replace(GOOD, answer_threshold_millis=600, handoff_threshold_millis=600),
             replace(GOOD, suggested_questions=("Where is my order?",) * 5),
@@ -38,6 +39,11 @@ class TestValidate:
             ({"instructions": "x" * 8_001}, "config.instructions", "at most 8000"),
             ({"model": "claude"}, "config.model", "provider/model"),
             ({"model": "a/b; drop table"}, "config.model", "provider/model"),
+            ({"next_models": ("a/b", "a/c", "a/d")}, "config.next_models", "more than 2"),
+            ({"next_models": ("a/b", "c")}, "config.next_models[1]", "provider/model"),
+            ({"next_models": ("a/b", "")}, "config.next_models[1]", "provider/model"),
+            ({"next_models": ("a/b", "a/b")}, "config.next_models[1]", "remove"),
+            ({"model": "a/b", "next_models": ("a/b",)}, "config.next_models[0]", "remove"),
             ({"max_tokens": 99}, "config.max_tokens", "100–4,000"),
             ({"max_tokens": 4_001}, "config.max_tokens", "100–4,000"),
             ({"max_tokens": -1}, "config.max_tokens", "100–4,000"),
@@ -105,6 +111,7 @@ class TestReply:
     OCCASIONS = (
         "greeting", "how_are_you", "thanks", "acknowledgement", "farewell", "opener",
         "are_you_a_bot", "clarify", "missing_knowledge", "low_confidence", "unsure_note",
+        "partial_note",
         "visitor_request", "policy", "usage_limit", "failed", "deadline",
     )  # fmt: skip
 

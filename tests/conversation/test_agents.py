@@ -151,6 +151,24 @@ class TestCreateAgent:
         assert (caught.value.field, caught.value.reason) == ("config.model", "UNKNOWN_MODEL")
         assert "fake/writer" in caught.value.message
 
+    async def test_refuses_a_ladder_with_a_model_that_nobody_serves(
+        self, agents, admin, neighbours
+    ):
+        neighbours.llm.models += ["fake/dear"]
+        refused = (
+            (config(model="fake/writer", next_models=["fake/dear", "fake/none"]), 1),
+            # The default is its first model.
+            (config(next_models=["fake/writer"]), 0),
+        )
+        with admin():
+            for wrong, at in refused:
+                with pytest.raises(InvalidArgument) as caught:
+                    await agents.CreateAgent(pb.CreateAgentRequest(config=wrong))
+                assert caught.value.field == f"config.next_models[{at}]"
+            served = config(model="fake/writer", next_models=["fake/dear"])
+            made = (await agents.CreateAgent(pb.CreateAgentRequest(config=served))).agent
+        assert list(made.draft.next_models) == ["fake/dear"]
+
 
 class TestUpdateDraft:
     async def test_changes_the_draft_only(self, agents, agent, admin):

@@ -98,6 +98,30 @@ class TestAnswer:
             (False, ANSWER),
         ]
 
+    async def test_says_which_model_of_the_ladder_answered(self, arrive, running, neighbours):
+        neighbours.llm.models += ["fake/dear"]
+        visitor = await arrive(running, model="fake/writer", next_models=["fake/dear"])
+        found = neighbours.retrieval.results[0]
+        neighbours.llm.script = (ANSWER, quote(found, ANSWER, ANSWER), completed(tier=2))
+        message = (await visitor.ask(QUESTION))[-1].finished.message
+        assert message.tier == 2
+        request = neighbours.llm.requests[-1]
+        assert (request.model, list(request.next_models)) == ("fake/writer", ["fake/dear"])
+        [event] = await running.events(events_pb2.MessageCompleted)
+        assert event["tier"] == 2
+
+    async def test_an_answer_that_nobody_finished_is_kept_and_handed_over(
+        self, visitor, neighbours
+    ):
+        found = neighbours.retrieval.results[0]
+        partial = completed(reason=llm_pb.FINISH_REASON_PARTIAL)
+        neighbours.llm.script = (ANSWER, quote(found, ANSWER, ANSWER), partial)
+        events = await visitor.ask(QUESTION)
+        assert handoff_of(events) == pb.HANDOFF_REASON_LOW_CONFIDENCE
+        assert said(events).startswith(f"{ANSWER}\n\nThis is as far as I could get.")
+        message = events[-1].finished.message
+        assert [citation.quote for citation in message.citations] == [ANSWER]
+
     async def test_drops_citations_that_are_not_true(self, visitor, neighbours):
         found = neighbours.retrieval.results[0]
         made_up = quote(found, "ten seconds", ANSWER)

@@ -62,11 +62,17 @@ def quote(found: document_pb2.SearchResult, words: str, answer: str) -> llm_pb.C
 
 
 def completed(
-    support: float = 0.9, reason: "llm_pb.FinishReason.ValueType" = llm_pb.FINISH_REASON_COMPLETE
+    support: float = 0.9,
+    reason: "llm_pb.FinishReason.ValueType" = llm_pb.FINISH_REASON_COMPLETE,
+    tier: int = 1,
 ) -> llm_pb.AnswerCompleted:
-    """The end of an answer."""
+    """The end of an answer, by the model at `tier`."""
     return llm_pb.AnswerCompleted(
-        finish_reason=reason, support=support, model="fake/writer", call_id=str(uuid4())
+        finish_reason=reason,
+        support=support,
+        model="fake/writer",
+        call_id=str(uuid4()),
+        tier=tier,
     )
 
 
@@ -212,7 +218,10 @@ class FakeLlm(llm_grpc.LlmGatewayServiceServicer):
     async def ListModels(
         self, request: llm_pb.ListModelsRequest, context: Any
     ) -> llm_pb.ListModelsResponse:
-        return llm_pb.ListModelsResponse(models=[llm_pb.Model(model=m) for m in self.models])
+        models = [
+            llm_pb.Model(model=name, is_default=at == 0) for at, name in enumerate(self.models)
+        ]
+        return llm_pb.ListModelsResponse(models=models)
 
     def spend(self, service: str, amount_nanos: int) -> None:
         """Writes a row for the work at hand."""

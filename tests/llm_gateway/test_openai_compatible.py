@@ -293,11 +293,12 @@ class TestFaults:
         self, running: Running, stub: Any, tenant: Any, openai: FakeOpenAi
     ) -> None:
         refusals: list[tuple[Failure, type[FleetError], str]] = [
-            (rate_limited(7), ResourceExhausted, "PROVIDER_RATE_LIMITED"),
             (Failure(429, "insufficient_quota"), FailedPrecondition, "PROVIDER_CREDENTIALS"),
             (Failure(401, "invalid_api_key"), FailedPrecondition, "PROVIDER_CREDENTIALS"),
             (Failure(404, "model_not_found"), FailedPrecondition, "MODEL_NOT_FOUND"),
             (Failure(400, "unknown"), FailedPrecondition, "PROVIDER_REFUSED"),
+            # Last: it is not asked again before the time that it says.
+            (rate_limited(7), ResourceExhausted, "PROVIDER_RATE_LIMITED"),
         ]
         for failure, kind, reason in refusals:
             error = await self.failing(stub, tenant, openai, failure)

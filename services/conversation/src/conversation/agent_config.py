@@ -16,6 +16,7 @@ MAX_SUGGESTIONS = 5
 MAX_SUGGESTION_CHARS = 200
 MAX_HANDOFF_PHRASES = 50
 MAX_HANDOFF_PHRASE_CHARS = 80
+MAX_NEXT_MODELS = 2
 _MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}/[A-Za-z0-9][A-Za-z0-9._:/@-]{0,119}")
 
 
@@ -39,6 +40,12 @@ class AgentConfig:
     suggested_questions: tuple[str, ...] = ()
     handoff_phrases: tuple[str, ...] = ()
     screen_sharing: bool = False
+    next_models: tuple[str, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models of its attempts in order; "" is the fleet's default."""
+        return (self.model, *self.next_models)
 
     def to_json(self) -> dict[str, Any]:
         """The form in which it is stored."""
@@ -49,7 +56,7 @@ class AgentConfig:
         """Reads the stored form; fields of a newer program are ignored, missing ones default."""
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in stored.items() if name in known}
-        for name in ("suggested_questions", "handoff_phrases"):
+        for name in ("suggested_questions", "handoff_phrases", "next_models"):
             values[name] = tuple(values.get(name, ()))
         return cls(**values)
 
@@ -58,6 +65,7 @@ def validate(config: AgentConfig, field: str = "config") -> None:
     """Raises InvalidArgument naming the first field that is wrong, and what would be right."""
     _check_texts(config, field)
     _check_numbers(config, field)
+    _check_next_models(config, f"{field}.next_models")
     _check_list(
         config.suggested_questions,
         f"{field}.suggested_questions",
@@ -89,6 +97,16 @@ def _check_texts(config: AgentConfig, field: str) -> None:
         ("instructions", MAX_INSTRUCTIONS_CHARS),
     ):
         _check_text(getattr(config, name), f"{field}.{name}", limit)
+
+
+def _check_next_models(config: AgentConfig, field: str) -> None:
+    if len(config.next_models) > MAX_NEXT_MODELS:
+        raise _wrong(field, f"next_models has more than {MAX_NEXT_MODELS} models: remove some")
+    for number, model in enumerate(config.next_models):
+        if not _MODEL.fullmatch(model):
+            raise _wrong(f"{field}[{number}]", 'the model is malformed: write "provider/model"')
+        if model in config.models[: number + 1]:
+            raise _wrong(f"{field}[{number}]", "the model stands before already: remove it")
 
 
 def _check_text(text: str, field: str, limit: int) -> None:

@@ -146,9 +146,12 @@ async def published_config(db: Database, tenant_id: UUID, agent_id: UUID) -> Age
     return AgentConfig.from_json(agent.published)
 
 
-async def check_model(llm_gateway: LlmGatewayServiceStub, config: AgentConfig) -> None:
-    """InvalidArgument when llm-gateway has no such model; lets it pass while that can't be told."""
-    if not config.model:
+async def check_models(llm_gateway: LlmGatewayServiceStub, config: AgentConfig) -> None:
+    """InvalidArgument when llm-gateway has not every model; lets it pass when that can't be told.
+
+    What it has is configured and priced.
+    """
+    if not any(config.models):
         return
     try:
         response = await llm_gateway.ListModels(
@@ -158,11 +161,22 @@ async def check_model(llm_gateway: LlmGatewayServiceStub, config: AgentConfig) -
         get_logger().warning("model_not_checked")
         return
     known = [model.model for model in response.models]
-    if config.model not in known:
+    fields = (
+        "config.model",
+        *(f"config.next_models[{at}]" for at in range(len(config.next_models))),
+    )
+    for field, model in zip(fields, config.models, strict=False):
+        if model and model not in known:
+            raise InvalidArgument(
+                f"the model is not served here: choose one of {', '.join(known)}, or leave it out",
+                field=field,
+                reason="UNKNOWN_MODEL",
+            )
+    default = next((model.model for model in response.models if model.is_default), "")
+    if not config.model and default in config.next_models:
         raise InvalidArgument(
-            f"the model is not served here: choose one of {', '.join(known)}, or leave it empty",
-            field="config.model",
-            reason="UNKNOWN_MODEL",
+            f"{default} is the first model already, as the default: name another",
+            field=fields[1 + config.next_models.index(default)],
         )
 
 

@@ -38,7 +38,6 @@ from conversation.writer import TurnWriter
 
 _RECENT = 20
 _MAX_QUESTION_BYTES = 16_000
-_ANSWERED_TIER = 1
 
 
 class Answering:
@@ -141,14 +140,13 @@ class Answering:
             confidence=confidence(gathered.relevance, completed.support, len(kept), dropped),
             relevance=gathered.relevance,
         )
-        if not kept:
+        partial = completed.finish_reason == llm_pb.FINISH_REASON_PARTIAL
+        if not kept or partial:
             # It was streamed before anybody could know: say so, and have a person look at it.
-            self._writer.add(f"\n\n{reply('unsure_note', language)}")
-            result = TurnResult(
-                "handoff",
-                handoff_reason="low_confidence",
-                passages=gathered.passages,
-                relevance=gathered.relevance,
+            note = "partial_note" if kept else "unsure_note"
+            self._writer.add(f"\n\n{reply(note, language)}")
+            result = replace(
+                result, outcome="handoff", handoff_reason="low_confidence", confidence=0.0
             )
         return _by_model(result, completed)
 
@@ -223,6 +221,7 @@ def _request(turn: Turn, question: str, gathered: Gathered, screen: str) -> llm_
         prompt_caching=config.prompt_caching,
         screen_text=screen[: observations.MAX_SCREEN_CHARS],
         screen_focus=gathered.focus,
+        next_models=config.next_models,
     )
 
 
@@ -249,7 +248,9 @@ def _titled(citation: Citation, gathered: Gathered) -> Citation:
 
 
 def _by_model(result: TurnResult, completed: llm_pb.AnswerCompleted) -> TurnResult:
-    return replace(result, tier=_ANSWERED_TIER, model=completed.model, call_id=completed.call_id)
+    # An llm-gateway from before the ladder says 0.
+    tier = max(completed.tier, 1)
+    return replace(result, tier=tier, model=completed.model, call_id=completed.call_id)
 
 
 def _report_dropped(dropped: int) -> None:

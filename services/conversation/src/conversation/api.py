@@ -48,7 +48,7 @@ class AgentApi(AgentServiceServicer):
     ) -> agent_pb.CreateAgentResponse:
         config = wire.config_of(request.config)
         agent_id = to_uuid(request.agent_id, "agent_id") if request.agent_id else new_id()
-        await agents.check_model(self._llm_gateway, config)
+        await agents.check_models(self._llm_gateway, config)
         row = await agents.create_requested(
             self._db, tenant_id(), agent_id, request, config, identity().subject
         )
@@ -90,7 +90,7 @@ class AgentApi(AgentServiceServicer):
     ) -> agent_pb.UpdateDraftResponse:
         agent_id = to_uuid(request.agent_id, "agent_id")
         config = wire.config_of(request.config)
-        await agents.check_model(self._llm_gateway, config)
+        await agents.check_models(self._llm_gateway, config)
         row = await agents.update_draft(self._db, tenant_id(), agent_id, request, config)
         return agent_pb.UpdateDraftResponse(agent=wire.agent_message(row))
 

@@ -29,6 +29,7 @@ def config_of(message: agent_pb2.AgentConfig) -> AgentConfig:
         suggested_questions=tuple(message.suggested_questions),
         handoff_phrases=tuple(message.handoff_phrases),
         screen_sharing=message.screen_sharing,
+        next_models=tuple(message.next_models),
     )
 
 

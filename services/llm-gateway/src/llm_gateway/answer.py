@@ -1,15 +1,15 @@
 """Answering a question from passages: checked, routed, metered, on the ledger."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import UUID
 
-from fleetkit.errors import InvalidArgument, Unavailable
+from fleetkit.errors import InvalidArgument
 
-from llm_gateway.metering import Metered, Metering
-from llm_gateway.models import Models
-from llm_gateway.question import Cited, Finished, FinishReason, Question, TextDelta
+from llm_gateway.attempts import Attempts, Completed
+from llm_gateway.models import MOST_TIERS, Models
+from llm_gateway.question import Cited, Question, TextDelta
 
 _MAX_PASSAGES = 20
 _MAX_QUESTION_BYTES = 16_000
@@ -22,44 +22,29 @@ _TOKENS = range(100, 4001)
 _MAX_TEMPERATURE_MILLIS = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """The end of an answer that stands on the ledger as `call_id`."""
-
-    reason: FinishReason
-    support: float
-    model: str
-    call_id: UUID
-
-
 async def answer(
-    metering: Metering, models: Models, tenant_id: UUID, question: Question
+    attempts: Attempts,
+    models: Models,
+    tenant_id: UUID,
+    question: Question,
+    next_models: Sequence[str] = (),
+    first_tier: int = 0,
 ) -> AsyncGenerator[TextDelta | Cited | Completed, None]:
     """Deltas and citations as they come, then one `Completed`, sent when the cost is committed.
 
-    `question.model` is "provider/model", or "" for the default. InvalidArgument names the field
-    that is wrong; the provider's errors pass.
+    `question.model` is "provider/model", or "" for the default; `next_models` may take over where
+    it fails. `first_tier` above 1 says that the visitor asked again, and where to begin.
+    InvalidArgument names the field that is wrong; the last provider's errors pass.
     """
     checked = _checked(question)
-    chosen = models.answering(checked.model)
-    asked = replace(checked, model=chosen.model)
-    finished: Finished | None = None
-    at_most = chosen.provider.at_most(asked)
-    async with metering.call(tenant_id, "answer", chosen.name, at_most) as metered:
-        async with aclosing(chosen.provider.answer(asked, metered.meter)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Finished):
-                    finished = piece
-                else:
-                    yield piece
-        ended = _ended(finished, metered, chosen.name)
-    yield ended
-
-
-def _ended(finished: Finished | None, metered: Metered, model: str) -> Completed:
-    if finished is None:
-        raise Unavailable("the answer broke off", reason="ANSWER_TRUNCATED")
-    return Completed(finished.reason, finished.support, model, metered.call.call_id)
+    if not 0 <= first_tier <= MOST_TIERS:
+        raise InvalidArgument(f"first_tier is 0–{MOST_TIERS}", field="first_tier")
+    tiers = models.ladder([checked.model, *next_models])
+    begun = [tier for tier in tiers if tier.tier >= first_tier] or tiers[-1:]
+    reason = "rephrased" if begun[0] is not tiers[0] else ""
+    async with aclosing(attempts.answer(tenant_id, checked, begun, reason)) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
 def _checked(question: Question) -> Question:

@@ -8,11 +8,12 @@ from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServ
 from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
-from fleetkit.rpc.fields import to_optional_time, to_optional_uuid
+from fleetkit.rpc.fields import optional_timestamp, to_optional_time, to_optional_uuid
 from grpc.aio import ServicerContext
 
 from llm_gateway import answer, embed, rerank, see, usage
-from llm_gateway.answer import Completed
+from llm_gateway.attempts import Attempts, Completed
+from llm_gateway.breaker import CircuitView
 from llm_gateway.metering import Metering
 from llm_gateway.models import Models
 from llm_gateway.providers.minilm import MiniLm
@@ -29,6 +30,12 @@ _REASONS = {
     FinishReason.COMPLETE: pb.FINISH_REASON_COMPLETE,
     FinishReason.UNSUPPORTED: pb.FINISH_REASON_UNSUPPORTED,
     FinishReason.MAX_TOKENS: pb.FINISH_REASON_MAX_TOKENS,
+    FinishReason.PARTIAL: pb.FINISH_REASON_PARTIAL,
+}
+_STATES = {
+    "closed": pb.CIRCUIT_STATE_CLOSED,
+    "open": pb.CIRCUIT_STATE_OPEN,
+    "trying": pb.CIRCUIT_STATE_TRYING,
 }
 _KEYS = dict(zip(pb.UsageKey.values()[1:], usage.KEYS, strict=True))
 
@@ -49,6 +56,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         db: Database,
         metering: Metering,
         models: Models,
+        attempts: Attempts,
         embedder: MiniLm | None,
         default_embed_model: str,
         seeing: Seeing,
@@ -57,6 +65,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         self._db = db
         self._metering = metering
         self._models = models
+        self._attempts = attempts
         self._embedder = embedder
         self._default_embed_model = default_embed_model
         self._seeing = seeing
@@ -65,7 +74,14 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
     async def Answer(
         self, request: pb.AnswerRequest, context: ServicerContext
     ) -> AsyncIterator[pb.AnswerResponse]:
-        pieces = answer.answer(self._metering, self._models, tenant_id(), _question(request))
+        pieces = answer.answer(
+            self._attempts,
+            self._models,
+            tenant_id(),
+            _question(request),
+            request.next_models,
+            request.first_tier,
+        )
         try:
             async for piece in pieces:
                 yield _response(piece)
@@ -191,6 +207,11 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         ]
         return pb.ListModelsResponse(models=models)
 
+    async def ListCircuits(
+        self, request: pb.ListCircuitsRequest, context: ServicerContext
+    ) -> pb.ListCircuitsResponse:
+        return pb.ListCircuitsResponse(circuits=map(_circuit, self._attempts.circuits()))
+
 
 def _question(request: pb.AnswerRequest) -> Question:
     passages = tuple(
@@ -239,5 +260,19 @@ def _response(piece: TextDelta | Cited | Completed) -> pb.AnswerResponse:
                 support=piece.support,
                 model=piece.model,
                 call_id=str(piece.call_id),
+                tier=piece.tier,
+                tier_reason=piece.tier_reason,
             )
             return pb.AnswerResponse(completed=completed)
+
+
+def _circuit(view: CircuitView) -> pb.Circuit:
+    return pb.Circuit(
+        name=view.name,
+        state=_STATES[view.state],
+        failures=view.failures,
+        last_reason=view.last_reason,
+        last_failure_time=optional_timestamp(view.last_failure_time),
+        last_success_time=optional_timestamp(view.last_success_time),
+        retry_after_ms=round(view.retry_after_s * 1000),
+    )

@@ -32,6 +32,10 @@ class Settings(FleetSettings):
 
     answer_model: str = "local/extractive"
     """Provider and model that answers when a request names none."""
+    attempt_first_text_s: float = Field(default=10.0, gt=0)
+    """Longest wait for the first text of an attempt while another model could take over."""
+    attempt_silence_s: float = Field(default=15.0, gt=0)
+    """Longest pause in the text of an attempt while another model could take over."""
     embed_model: str = "local/all-minilm-l6-v2"
     """Provider and model that embeds when a request names none."""
     rerank_model: str = "local/late-interaction"

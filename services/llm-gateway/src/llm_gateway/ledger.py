@@ -53,6 +53,17 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """Which attempt of a ladder a call is, from 1, and why it is not the first model's."""
+
+    tier: int
+    reason: str
+
+
+NO_ATTEMPT = Attempt(0, "")
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """An open call: its row, and the prices that hold for it."""
 
@@ -75,7 +86,12 @@ class Ledger:
         self._remembered: set[UUID] = set()
 
     async def open_call(
-        self, tenant_id: UUID, operation: Operation, model: str, at_most: Mapping[Unit, int]
+        self,
+        tenant_id: UUID,
+        operation: Operation,
+        model: str,
+        at_most: Mapping[Unit, int],
+        attempt: Attempt = NO_ATTEMPT,
     ) -> Call:
         """Reserves the most that a call can cost, before it is made.
 
@@ -104,6 +120,8 @@ class Ledger:
             price_book_version=self._book.version,
             reserved=reserved,
             reserved_nanos=sum(item["amount_nanos"] for item in reserved),
+            tier=attempt.tier,
+            tier_reason=attempt.reason,
         )
         remaining = context.remaining_s()
         expires_in_s = (_DEFAULT_EXPIRY_S if remaining is None else remaining) + _SETTLE_GRACE_S
@@ -216,6 +234,8 @@ def _entry(
         conversation_id=row.conversation_id,
         agent_id=row.agent_id,
         visitor_id=row.visitor_id,
+        tier=row.tier,
+        tier_reason=row.tier_reason,
     )
 
 

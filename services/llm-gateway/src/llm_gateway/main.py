@@ -9,6 +9,8 @@ from fleetkit.service import Runtime, cli
 
 from llm_gateway import price_check, pricing, sweeper
 from llm_gateway.api import LlmGatewayApi, Seeing
+from llm_gateway.attempts import Attempts, Patience
+from llm_gateway.breaker import Breaker
 from llm_gateway.config import Settings
 from llm_gateway.erasure import ERASURE
 from llm_gateway.events import HANDLERS
@@ -44,7 +46,11 @@ def build(rt: Runtime) -> None:
     metering = Metering(ledger, rt.spawn)
     seeing = Seeing(_see_providers(rt), settings.see_model)
     rerankers = _rerankers(rt, embedder)
-    api = LlmGatewayApi(rt.db, metering, models, embedder, settings.embed_model, seeing, rerankers)
+    patience = Patience(settings.attempt_first_text_s, settings.attempt_silence_s)
+    attempts = Attempts(metering, Breaker(), patience)
+    api = LlmGatewayApi(
+        rt.db, metering, models, attempts, embedder, settings.embed_model, seeing, rerankers
+    )
     rt.server.add(add_LlmGatewayServiceServicer_to_server, api)
     rt.consume(HANDLERS)
     rt.erase(ERASURE)

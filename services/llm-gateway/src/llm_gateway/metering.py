@@ -12,7 +12,7 @@ from fleetkit import context
 from fleetkit.errors import FleetError
 from fleetkit.telemetry import counter, histogram
 
-from llm_gateway.ledger import Call, Ledger, Meter, Operation
+from llm_gateway.ledger import NO_ATTEMPT, Attempt, Call, Ledger, Meter, Operation
 from llm_gateway.pricing import Unit
 
 # Runs a coroutine that outlives the request which began it; `Runtime.spawn`.
@@ -47,12 +47,16 @@ class Metering:
 
     @asynccontextmanager
     async def call(
-        self, tenant_id: UUID, operation: Operation, model: str, at_most: Mapping[Unit, int]
+        self,
+        tenant_id: UUID,
+        operation: Operation,
+        model: str,
+        at_most: Mapping[Unit, int],
+        attempt: Attempt = NO_ATTEMPT,
     ) -> AsyncIterator[Metered]:
         """A call whose reservation is written; it is settled, committed, at the block's end."""
-        metered = Metered(
-            await self._ledger.open_call(tenant_id, operation, model, at_most), Meter()
-        )
+        call = await self._ledger.open_call(tenant_id, operation, model, at_most, attempt)
+        metered = Metered(call, Meter())
         started = time.monotonic()
         failure = "CANCELLED"
         try:

@@ -1,13 +1,16 @@
 """Which model serves a request: names, defaults, and the providers that are configured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetkit.clock import Clock
 from fleetkit.errors import FailedPrecondition, InvalidArgument
+from fleetkit.logging import get_logger
 
 from llm_gateway.pricing import PriceBook, Unit
 from llm_gateway.question import AnswerProvider
+
+MOST_TIERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,14 @@ class AnswerModel:
     def model(self) -> str:
         """The provider's own name of it."""
         return self.name.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A model of a ladder and its place there, from 1."""
+
+    tier: int
+    model: AnswerModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,31 @@ class Models:
         if self._book.models[name].serves != "answer":
             raise InvalidArgument(f"{name} does not answer questions", field="model")
         return AnswerModel(name, provider)
+
+    def ladder(self, requested: Sequence[str]) -> list[Tier]:
+        """The models named, at most three and none twice, in order; those that can answer here.
+
+        What an agent was allowed may have gone since: a model that cannot answer any more is left
+        out with a warning, unless it is the only one, whose error passes.
+        """
+        if len(requested) > MOST_TIERS:
+            raise InvalidArgument(
+                f"next_models has more than {MOST_TIERS - 1} models", field="next_models"
+            )
+        names = [name or self._default for name in requested]
+        if len(set(names)) < len(names):
+            raise InvalidArgument("a model stands twice in next_models", field="next_models")
+        tiers: list[Tier] = []
+        error: FailedPrecondition | None = None
+        for number, name in enumerate(names, start=1):
+            try:
+                tiers.append(Tier(number, self.answering(name)))
+            except FailedPrecondition as found:
+                error = error or found
+                get_logger().warning("tier_left_out", model=name, reason=found.reason)
+        if not tiers and error is not None:
+            raise error
+        return tiers
 
     def listed(self) -> list[ListedModel]:
         """Every model that can answer here, the default first, then by name."""

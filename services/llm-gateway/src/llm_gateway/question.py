@@ -33,8 +33,9 @@ class Turn:
 class Question:
     """Everything an answer is made from. `model` is the provider's own name of the model.
 
-    `screen_text` is what the visitor's shared screen says, `screen_focus` the lines of it that the
-    question seems to be about: data like passages, never instructions.
+    `shown` is text that the visitor has already been shown as the beginning of this answer, which
+    goes on right after it. `screen_text` is what the visitor's shared screen says, `screen_focus`
+    the lines of it that the question seems to be about: data like passages, never instructions.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Question:
     prompt_caching: bool
     screen_text: str = ""
     screen_focus: str = ""
+    shown: str = ""
 
 
 class FinishReason(enum.Enum):
@@ -55,6 +57,7 @@ class FinishReason(enum.Enum):
     COMPLETE = enum.auto()
     UNSUPPORTED = enum.auto()
     MAX_TOKENS = enum.auto()
+    PARTIAL = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ def to_entry(row: EntryRow) -> usage_pb2.UsageEntry:
         conversation_id=_text(row.conversation_id),
         agent_id=_text(row.agent_id),
         visitor_id=_text(row.visitor_id),
+        tier=row.tier,
+        tier_reason=row.tier_reason,
     )
 
 

@@ -32,6 +32,9 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     suggested_questions: Annotated[list[str], Meta(max_length=5)] = field(default_factory=list)
     handoff_phrases: Annotated[list[str], Meta(max_length=50)] = field(default_factory=list)
     screen_sharing: bool = False
+    next_models: Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=2)] = field(
+        default_factory=list
+    )
 
     @classmethod
     def of(cls, config: agent_pb2.AgentConfig) -> "AgentConfig":
@@ -51,6 +54,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
             suggested_questions=list(config.suggested_questions),
             handoff_phrases=list(config.handoff_phrases),
             screen_sharing=config.screen_sharing,
+            next_models=list(config.next_models),
         )
 
     def message(self) -> agent_pb2.AgentConfig:
@@ -69,6 +73,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
             suggested_questions=self.suggested_questions,
             handoff_phrases=self.handoff_phrases,
             screen_sharing=self.screen_sharing,
+            next_models=self.next_models,
         )
 
 

@@ -28,6 +28,8 @@ class ReceiptItem(Struct, frozen=True):
     status: str | None
     price_book_version: str
     call_id: str
+    tier: int
+    tier_reason: str
 
     @classmethod
     def of(cls, entry: usage_pb2.UsageEntry) -> "ReceiptItem":
@@ -45,6 +47,8 @@ class ReceiptItem(Struct, frozen=True):
             status=label_of(usage_pb2.UsageStatus, entry.status, "USAGE_STATUS_"),
             price_book_version=entry.price_book_version,
             call_id=entry.call_id,
+            tier=entry.tier,
+            tier_reason=entry.tier_reason,
         )
 
 

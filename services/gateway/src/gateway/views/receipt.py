@@ -15,6 +15,19 @@ _UNITS = {
     "compute_us": "µs of compute",
 }
 
+# Why the model before did not answer, or did not come first.
+_WHY = {
+    "difficult": "a difficult question",
+    "rephrased": "asked again",
+    "not_answered": "the one before found no answer",
+    "not_supported": "the one before went beyond the passages",
+    "provider_failed": "the provider before failed",
+    "provider_refused": "the provider before refused",
+    "rate_limited": "the provider before had a rate limit",
+    "too_slow": "the one before was too slow",
+    "cooling_down": "the one before had failed lately",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -29,9 +42,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What one model cost for one service."""
+    """What one model cost for one service. `attempt` says which one of an answer it was, or ""."""
 
     name: str
+    attempt: str
     amount: Money
     lines: tuple[Line, ...]
 
@@ -70,12 +84,28 @@ def receipt_tree(receipt: usage.Receipt) -> ReceiptTree:
 
 
 def _service(name: str, rows: list[usage.UsageEntry]) -> Service:
-    models = _grouped(rows, lambda row: f"{row.provider}/{row.model}")
+    models = _grouped(rows, lambda row: f"{row.tier} {_name(row)}")
     return Service(
         name=name,
         amount=_sum(rows),
-        models=tuple(Model(model, _sum(part), _lines(part)) for model, part in models.items()),
+        models=tuple(
+            Model(
+                f"{part[0].provider}/{part[0].model}", _attempt(part[0]), _sum(part), _lines(part)
+            )
+            for part in models.values()
+        ),
     )
+
+
+def _name(row: usage.UsageEntry) -> str:
+    return f"{row.provider}/{row.model}"
+
+
+def _attempt(row: usage.UsageEntry) -> str:
+    """As "tier 2: asked again"; "" for the first model of an answer and for other calls."""
+    if not row.tier_reason:
+        return ""
+    return f"tier {row.tier}: {_WHY.get(row.tier_reason, row.tier_reason.replace('_', ' '))}"
 
 
 def _grouped(

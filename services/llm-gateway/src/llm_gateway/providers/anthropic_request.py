@@ -16,7 +16,7 @@ from anthropic.types import (
 )
 
 from llm_gateway.pricing import Unit
-from llm_gateway.providers.grounding import Block, citable_blocks
+from llm_gateway.providers.grounding import Block, citable_blocks, shown_before
 from llm_gateway.question import Passage, Question, Turn
 
 HAND_OVER = "hand_over"
@@ -83,6 +83,8 @@ def build_request(
         if messages and prefix_bytes >= minimum_bytes:
             messages[-1].blocks[-1]["cache_control"] = _EPHEMERAL
     _append(messages, "user", *_documents(documents), *_screen(question), _text(question.text))
+    if question.shown:
+        _append(messages, "user", _text(shown_before(question)))
     return {
         "model": question.model,
         "max_tokens": question.max_tokens,
@@ -95,7 +97,7 @@ def build_request(
 def most_units(question: Question) -> Mapping[Unit, int]:
     """An upper bound of the tokens of a call: a token has a byte or more."""
     texts = [_system(question), question.text, _SCREEN + json.dumps(question.screen_text)]
-    texts += [turn.text for turn in question.history]
+    texts += [shown_before(question), *(turn.text for turn in question.history)]
     for passage in question.passages:
         texts += [passage.title, *passage.heading_path, passage.text]
     prompt = sum(len(text.encode()) for text in texts) + _OVERHEAD_TOKENS

@@ -4,17 +4,22 @@ Outside of any model: text is held back until a citation has been verified, so t
 without any support is never shown; a link that no passage has is taken out.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_gateway.extractive.units import units
-from llm_gateway.question import Cited, Passage, Piece, TextDelta
+from llm_gateway.question import Cited, Passage, Piece, Question, TextDelta
 
 _LINK = re.compile(
     r"(?:https?://|www\.)[^\s<>()\[\]\"'`]+|\b[\w.+-]+@[\w-]+\.[\w.-]+\b", re.IGNORECASE
 )
 _TRAILING = ".,;:!?*_"
+_SHOWN = (
+    "The customer has already been shown this beginning of your answer, as a JSON string. Write"
+    " only what comes after it: repeat and contradict nothing of it.\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,11 @@ def citable_blocks(passage: Passage) -> list[Block]:
     if rest.strip() or not blocks:
         blocks.append(Block(rest, at, len(text)))
     return blocks
+
+
+def shown_before(question: Question) -> str:
+    """Tells a model to go on after what the visitor was shown, quoted so that nothing ends it."""
+    return _SHOWN + json.dumps(question.shown, ensure_ascii=False)
 
 
 def same_words(one: str, other: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from llm_gateway.model_facts import ModelFacts
 from llm_gateway.pricing import Unit
+from llm_gateway.providers.grounding import shown_before
 from llm_gateway.providers.quoting import QUOTE_RULES
 from llm_gateway.question import Passage, Question, Turn
 
@@ -91,7 +92,10 @@ def _last(question: Question, passages: Sequence[Passage]) -> str:
     parts = [_document(number, passage) for number, passage in enumerate(passages, 1)]
     if question.screen_text.strip():
         parts.append(_SCREEN + json.dumps(question.screen_text, ensure_ascii=False))
-    return "\n\n".join([*parts, question.text])
+    parts.append(question.text)
+    if question.shown:
+        parts.append(shown_before(question))
+    return "\n\n".join(parts)
 
 
 def _document(number: int, passage: Passage) -> str:

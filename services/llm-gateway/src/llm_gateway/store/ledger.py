@@ -30,6 +30,8 @@ class CallRow:
     price_book_version: str
     reserved: list[dict[str, Any]]
     reserved_nanos: int
+    tier: int
+    tier_reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ class EntryRow:
     conversation_id: UUID | None
     agent_id: UUID | None
     visitor_id: UUID | None
+    tier: int
+    tier_reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +86,9 @@ async def insert_call(conn: FleetConnection, row: CallRow, expires_in_s: float) 
     await conn.execute(
         "insert into usage_call (call_id, tenant_id, create_time, expire_time, service, operation,"
         "  provider, model, purpose, message_id, conversation_id, agent_id, visitor_id,"
-        "  knowledge_document_id, price_book_version, reserved, reserved_nanos)"
+        "  knowledge_document_id, price_book_version, reserved, reserved_nanos, tier, tier_reason)"
         " values (%s, %s, %s, clock_timestamp() + make_interval(secs => %s), %s, %s, %s, %s, %s,"
-        "  %s, %s, %s, %s, %s, %s, %s, %s)",
+        "  %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             row.call_id,
             row.tenant_id,
@@ -103,6 +107,8 @@ async def insert_call(conn: FleetConnection, row: CallRow, expires_in_s: float) 
             row.price_book_version,
             Jsonb(row.reserved),
             row.reserved_nanos,
+            row.tier,
+            row.tier_reason,
         ],
     )
 
@@ -131,7 +137,7 @@ async def close_expired(conn: FleetConnection, tenant_id: UUID, limit: int) -> l
             "  order by expire_time limit %(limit)s for update skip locked)"
             " returning call_id, tenant_id, create_time, service, operation, provider, model,"
             "  purpose, message_id, conversation_id, agent_id, visitor_id, knowledge_document_id,"
-            "  price_book_version, reserved, reserved_nanos",
+            "  price_book_version, reserved, reserved_nanos, tier, tier_reason",
             {"tenant_id": tenant_id, "limit": limit},
         )
         return await cursor.fetchall()
@@ -145,8 +151,9 @@ async def insert_entry(
         "insert into usage_entry (usage_id, tenant_id, call_id, create_time, status, service,"
         "  provider, model, kind, purpose, units, price_nanos_per_million, price_book_version,"
         "  amount_nanos, saved_nanos, message_id, conversation_id, agent_id, visitor_id,"
-        "  knowledge_document_id)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "  knowledge_document_id, tier, tier_reason)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
+        "  %s, %s)",
         [
             row.usage_id,
             row.tenant_id,
@@ -168,6 +175,8 @@ async def insert_entry(
             row.agent_id,
             row.visitor_id,
             knowledge_document_id,
+            row.tier,
+            row.tier_reason,
         ],
     )
 
@@ -185,7 +194,7 @@ async def list_entries(
         await cursor.execute(
             "select usage_id, tenant_id, call_id, create_time, status, service, provider, model,"
             "  kind, purpose, units, price_nanos_per_million, price_book_version, amount_nanos,"
-            "  saved_nanos, message_id, conversation_id, agent_id, visitor_id"
+            "  saved_nanos, message_id, conversation_id, agent_id, visitor_id, tier, tier_reason"
             " from usage_entry where tenant_id = %(tenant_id)s"
             "  and (%(message_id)s::uuid is null or message_id = %(message_id)s)"
             "  and (%(conversation_id)s::uuid is null or conversation_id = %(conversation_id)s)"
