@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from fakes.anthropic_server import (
@@ -17,6 +17,7 @@ from fakes.anthropic_server import (
 )
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
+from fleetkit.context import Attribution
 from fleetkit.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -205,21 +206,24 @@ class TestCost:
         }
 
     async def test_cached_tokens_are_told_apart_with_what_they_save(
-        self, running: Running, stub: Any, tenant: Any, claude: FakeAnthropic
+        self,
+        running: Running,
+        stub: Any,
+        as_background: As,
+        tenant_id: UUID,
+        claude: FakeAnthropic,
     ) -> None:
         request = asking(
             "Ports?", passage(ROUTER), instructions="Be brief. " * 1800, prompt_caching=True
         )
-        with tenant():
-            await ask(stub, request)
-            await ask(stub, request)
-        wrote, read = claude.usages
+        # Two requests to learn from that the third, a minute later, will not be the last.
+        with as_background(tenant_id, Attribution(agent_id=uuid4())):
+            for _ in range(4):
+                await ask(stub, request)
+                running.advance(61)
+        wrote, read = claude.usages[-2:]
         tokens = wrote["cache_creation_input_tokens"]
         assert tokens == read["cache_read_input_tokens"] > 4096
-        short = asking("Ports?", passage(ROUTER), instructions="Be brief.", prompt_caching=True)
-        with tenant():
-            await ask(stub, short)
-        assert "cache_control" not in str(claude.requests[-1]), "too short to be cached"
         rows = await running.rows("select * from usage_entry where kind like 'cache%%' order by 1")
         write, again = rows
         assert (write["kind"], write["units"]) == ("cache_write_5m_token", tokens)

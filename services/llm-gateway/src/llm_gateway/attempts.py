@@ -25,6 +25,7 @@ from fleetkit.logging import get_logger
 from fleetkit.telemetry import counter
 
 from llm_gateway.breaker import Breaker, CircuitView
+from llm_gateway.caching.planner import Planner
 from llm_gateway.gate import Gate, NotSupported, Shown
 from llm_gateway.ledger import Attempt
 from llm_gateway.metering import Metered, Metering
@@ -95,8 +96,11 @@ class _Attempt:
 class Attempts:
     """Makes answers, each by as many attempts as it takes."""
 
-    def __init__(self, metering: Metering, breaker: Breaker, patience: Patience) -> None:
+    def __init__(
+        self, metering: Metering, planner: Planner, breaker: Breaker, patience: Patience
+    ) -> None:
         self._metering = metering
+        self._planner = planner
         self._breaker = breaker
         self._patience = patience
 
@@ -143,7 +147,12 @@ class Attempts:
     ) -> AsyncGenerator[TextDelta | Cited, None]:
         """One attempt, on the ledger whatever comes of it; errors that end the answer pass."""
         model = attempt.tier.model
-        asked = replace(question, model=model.model, shown=shown.text)
+        asked = await self._planner.planned(
+            tenant_id,
+            model.name,
+            model.provider.kinds,
+            replace(question, model=model.model, shown=shown.text),
+        )
         at_most = model.provider.at_most(asked)
         which = Attempt(attempt.tier.tier, attempt.reason)
         call = self._metering.call(tenant_id, "answer", model.name, at_most, which)

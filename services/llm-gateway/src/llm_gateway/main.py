@@ -11,6 +11,7 @@ from llm_gateway import price_check, pricing, sweeper
 from llm_gateway.api import LlmGatewayApi, Seeing
 from llm_gateway.attempts import Attempts, Patience
 from llm_gateway.breaker import Breaker
+from llm_gateway.caching.planner import Planner
 from llm_gateway.config import Settings
 from llm_gateway.erasure import ERASURE
 from llm_gateway.events import HANDLERS
@@ -47,7 +48,8 @@ def build(rt: Runtime) -> None:
     seeing = Seeing(_see_providers(rt), settings.see_model)
     rerankers = _rerankers(rt, embedder)
     patience = Patience(settings.attempt_first_text_s, settings.attempt_silence_s)
-    attempts = Attempts(metering, Breaker(), patience)
+    planner = Planner(rt.db, rt.clock, book)
+    attempts = Attempts(metering, planner, Breaker(), patience)
     api = LlmGatewayApi(
         rt.db, metering, models, attempts, embedder, settings.embed_model, seeing, rerankers
     )

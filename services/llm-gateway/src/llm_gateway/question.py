@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from llm_gateway.caching.plan import NO_MARKS, Marks
 from llm_gateway.ledger import Meter
 from llm_gateway.pricing import Unit
 
@@ -36,6 +37,7 @@ class Question:
     `shown` is text that the visitor has already been shown as the beginning of this answer, which
     goes on right after it. `screen_text` is what the visitor's shared screen says, `screen_focus`
     the lines of it that the question seems to be about: data like passages, never instructions.
+    `prompt_caching` says whether the agent has it on, `marks` what of the prompt shall be cached.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Question:
     screen_text: str = ""
     screen_focus: str = ""
     shown: str = ""
+    marks: Marks = NO_MARKS
 
 
 class FinishReason(enum.Enum):

@@ -26,7 +26,6 @@ def answer_providers(
             settings.anthropic_api_key.get_secret_value(),
             settings.anthropic_base_url,
             settings.anthropic_first_token_timeout_s,
-            lambda model: book.facts(f"anthropic/{model}").cache_minimum_tokens,
         )
     if settings.endpoints:
         from llm_gateway.providers.openai_compatible import OpenAiCompatible

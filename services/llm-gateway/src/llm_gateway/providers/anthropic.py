@@ -7,7 +7,7 @@ that no phrase has to be read out of its text.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 import aiohttp
 import anthropic
@@ -36,17 +36,10 @@ _SILENCE_S = 30.0
 
 
 class Anthropic:
-    """Answers by Claude; `cache_minimum` is the shortest cacheable prefix of a model in tokens."""
+    """Answers by Claude."""
 
-    def __init__(
-        self,
-        api_key: str,
-        base_url: str,
-        first_token_timeout_s: float,
-        cache_minimum: Callable[[str], int | None],
-    ) -> None:
+    def __init__(self, api_key: str, base_url: str, first_token_timeout_s: float) -> None:
         self._first_token_timeout_s = first_token_timeout_s
-        self._cache_minimum = cache_minimum
         self._client = AsyncAnthropic(
             api_key=api_key,
             base_url=base_url,
@@ -70,7 +63,7 @@ class Anthropic:
         )
 
     def at_most(self, question: Question) -> Mapping[Unit, int]:
-        """A token has a byte or more; all of the prompt may have to be written to the cache."""
+        """A token has a byte or more; all that is marked may have to be written to the cache."""
         return most_units(question)
 
     async def close(self) -> None:
@@ -102,7 +95,7 @@ class Anthropic:
         self, question: Question, documents: Documents, meter: Meter, until: float
     ) -> AsyncStream[RawMessageStreamEvent]:
         """The stream, its headers received; tried again where nothing can have been billed."""
-        request = build_request(question, documents, self._cache_minimum(question.model))
+        request = build_request(question, documents)
 
         async def open_once() -> AsyncStream[RawMessageStreamEvent]:
             # Until an answer says otherwise, what was sent may be billed.

@@ -15,14 +15,13 @@ from anthropic.types import (
     ToolParam,
 )
 
+from llm_gateway.caching.plan import Ttl
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.grounding import Block, citable_blocks, shown_before
 from llm_gateway.question import Passage, Question, Turn
 
 HAND_OVER = "hand_over"
 
-# English has about 4 bytes a token; prefixes near a model's minimum are better not marked.
-_BYTES_PER_TOKEN = 4
 # What the provider adds around documents, tools and citations.
 _OVERHEAD_TOKENS = 4096
 _RULES = """\
@@ -46,7 +45,9 @@ _TOOL: ToolParam = {
         "required": ["reason"],
     },
 }
-_EPHEMERAL: CacheControlEphemeralParam = {"type": "ephemeral"}
+# Each breakpoint finds an earlier one at its own block or the 19 before it; there are four.
+_LOOK_BACK = 19
+_MOST_ON_HISTORY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +64,21 @@ class Documents:
         self.blocks: tuple[list[Block], ...] = tuple(map(citable_blocks, self.passages))
 
 
-def build_request(
-    question: Question, documents: Documents, cache_minimum_tokens: int | None
-) -> dict[str, Any]:
-    """The arguments of `messages.create`, breakpoints set where they can pay.
+def build_request(question: Question, documents: Documents) -> dict[str, Any]:
+    """The arguments of `messages.create`, with breakpoints as `question.marks` says.
 
-    A breakpoint after the system prompt and one after the history, each only where the prefix is
-    long enough to be cached; the history is only written when it is there to grow. The API has no
-    temperature any more (version 2026-10-21 refuses it), so the agent's has no effect here.
+    The API has no temperature any more (version 2026-10-21 refuses it), so the agent's has no
+    effect here.
     """
     system: list[TextBlockParam] = [_text(_system(question))]
     messages = _history(question.history)
-    if question.prompt_caching and cache_minimum_tokens is not None:
-        minimum_bytes = cache_minimum_tokens * _BYTES_PER_TOKEN
-        prefix_bytes = len(_system(question).encode()) + len(str(_TOOL))
-        if prefix_bytes >= minimum_bytes:
-            system[0]["cache_control"] = _EPHEMERAL
-        prefix_bytes += sum(len(turn.text.encode()) for turn in question.history)
-        if messages and prefix_bytes >= minimum_bytes:
-            messages[-1].blocks[-1]["cache_control"] = _EPHEMERAL
+    marks = question.marks
+    if marks.stable:
+        system[0]["cache_control"] = _kept(marks.stable)
+    if marks.history:
+        blocks = [block for message in messages for block in message.blocks]
+        for block in blocks[::-1][::_LOOK_BACK][:_MOST_ON_HISTORY]:
+            block["cache_control"] = _kept(marks.history)
     _append(messages, "user", *_documents(documents), *_screen(question), _text(question.text))
     if question.shown:
         _append(messages, "user", _text(shown_before(question)))
@@ -95,14 +92,28 @@ def build_request(
 
 
 def most_units(question: Question) -> Mapping[Unit, int]:
-    """An upper bound of the tokens of a call: a token has a byte or more."""
-    texts = [_system(question), question.text, _SCREEN + json.dumps(question.screen_text)]
-    texts += [shown_before(question), *(turn.text for turn in question.history)]
+    """An upper bound of the tokens of a call: a token has a byte or more.
+
+    What is marked may all have to be written, for the longer of the times that it is marked with.
+    """
+    prefix = [_system(question), *(turn.text for turn in question.history)]
+    texts = [question.text, shown_before(question), _SCREEN + json.dumps(question.screen_text)]
     for passage in question.passages:
         texts += [passage.title, *passage.heading_path, passage.text]
-    prompt = sum(len(text.encode()) for text in texts) + _OVERHEAD_TOKENS
-    kind = Unit.CACHE_WRITE_5M if question.prompt_caching else Unit.INPUT
-    return {kind: prompt, Unit.OUTPUT: question.max_tokens}
+    own = _bytes_of(texts) + _OVERHEAD_TOKENS
+    ttl = question.marks.stable or question.marks.history
+    if ttl is None:
+        return {Unit.INPUT: _bytes_of(prefix) + own, Unit.OUTPUT: question.max_tokens}
+    kind = Unit.CACHE_WRITE_1H if ttl == "1h" else Unit.CACHE_WRITE_5M
+    return {kind: _bytes_of(prefix), Unit.INPUT: own, Unit.OUTPUT: question.max_tokens}
+
+
+def _bytes_of(texts: Sequence[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
+
+
+def _kept(ttl: Ttl) -> CacheControlEphemeralParam:
+    return {"type": "ephemeral", "ttl": ttl}
 
 
 def _screen(question: Question) -> list[TextBlockParam]:

@@ -1,0 +1,1 @@
+"""Deciding what of a prompt its provider shall keep, and telling what that brought."""
