@@ -11,9 +11,10 @@ from fleetkit.rpc.fields import timestamp, to_optional_time, to_optional_uuid, t
 from grpc.aio import ServicerContext
 
 from analytics import costs, kpis
+from analytics.figures import Conversations
 from analytics.kpis import Kpis, Point
 from analytics.store.costs import CostFilter
-from analytics.store.kpis import ConversationsRow, Period, Width
+from analytics.store.kpis import Period, Width
 from analytics.targets import TARGETS
 
 _KEYS = dict(zip(cost_pb2.CostKey.values()[1:], costs.KEYS, strict=True))
@@ -132,7 +133,7 @@ def _point(point: Point) -> kpi_pb2.KpiPoint:
     )
 
 
-def _counts(row: ConversationsRow) -> kpi_pb2.ConversationCounts:
+def _counts(row: Conversations) -> kpi_pb2.ConversationCounts:
     return kpi_pb2.ConversationCounts(
         total=row.total,
         handed_over=row.handed_over,

@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
 
-from analytics.store import conversations
+from analytics import conversations, hours
 from analytics.store import costs as store
+from analytics.store import hours as hours_store
 from analytics.store.costs import CostEntryRow, CostFilter, CostGroupRow
 
 KEYS = ("conversation", "agent", "visitor", "model", "service", "purpose", "day")
+_KEYS_OF_HOURS = {"", "agent", "model", "service", "purpose", "day"}
+# Where the hour after a time is still in the calendar.
+_BEGINNING, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 MAX_GROUPS = 10_000
 MAX_CONVERSATIONS = 500
 
@@ -40,11 +45,13 @@ async def record_call(
     """
     if not await store.claim_revision(conn, tenant_id, call_id, revision):
         return
+    await hours_store.mark_call(conn, tenant_id, call_id)
     touched = await store.delete_entries(conn, tenant_id, call_id)
     touched |= {entry.conversation_id for entry in entries if entry.conversation_id}
-    await conversations.lock_conversations(conn, tenant_id, touched)
+    await conversations.changes(conn, tenant_id, touched)
     await store.insert_entries(conn, entries)
-    await conversations.derive_conversations(conn, tenant_id, touched)
+    await hours_store.mark_call(conn, tenant_id, call_id)
+    await conversations.changed(conn, tenant_id, touched)
 
 
 async def summarize(
@@ -53,7 +60,15 @@ async def summarize(
     """Sums by one or two of `KEYS`, the 10,000 largest; largest first, days in order."""
     _check(group_by, split_by, chosen)
     async with db.tenant(tenant_id) as conn:
-        groups = await store.sum_groups(conn, tenant_id, group_by, split_by, chosen, MAX_GROUPS)
+        source = None
+        if _of_hours(group_by, split_by, chosen):
+            await hours.refresh(conn, tenant_id)
+            source = hours.parts(
+                tenant_id, chosen.start_time or _BEGINNING, chosen.end_time or _END
+            )
+        groups = await store.sum_groups(
+            conn, tenant_id, group_by, split_by, chosen, MAX_GROUPS, source
+        )
     if not groups:
         return CostSummary(0, [], 0, 0)
     total_nanos = groups[0].all_nanos
@@ -63,6 +78,14 @@ async def summarize(
         left_out_groups=groups[0].all_groups - len(groups),
         left_out_nanos=total_nanos - sum(group.amount_nanos for group in groups),
     )
+
+
+def _of_hours(group_by: str, split_by: str, chosen: CostFilter) -> bool:
+    """Whether the sums by the hour tell it: they know of no conversation and no visitor."""
+    if chosen.conversation_ids or not {group_by, split_by} <= _KEYS_OF_HOURS:
+        return False
+    times = [time for time in (chosen.start_time, chosen.end_time) if time is not None]
+    return all(_BEGINNING <= time <= _END for time in times)
 
 
 def _check(group_by: str, split_by: str, chosen: CostFilter) -> None:

@@ -14,6 +14,11 @@ ERASURE = Erasure(
         Table("cost_call"),
         Table("turn", of_visitor=_OF_VISITOR, blank=f"visitor_id = {_NOBODY}"),
         Table("conversation_event", of_visitor=_OF_VISITOR, blank="visitor_id = null"),
+        # Figures only.
+        Table("hour_mark"),
+        Table("turn_hour"),
+        Table("conversation_hour"),
+        Table("cost_hour"),
         Table("conversation", of_visitor=_OF_VISITOR, blank="visitor_id = null"),
     ),
 )

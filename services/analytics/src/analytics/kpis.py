@@ -1,5 +1,6 @@
 """Key figures of a period, of the one before it, and of its hours or days."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -9,8 +10,10 @@ from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
 
+from analytics import figures, hours
+from analytics.figures import Conversations, Reason, Turns
 from analytics.store import kpis as store
-from analytics.store.kpis import ConversationsRow, Period, ReasonRow, TurnsRow, Width
+from analytics.store.kpis import ConversationsRow, Period, TurnsRow, Wanted, Width
 
 _LONGEST: dict[Width, timedelta] = {"day": timedelta(days=366), "hour": timedelta(days=31)}
 _STEP: dict[Width, timedelta] = {"day": timedelta(days=1), "hour": timedelta(hours=1)}
@@ -21,8 +24,8 @@ class Point:
     """A bucket of the series."""
 
     start_time: datetime
-    conversations: ConversationsRow
-    turns: TurnsRow
+    conversations: Conversations
+    turns: Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,9 @@ class Kpis:
     """The figures of a period, and its points in order, none left out."""
 
     period: Period
-    conversations: ConversationsRow
-    turns: TurnsRow
-    reasons: list[ReasonRow]
+    conversations: Conversations
+    turns: Turns
+    reasons: list[Reason]
     points: list[Point]
 
     @property
@@ -54,40 +57,46 @@ async def get_kpis(
         agent_id=period.agent_id,
     )
     async with db.tenant(tenant_id) as conn:
-        current = await _kpis(conn, tenant_id, period, width)
-        previous = await _kpis(conn, tenant_id, before, width)
-    return current, previous
+        await hours.refresh(conn, tenant_id)
+        read = [await _read(conn, tenant_id, each, width) for each in (period, before)]
+    return (
+        await asyncio.to_thread(_kpis, period, width, *read[0]),
+        await asyncio.to_thread(_kpis, before, width, *read[1]),
+    )
 
 
-async def _kpis(conn: FleetConnection, tenant_id: UUID, period: Period, width: Width) -> Kpis:
-    conversations = await store.count_conversations(conn, tenant_id, period, width)
-    turns = await store.count_turns(conn, tenant_id, period, width)
+async def _read(
+    conn: FleetConnection, tenant_id: UUID, period: Period, width: Width
+) -> tuple[list[ConversationsRow], list[TurnsRow]]:
+    parts = hours.parts(tenant_id, period.start_time, period.end_time)
+    wanted = Wanted(parts=parts, agent_id=period.agent_id, width=width)
+    return await store.conversation_sums(conn, wanted), await store.turn_sums(conn, wanted)
+
+
+def _kpis(
+    period: Period, width: Width, begun: list[ConversationsRow], ended: list[TurnsRow]
+) -> Kpis:
     return Kpis(
         period=period,
-        conversations=conversations[-1],
-        turns=turns[-1],
-        reasons=await store.count_reasons(conn, tenant_id, period),
-        points=_points(period, width, conversations[:-1], turns[:-1]),
+        conversations=figures.of_conversations(begun),
+        turns=figures.of_turns(ended),
+        reasons=figures.reasons_of(begun),
+        points=_points(period, width, begun, ended),
     )
 
 
 def _points(
-    period: Period, width: Width, conversations: list[ConversationsRow], turns: list[TurnsRow]
+    period: Period, width: Width, begun: list[ConversationsRow], ended: list[TurnsRow]
 ) -> list[Point]:
     """A point for each bucket; those without anything are zeros."""
-    begun = {row.bucket: row for row in conversations}
-    ended = {row.bucket: row for row in turns}
+    conversations, turns = figures.by_bucket(begun, ended)
     start = period.start_time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     if width == "day":
         start = start.replace(hour=0)
     points: list[Point] = []
     while start < period.end_time:
         points.append(
-            Point(
-                start,
-                begun.get(start, ConversationsRow(bucket=start)),
-                ended.get(start, TurnsRow(bucket=start)),
-            )
+            Point(start, conversations.get(start, Conversations()), turns.get(start, Turns()))
         )
         start += _STEP[width]
     return points

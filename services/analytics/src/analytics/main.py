@@ -1,5 +1,6 @@
 """Composes analytics."""
 
+from datetime import timedelta
 from functools import partial
 
 from fleetdesk.analytics.v1.analytics_service_pb2_grpc import add_AnalyticsServiceServicer_to_server
@@ -9,14 +10,18 @@ from analytics.api import AnalyticsApi
 from analytics.config import Settings
 from analytics.erasure import ERASURE
 from analytics.events import HANDLERS
+from analytics.hours import refresh_all
 from analytics.rebuild import check_rebuild, rebuild
+
+_HOURS_EVERY = timedelta(minutes=15)
 
 
 def build(rt: Runtime) -> None:
-    """Adds the RPCs, the event handlers, and the commands `rebuild` and `check-rebuild`."""
+    """Adds the RPCs, the event handlers, the job `hours`, `rebuild` and `check-rebuild`."""
     rt.server.add(add_AnalyticsServiceServicer_to_server, AnalyticsApi(rt.db))
     rt.consume(HANDLERS)
     rt.erase(ERASURE)
+    rt.schedule("hours", _HOURS_EVERY, partial(refresh_all, rt.db))
     rt.command("rebuild", partial(rebuild, rt.db))
     rt.command("check-rebuild", partial(check_rebuild, rt.db))
 

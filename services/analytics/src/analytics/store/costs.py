@@ -9,6 +9,9 @@ from uuid import UUID
 from fleetkit.postgres.connection import FleetConnection
 from psycopg import sql
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from analytics.store.hours import COSTS, Parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +59,15 @@ async def delete_entries(conn: FleetConnection, tenant_id: UUID, call_id: UUID) 
 
 
 async def insert_entries(conn: FleetConnection, rows: Sequence[CostEntryRow]) -> None:
-    """Adds entries."""
-    async with conn.cursor() as cursor:
-        await cursor.executemany(
-            "insert into cost_entry (tenant_id, usage_id, call_id, create_time, status, service,"
-            "  model, kind, purpose, units, amount_nanos, saved_nanos, message_id,"
-            "  conversation_id, agent_id, visitor_id)"
-            " values (%(tenant_id)s, %(usage_id)s, %(call_id)s, %(create_time)s, %(status)s,"
-            "  %(service)s, %(model)s, %(kind)s, %(purpose)s, %(units)s, %(amount_nanos)s,"
-            "  %(saved_nanos)s, %(message_id)s, %(conversation_id)s, %(agent_id)s,"
-            "  %(visitor_id)s)",
-            [asdict(row) for row in rows],
-        )
+    """Adds entries, all in one statement."""
+    given = [
+        {name: value if value is None else str(value) for name, value in asdict(row).items()}
+        for row in rows
+    ]
+    await conn.execute(
+        "insert into cost_entry select * from jsonb_populate_recordset(null::cost_entry, %s)",
+        [Jsonb(given)],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +116,22 @@ _GROUPED: dict[str, tuple[sql.SQL, sql.SQL]] = {
 }
 
 
+_OF_ENTRIES = sql.SQL(
+    "(select *, case when status = 'unconfirmed' then amount_nanos else 0 end as unconfirmed_nanos"
+    " from cost_entry) entry"
+)
+_OF_HOURS = sql.SQL(
+    "(select tenant_id, create_time, nullif(agent_id, '00000000-0000-0000-0000-000000000000')"
+    "  as agent_id, service, model, purpose, null::uuid as conversation_id, amount_nanos,"
+    "  saved_nanos, unconfirmed_nanos"
+    " from (select tenant_id, hour as create_time, agent_id, service, model, purpose,"
+    "   amount_nanos, saved_nanos, unconfirmed_nanos from cost_hour"
+    "  where tenant_id = %(tenant_id)s and hour >= %(first)s and hour < %(last)s"
+    "  union all select tenant_id, hour, agent_id, service, model, purpose, amount_nanos,"
+    "   saved_nanos, unconfirmed_nanos from ({costs}) edge) of_hour) entry"
+).format(costs=sql.SQL(COSTS))
+
+
 async def sum_groups(
     conn: FleetConnection,
     tenant_id: UUID,
@@ -123,21 +139,22 @@ async def sum_groups(
     split_by: str,
     chosen: CostFilter,
     limit: int,
+    parts: Parts | None = None,
 ) -> list[CostGroupRow]:
     """The largest groups by one or two of the keys above, largest first; days in order.
 
-    `split_by` may be "" for none.
+    `split_by` may be "" for none. With `parts` of the period the sums by the hour are read for its
+    whole hours; they know of no conversation and no visitor.
     """
     (key, told), (split, split_told) = _GROUPED[group_by], _GROUPED[split_by]
     statement = sql.SQL(
         "with sums as ("
         "  select {key} as key, {split} as split, sum(amount_nanos)::bigint as amount_nanos,"
         "   sum(saved_nanos)::bigint as saved_nanos,"
-        "   coalesce(sum(amount_nanos) filter (where status = 'unconfirmed'), 0)::bigint"
-        "    as unconfirmed_nanos,"
+        "   sum(unconfirmed_nanos)::bigint as unconfirmed_nanos,"
         "   count(*) over () as all_groups,"
         "   (sum(sum(amount_nanos)) over ())::bigint as all_nanos"
-        "  from cost_entry where tenant_id = %(tenant_id)s"
+        "  from {source} where tenant_id = %(tenant_id)s"
         "   and (%(start_time)s::timestamptz is null or create_time >= %(start_time)s)"
         "   and (%(end_time)s::timestamptz is null or create_time < %(end_time)s)"
         "   and (%(agent_id)s::uuid is null or agent_id = %(agent_id)s)"
@@ -152,6 +169,7 @@ async def sum_groups(
         " order by case when %(by_day)s then coalesce({told}, '') end, amount_nanos desc,"
         "  coalesce({told}, ''), coalesce({split_told}, '')"
     ).format(
+        source=_OF_ENTRIES if parts is None else _OF_HOURS,
         key=key,
         split=split,
         told=told.format(sql.Identifier("key")),
@@ -159,6 +177,12 @@ async def sum_groups(
     )
     parameters = chosen.parameters() | {
         "tenant_id": tenant_id,
+        # An edge's sums stand at the beginning of its hour, which may be before the period's.
+        **({"start_time": None, "end_time": None} if parts else {}),
+        "first": parts.first if parts else None,
+        "last": parts.last if parts else None,
+        "starts": parts.edges.starts if parts else [],
+        "ends": parts.edges.ends if parts else [],
         "by_day": group_by == "day",
         "limit": limit,
     }

@@ -1,12 +1,14 @@
 """SQL of the key figures."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal, LiteralString
 from uuid import UUID
 
 from fleetkit.postgres.connection import FleetConnection
 from psycopg.rows import class_row
+
+from analytics.store.hours import CONVERSATIONS, TURNS, Parts
 
 Width = Literal["hour", "day"]
 
@@ -19,116 +21,97 @@ class Period:
     end_time: datetime
     agent_id: UUID | None = None
 
-    def parameters(self, tenant_id: UUID) -> dict[str, Any]:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The parts of a period to add up by hours or days, of one agent or (None) of all."""
+
+    parts: Parts
+    agent_id: UUID | None
+    width: Width
+
+    @property
+    def parameters(self) -> dict[str, object]:
         """As the statements' parameters."""
-        return asdict(self) | {"tenant_id": tenant_id}
+        return {
+            **self.parts.edges.parameters,
+            "first": self.parts.first,
+            "last": self.parts.last,
+            "agent_id": self.agent_id,
+            "width": self.width,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationsRow:
-    """Conversations that began in a bucket; `bucket` is None for the whole period."""
+    """Conversations that began in a bucket, of one outcome and reason of a hand-off."""
 
-    bucket: datetime | None
-    total: int = 0
-    handed_over: int = 0
-    answered_alone: int = 0
-    clarify: int = 0
-    unanswered: int = 0
-    closed: int = 0
-    amount_nanos: int = 0
+    bucket: datetime
+    outcome: str
+    handoff_reason: str
+    total: int
+    closed: int
+    amount_nanos: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnsRow:
-    """Turns that ended in a bucket; percentiles [50, 95, 99] in ms, None without values."""
+    """Turns that ended in a bucket.
 
-    bucket: datetime | None
-    total: int = 0
-    answered: int = 0
-    clarify: int = 0
-    handoff: int = 0
-    canceled: int = 0
-    failed: int = 0
-    timed: int = 0
-    mean_confidence_millis: int = 0
-    first_token_ms: list[int] | None = None
-    duration_ms: list[int] | None = None
-
-
-async def count_conversations(
-    conn: FleetConnection, tenant_id: UUID, period: Period, width: Width
-) -> list[ConversationsRow]:
-    """The buckets with conversations, in order, and the whole period as the last row."""
-    async with conn.cursor(row_factory=class_row(ConversationsRow)) as cursor:
-        await cursor.execute(
-            "select bucket, count(*) as total,"
-            "  count(*) filter (where outcome = 'handed_over') as handed_over,"
-            "  count(*) filter (where outcome = 'answered_alone') as answered_alone,"
-            "  count(*) filter (where outcome = 'clarify') as clarify,"
-            "  count(*) filter (where outcome = 'unanswered') as unanswered,"
-            "  count(*) filter (where status = 'resolved') as closed,"
-            "  coalesce(sum(amount_nanos), 0)::bigint as amount_nanos"
-            " from (select date_trunc(%(width)s, start_time, 'UTC') as bucket, outcome, status,"
-            "   amount_nanos from conversation"
-            "  where tenant_id = %(tenant_id)s and outcome <> ''"
-            "   and start_time >= %(start_time)s and start_time < %(end_time)s"
-            "   and (%(agent_id)s::uuid is null or agent_id = %(agent_id)s)) begun"
-            " group by grouping sets ((bucket), ()) order by bucket nulls last",
-            period.parameters(tenant_id) | {"width": width},
-        )
-        return await cursor.fetchall()
-
-
-async def count_turns(
-    conn: FleetConnection, tenant_id: UUID, period: Period, width: Width
-) -> list[TurnsRow]:
-    """The buckets with turns, in order, and the whole period as the last row.
-
-    Times are of turns that ended well; percentiles by nearest rank (percentile_disc).
+    `confidence_millis` is the sum over the answered; times are 4 bytes each, big-endian, in ms.
     """
-    async with conn.cursor(row_factory=class_row(TurnsRow)) as cursor:
-        await cursor.execute(
-            "select bucket, count(*) as total,"
-            "  count(*) filter (where outcome = 'answered') as answered,"
-            "  count(*) filter (where outcome = 'clarify') as clarify,"
-            "  count(*) filter (where outcome = 'handoff') as handoff,"
-            "  count(*) filter (where status = 'canceled') as canceled,"
-            "  count(*) filter (where status = 'failed') as failed,"
-            "  count(*) filter (where status = 'completed') as timed,"
-            "  coalesce(round(avg(confidence_millis) filter (where outcome = 'answered')), 0)::int"
-            "   as mean_confidence_millis,"
-            "  percentile_disc(array[0.5, 0.95, 0.99]) within group (order by first_token_ms)"
-            "   filter (where status = 'completed') as first_token_ms,"
-            "  percentile_disc(array[0.5, 0.95, 0.99]) within group (order by duration_ms)"
-            "   filter (where status = 'completed') as duration_ms"
-            " from (select date_trunc(%(width)s, occur_time, 'UTC') as bucket, outcome, status,"
-            "   confidence_millis, first_token_ms, duration_ms from turn"
-            "  where tenant_id = %(tenant_id)s"
-            "   and occur_time >= %(start_time)s and occur_time < %(end_time)s"
-            "   and (%(agent_id)s::uuid is null or agent_id = %(agent_id)s)) ended"
-            " group by grouping sets ((bucket), ()) order by bucket nulls last",
-            period.parameters(tenant_id) | {"width": width},
-        )
+
+    bucket: datetime
+    total: int
+    answered: int
+    clarify: int
+    handoff: int
+    canceled: int
+    failed: int
+    confidence_millis: int
+    first_token_ms: bytes
+    duration_ms: bytes
+
+
+_READ_CONVERSATIONS: LiteralString = f"""
+  select date_trunc(%(width)s, hour, 'UTC') as bucket, outcome, handoff_reason,
+    sum(total)::bigint as total, sum(closed)::bigint as closed,
+    sum(amount_nanos)::bigint as amount_nanos
+  from (select * from conversation_hour where tenant_id = %(tenant_id)s
+      and hour >= %(first)s and hour < %(last)s
+    union all ({CONVERSATIONS})) sums
+  where %(agent_id)s::uuid is null or agent_id = %(agent_id)s
+  group by 1, 2, 3 order by 1, 2, 3"""  # noqa: S608 - made of literals only
+_READ_TURNS: LiteralString = f"""
+  select date_trunc(%(width)s, hour, 'UTC') as bucket,
+    sum(total)::bigint as total, sum(answered)::bigint as answered,
+    sum(clarify)::bigint as clarify, sum(handoff)::bigint as handoff,
+    sum(canceled)::bigint as canceled, sum(failed)::bigint as failed,
+    sum(confidence_millis)::bigint as confidence_millis,
+    string_agg(first_token_ms, ''::bytea) as first_token_ms,
+    string_agg(duration_ms, ''::bytea) as duration_ms
+  from (select * from turn_hour where tenant_id = %(tenant_id)s
+      and hour >= %(first)s and hour < %(last)s
+    union all ({TURNS})) sums
+  where %(agent_id)s::uuid is null or agent_id = %(agent_id)s
+  group by 1 order by 1"""  # noqa: S608 - made of literals only
+
+
+async def conversation_sums(conn: FleetConnection, wanted: Wanted) -> list[ConversationsRow]:
+    """The conversations by bucket, outcome and reason, in order; buckets without any are left out.
+
+    The hours are derived before (`analytics.hours.refresh`).
+    """
+    async with conn.cursor(row_factory=class_row(ConversationsRow)) as cursor:
+        await cursor.execute(_READ_CONVERSATIONS, wanted.parameters, prepare=False)
         return await cursor.fetchall()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReasonRow:
-    """Conversations that were handed over first for one reason."""
+async def turn_sums(conn: FleetConnection, wanted: Wanted) -> list[TurnsRow]:
+    """The turns by bucket, in order; buckets without any are left out.
 
-    reason: str
-    conversations: int
-
-
-async def count_reasons(conn: FleetConnection, tenant_id: UUID, period: Period) -> list[ReasonRow]:
-    """Why people were asked for, most frequent first."""
-    async with conn.cursor(row_factory=class_row(ReasonRow)) as cursor:
-        await cursor.execute(
-            "select handoff_reason as reason, count(*) as conversations from conversation"
-            " where tenant_id = %(tenant_id)s and outcome = 'handed_over'"
-            "  and start_time >= %(start_time)s and start_time < %(end_time)s"
-            "  and (%(agent_id)s::uuid is null or agent_id = %(agent_id)s)"
-            " group by 1 order by 2 desc, 1",
-            period.parameters(tenant_id),
-        )
+    The hours are derived before (`analytics.hours.refresh`).
+    """
+    async with conn.cursor(row_factory=class_row(TurnsRow), binary=True) as cursor:
+        await cursor.execute(_READ_TURNS, wanted.parameters, prepare=False)
         return await cursor.fetchall()
