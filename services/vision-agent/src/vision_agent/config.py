@@ -12,7 +12,10 @@ class Settings(FleetSettings):
     service: ClassVar[str] = "vision-agent"
 
     max_screens: int = Field(default=64, ge=1, le=10_000)
-    """Shared screens remembered at once, some 8 MB each at 1080p; the longest unseen goes first."""
+    """Shared screens remembered at once, some 8 MB each at 1080p; of too many, the longest unseen
+    of the tenant that has the most goes first."""
+    max_screens_of_tenant: int = Field(default=32, ge=1, le=10_000)
+    """Of them one tenant's."""
     screen_ttl_s: float = Field(default=120.0, gt=0)
     """A screen that is not heard of for so long is forgotten."""
     min_frame_interval_ms: int = Field(default=400, ge=0, le=60_000)

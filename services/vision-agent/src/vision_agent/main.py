@@ -39,7 +39,7 @@ def build(rt: Runtime) -> None:
         statistics,
         settings.read_timeout_s,
     )
-    screens = Screens(settings.max_screens, settings.screen_ttl_s)
+    screens = Screens(settings.max_screens, settings.max_screens_of_tenant, settings.screen_ttl_s)
     deps = Deps(
         settings=settings,
         db=rt.db,

@@ -5,7 +5,7 @@ Nothing here outlives the process. After a restart the next frame of a session i
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -64,14 +64,17 @@ class Screen:
 
 
 class Screens:
-    """At most `most` screens, two of a conversation; those unseen for `ttl_s` go.
+    """At most `most` screens, `of_tenant` of a tenant, two of a conversation.
 
-    The longest unseen of too many goes. What goes is not read any more: a session is a name that
-    whoever shares makes up, and each begins with a whole picture.
+    Those unseen for `ttl_s` go. Of a tenant's too many the longest unseen goes; of too many in
+    all, the longest unseen of the tenant that has the most: a tenant with no more than its share
+    loses none to another. What goes is not read any more: a session is a name that whoever shares
+    makes up, and each begins with a whole picture.
     """
 
-    def __init__(self, most: int, ttl_s: float) -> None:
+    def __init__(self, most: int, of_tenant: int, ttl_s: float) -> None:
         self._most = most
+        self._of_tenant = of_tenant
         self._ttl_s = ttl_s
         self._screens: OrderedDict[SessionKey, Screen] = OrderedDict()
 
@@ -95,8 +98,13 @@ class Screens:
         ]
         for key in of_conversation[:-_MOST_OF_CONVERSATION]:
             self.drop(key)
+        of_tenant = [key for key in self._screens if key.tenant_id == screen.key.tenant_id]
+        for key in of_tenant[: -self._of_tenant]:
+            self.drop(key)
         while len(self._screens) > self._most:
-            self.drop(next(iter(self._screens)))
+            tenants = Counter(key.tenant_id for key in self._screens)
+            [(largest, _)] = tenants.most_common(1)
+            self.drop(next(key for key in self._screens if key.tenant_id == largest))
         return known
 
     def drop(self, key: SessionKey) -> None:

@@ -55,7 +55,7 @@ async def submit(deps: Deps, frame: Frame) -> Outcome:
     not look at screens; InvalidArgument for what is no picture.
     """
     # Checked first: what is no picture must not cost a look-up.
-    images.check(frame.image, deps.limits)
+    size = await asyncio.to_thread(images.check, frame.image, deps.limits)
     screen = await _screen(deps, frame.key)
     async with screen.turn:
         ignored = _out_of_turn(deps, screen, frame)
@@ -66,7 +66,7 @@ async def submit(deps: Deps, frame: Frame) -> Outcome:
         # Only now: a damaged frame may be sent again.
         screen.last_number = frame.number
         screen.came_at = time.monotonic()
-        return _record(deps, screen, frame, decision)
+        return _record(deps, screen, frame, size, decision)
 
 
 def reason_of(reason: Reason) -> "pb.FrameReason.ValueType":
@@ -144,7 +144,9 @@ def _look(deps: Deps, screen: Screen, frame: Frame) -> Decision:
     )
 
 
-def _record(deps: Deps, screen: Screen, frame: Frame, decision: Decision) -> Outcome:
+def _record(
+    deps: Deps, screen: Screen, frame: Frame, size: tuple[int, int], decision: Decision
+) -> Outcome:
     frame_id = new_id()
     screen.captured += 1
     event = None
@@ -159,7 +161,6 @@ def _record(deps: Deps, screen: Screen, frame: Frame, decision: Decision) -> Out
             tiles_changed=decision.tiles_changed,
         )
         captured = deps.clock.now()
-        size = images.check(frame.image, deps.limits)
         deps.reading.put(screen, Unread(frame_id, frame.image, size, decision.boxes, captured))
     deps.statistics.decided(frame.key, decision.type, decision.type_changed_from, event)
     log_every_100(frame.key, screen.captured, screen.kept)
