@@ -48,8 +48,11 @@ class Written:
 class Rig:
     """Starts, kills and counts; use `rig`."""
 
-    def __init__(self, folder: Path, nats: NatsServer, postgres: PostgresServer) -> None:
+    def __init__(
+        self, folder: Path, nats: NatsServer, postgres: PostgresServer, ack_wait_s: float
+    ) -> None:
         self.folder = folder
+        self._ack_wait_s = ack_wait_s
         self.nats = nats
         self.postgres = postgres
         self.tenant_id = uuid4()
@@ -80,6 +83,7 @@ class Rig:
                     self.environments[name] = {
                         "FLEETDESK_POSTGRES_URL": self._urls[side],
                         "FLEETDESK_NATS_URL": self.nats.url,
+                        "FLEETDESK_NATS_ACK_WAIT_S": str(self._ack_wait_s),
                         "FLEETDESK_NATS_NKEY_FILE": str(self.nats.seed_file(service)),
                         "FLEETDESK_KEYS_DIR": str(keys),
                         "FLEETDESK_DIE_FILE": str(self.folder / f"{name}.die"),
@@ -242,8 +246,13 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(folder: Path, nats_folder: Path | None = None) -> AsyncIterator[Rig]:
-    """Servers with durable storage and both databases; processes are started by hand."""
+async def rig(
+    folder: Path, nats_folder: Path | None = None, *, ack_wait_s: float = 30.0
+) -> AsyncIterator[Rig]:
+    """Servers with durable storage and both databases; processes are started by hand.
+
+    `ack_wait_s`: after which the events come again that a killed consumer had in hand.
+    """
     async with AsyncExitStack() as stack:
         postgres = PostgresServer(folder / "postgres")
         stack.callback(remove_cluster, postgres.data_dir)
@@ -252,7 +261,7 @@ async def rig(folder: Path, nats_folder: Path | None = None) -> AsyncIterator[Ri
         nats = NatsServer(nats_folder or folder / "bus")
         stack.callback(nats.stop)
         await asyncio.to_thread(nats.start)
-        made = Rig(folder, nats, postgres)
+        made = Rig(folder, nats, postgres, ack_wait_s)
         await made.prepare()
         stack.push_async_callback((await made.open()).close)
         stack.callback(made.end)

@@ -173,7 +173,11 @@ class TestTheBus:
         stream = streams.stream_name("analytics")
         await streams.declare_stream(bus.js, "analytics")
         durable = await streams.declare_durable(
-            bus.js, stream, "billing", ["fleetdesk.analytics.v1.erasure_completed.*"]
+            bus.js,
+            stream,
+            "billing",
+            ["fleetdesk.analytics.v1.erasure_completed.*"],
+            ack_wait_s=30,
         )
         await self.erased_and_finished(analytics, bus, tenant_id)
         analytics.advance(25 * 3600)
@@ -195,7 +199,9 @@ class TestTheBus:
         """Also where the stream has dropped them meanwhile: they may be replayed until then."""
         stream = streams.stream_name("analytics")
         await streams.declare_stream(bus.js, "analytics")
-        await streams.declare_durable(bus.js, stream, "billing", ["fleetdesk.analytics.v1.>"])
+        await streams.declare_durable(
+            bus.js, stream, "billing", ["fleetdesk.analytics.v1.>"], ack_wait_s=30
+        )
         await self.erased_and_finished(analytics, bus, tenant_id)
         analytics.advance(25 * 3600)
         await self.waits_again(analytics, after_h=25.5)

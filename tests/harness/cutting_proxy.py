@@ -22,7 +22,7 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
         self._open: set[socket.socket] = set()
-        self._start(self._accept)
+        self._accepting = self._start(self._accept)
 
     @property
     def port(self) -> int:
@@ -33,16 +33,19 @@ class CuttingProxy:
         """Close the listener and all connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        # Only then is it known who was accepted last.
+        self._accepting.join(5)
         with self._lock:
             for connection in self._open:
                 _shut(connection)
         for thread in self._threads:
             thread.join(5)
 
-    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+    def _start(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
         thread = threading.Thread(target=work, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _accept(self) -> None:
         while True:
@@ -50,7 +53,11 @@ class CuttingProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(self._target)
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:
+                client.close()
+                continue
             with self._lock:
                 self._open |= {client, server}
             self._start(self._pass_requests, client, server)

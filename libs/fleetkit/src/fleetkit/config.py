@@ -28,6 +28,8 @@ class FleetSettings(BaseSettings):
     nats_url: str = "nats://127.0.0.1:4222"
     nats_nkey_file: Path | None = None
     nats_replicas: int = Field(default=1, ge=1, le=5)
+    # What a killed process had in hand comes again after so long; one that works says so meanwhile.
+    nats_ack_wait_s: float = Field(default=30.0, ge=1, le=300)
     keys_dir: Path
     grpc_bind: str = "127.0.0.1:0"
     metrics_bind: str = "127.0.0.1:0"

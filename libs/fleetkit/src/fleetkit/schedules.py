@@ -127,7 +127,9 @@ class Schedules:
             try:
                 await streams.declare_clock(self._js, replicas=self._settings.nats_replicas)
                 await self._declare_schedules()
-                durable = await streams.declare_ticks(self._js, self._settings.service)
+                durable = await streams.declare_ticks(
+                    self._js, self._settings.service, ack_wait_s=self._settings.nats_ack_wait_s
+                )
                 backoff_s = _FIRST_BACKOFF_S
                 await self._take_ticks(durable)
             except Exception as error:  # noqa: BLE001 - the loop outlives whatever fails
@@ -190,7 +192,8 @@ class Schedules:
         """Runs the job of one tick and answers it; never raises but when cancelled."""
         name = message.subject.rpartition(".")[2]
         try:
-            async with in_progress(message), self._alone(name) as is_alone:
+            working = in_progress(message, self._settings.nats_ack_wait_s)
+            async with working, self._alone(name) as is_alone:
                 if is_alone:
                     await self._run(self._jobs[name])
         except asyncio.CancelledError:

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from fleetkit.postgres.connection import FleetConnection
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import tuple_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +64,23 @@ async def find_window(
 ) -> tuple[list[TurnRow], datetime | None]:
     """The last messages of a conversation, newest first, and when its window was last cleared.
 
-    Both in one round trip.
+    Both in one statement.
     """
-    async with (
-        conn.cursor(row_factory=class_row(TurnRow)) as turns,
-        conn.cursor(row_factory=scalar_row) as cleared,
-    ):
-        async with conn.pipeline():
-            await turns.execute(
-                "select message_id, author, text, token_count, create_time from turn"
-                " where tenant_id = %s and conversation_id = %s"
-                " order by create_time desc, message_id desc limit %s",
-                [tenant_id, conversation_id, limit],
-            )
-            await cleared.execute(
-                "select clear_time from cleared_conversation"
-                " where tenant_id = %s and conversation_id = %s",
-                [tenant_id, conversation_id],
-            )
-        return await turns.fetchall(), await cleared.fetchone()
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(
+            "select cleared.clear_time, said.* from (select (select clear_time"
+            "   from cleared_conversation where tenant_id = %(tenant_id)s"
+            "   and conversation_id = %(conversation_id)s) as clear_time) cleared"
+            " left join lateral (select message_id, author, text, token_count, create_time"
+            "   from turn where tenant_id = %(tenant_id)s"
+            "   and conversation_id = %(conversation_id)s"
+            "   order by create_time desc, message_id desc limit %(limit)s) said on true"
+            " order by said.create_time desc, said.message_id desc",
+            {"tenant_id": tenant_id, "conversation_id": conversation_id, "limit": limit},
+        )
+        rows = await cursor.fetchall()
+    turns = [TurnRow(*row[1:]) for row in rows if row[1] is not None]
+    return turns, rows[0][0]
 
 
 async def mark_cleared(conn: FleetConnection, tenant_id: UUID, conversation_id: UUID) -> None:

@@ -60,6 +60,7 @@ class Consumer:
         redelivery_s: float = _FIRST_REDELIVERY_S,
     ) -> None:
         self._service = settings.service
+        self._ack_wait_s = settings.nats_ack_wait_s
         self._db = db
         self._js: JetStreamContext = client.jetstream(timeout=_API_TIMEOUT_S)
         self._handlers = dict(handlers)
@@ -98,7 +99,9 @@ class Consumer:
         backoff_s = _FIRST_BACKOFF_S
         while True:
             try:
-                durable = await streams.declare_durable(self._js, stream, self._service, subjects)
+                durable = await streams.declare_durable(
+                    self._js, stream, self._service, subjects, ack_wait_s=self._ack_wait_s
+                )
                 backoff_s = _FIRST_BACKOFF_S
                 await self._consume(stream, durable)
             except Exception as error:  # noqa: BLE001 - the loop outlives whatever fails
@@ -133,7 +136,7 @@ class Consumer:
     async def _take(self, message: Msg) -> None:
         """Handles one delivery and answers it; never raises but when cancelled."""
         try:
-            async with in_progress(message):
+            async with in_progress(message, self._ack_wait_s):
                 await self._handle(message)
         except asyncio.CancelledError:
             await asyncio.shield(answer(message.nak(delay=0.1)))

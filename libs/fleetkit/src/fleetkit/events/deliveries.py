@@ -8,11 +8,9 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from fleetkit.events import streams
 from fleetkit.logging import get_logger
 
 _FETCH_TIMEOUT_S = 5.0
-_IN_PROGRESS_S = streams.ACK_WAIT_S / 3
 
 
 async def next_delivery(subscription: JetStreamContext.PullSubscription) -> Msg | None:
@@ -27,9 +25,9 @@ async def next_delivery(subscription: JetStreamContext.PullSubscription) -> Msg 
 
 
 @asynccontextmanager
-async def in_progress(message: Msg) -> AsyncIterator[None]:
-    """Tells the server inside the block that the message is being worked on."""
-    heartbeat = asyncio.create_task(_keep_in_progress(message))
+async def in_progress(message: Msg, ack_wait_s: float) -> AsyncIterator[None]:
+    """Tells the server inside the block, thrice in `ack_wait_s`, that the message is worked on."""
+    heartbeat = asyncio.create_task(_keep_in_progress(message, ack_wait_s / 3))
     try:
         yield
     finally:
@@ -53,7 +51,7 @@ async def unsubscribe(subscription: JetStreamContext.PullSubscription) -> None:
         return
 
 
-async def _keep_in_progress(message: Msg) -> None:
+async def _keep_in_progress(message: Msg, every_s: float) -> None:
     while True:
-        await asyncio.sleep(_IN_PROGRESS_S)
+        await asyncio.sleep(every_s)
         await answer(message.in_progress())

@@ -23,11 +23,11 @@ _MAX_BYTES = 1 << 30
 _MAX_MESSAGE_BYTES = 1 << 20
 _DUPLICATE_WINDOW_S = 120.0
 _STREAM_EXISTS = 10058
-ACK_WAIT_S = 30.0
 MAX_IN_FLIGHT = 256
 CLOCK = "CLOCK"
 _INTEGRATOR_PREFIX = "t_"
 _INTEGRATOR_WAITING = 64
+_INTEGRATOR_ACK_WAIT_S = 30.0
 _CLOCK_MAX_BYTES = 16 << 20
 _CLOCK_MAX_MESSAGE_BYTES = 1 << 12
 
@@ -85,14 +85,15 @@ async def declare_clock(js: JetStreamContext, *, replicas: int = 1) -> None:
 
 
 async def declare_durable(
-    js: JetStreamContext, stream: str, service: str, subjects: list[str]
+    js: JetStreamContext, stream: str, service: str, subjects: list[str], *, ack_wait_s: float
 ) -> str:
     """Makes or updates the durable of `service` on another's stream; returns its name.
 
     It has exactly `subjects`. Deliveries are not limited here: a message over the limit is not
     dropped by the server but kept as a dead letter by the consumer.
     """
-    return await _declare_pull(js, stream, schema_of(service), filter_subjects=subjects)
+    name = schema_of(service)
+    return await _declare_pull(js, stream, name, ack_wait=ack_wait_s, filter_subjects=subjects)
 
 
 def integrator_name(tenant_id: UUID) -> str:
@@ -114,15 +115,16 @@ async def declare_integrator(js: JetStreamContext, service: str, tenant_id: UUID
         js,
         stream_name(service),
         integrator_name(tenant_id),
+        ack_wait=_INTEGRATOR_ACK_WAIT_S,
         max_waiting=_INTEGRATOR_WAITING,
         filter_subject=f"fleetdesk.{schema_of(service)}.v1.*.{tenant_id}",
     )
 
 
-async def declare_ticks(js: JetStreamContext, service: str) -> str:
+async def declare_ticks(js: JetStreamContext, service: str, *, ack_wait_s: float) -> str:
     """Makes or updates the durable by which the replicas of `service` take its ticks; its name."""
-    name = schema_of(service)
-    return await _declare_pull(js, CLOCK, name, filter_subjects=[f"clock.tick.{name}.*"])
+    subjects = [f"clock.tick.{schema_of(service)}.*"]
+    return await declare_durable(js, CLOCK, service, subjects, ack_wait_s=ack_wait_s)
 
 
 async def _declare_pull(js: JetStreamContext, stream: str, name: str, **own: Any) -> str:
@@ -132,7 +134,6 @@ async def _declare_pull(js: JetStreamContext, stream: str, name: str, **own: Any
         durable_name=name,
         deliver_policy=DeliverPolicy.ALL,
         ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=ACK_WAIT_S,
         max_deliver=-1,
         max_ack_pending=MAX_IN_FLIGHT,
         **own,
