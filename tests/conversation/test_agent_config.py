@@ -39,6 +39,7 @@ class TestValidate:
             ({"instructions": "x" * 8_001}, "config.instructions", "at most 8000"),
             ({"model": "claude"}, "config.model", "provider/model"),
             ({"model": "a/b; drop table"}, "config.model", "provider/model"),
+            ({"difficult_share_millis": 1_001}, "config.difficult_share_millis", "0–1,000"),
             ({"next_models": ("a/b", "a/c", "a/d")}, "config.next_models", "more than 2"),
             ({"next_models": ("a/b", "c")}, "config.next_models[1]", "provider/model"),
             ({"next_models": ("a/b", "")}, "config.next_models[1]", "provider/model"),

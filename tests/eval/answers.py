@@ -104,10 +104,10 @@ def main() -> None:
     names = tuple(dict.fromkeys((*_SETS, *_HEADED_SETS)))
     known = {one.name: Knowledge(one, tokens, cache) for one in available(options.data, names)}
     cases: dict[str, list[Case]] = {}
-    asked_of = [known[name] for name in _SETS if name in known]
-    for number, one in enumerate(asked_of):
-        other = asked_of[(number + 1) % len(asked_of)]
-        asked = [*_asked(options.data / f"{one.name}.tar.gz", options.queries)]
+    sets = [known[name] for name in _SETS if name in known]
+    for number, one in enumerate(sets):
+        other = sets[(number + 1) % len(sets)]
+        asked = [*asked_of(options.data / f"{one.name}.tar.gz", options.queries)]
         cases[one.name] = [*_cases(one, other, asked, cache)]
     for name in (name for name in _HEADED_SETS if name in known):
         asked = _headings(known[name], options.queries)
@@ -150,15 +150,15 @@ def _cases(
 ) -> Iterator[Case]:
     for one in asked:
         kind = "answerable" if one.gold else "unanswerable"
-        yield _case(kind, one, known.search(one.text), cache)
+        yield case_of(kind, one, known.search(one.text), cache)
         if one.gold and len(one.documents) == 1:
             without = known.search(one.text, next(iter(one.documents)))
-            yield _case("removed", one, without, cache)
+            yield case_of("removed", one, without, cache)
         if other is not None:
-            yield _case("other", one, other.search(one.text), cache)
+            yield case_of("other", one, other.search(one.text), cache)
 
 
-def _case(kind: str, asked: Asked, passages: tuple[Passage, ...], cache: VectorCache) -> Case:
+def case_of(kind: str, asked: Asked, passages: tuple[Passage, ...], cache: VectorCache) -> Case:
     weights = load_weights()
     question = Question("extractive", "", (), passages, asked.text, 1024, 0, False)
     prepared = prepare(question)
@@ -221,7 +221,7 @@ def _unit_right(candidate: Candidate, asked: Asked) -> bool:
     return _right(candidate.unit.text, asked)
 
 
-def _asked(archive: Path, most: int) -> Iterator[Asked]:
+def asked_of(archive: Path, most: int) -> Iterator[Asked]:
     grades: dict[str, set[str]] = {}
     for line in _lines_of(archive, "qrels.tsv"):
         query_id, document_id, _ = line.split("\t")

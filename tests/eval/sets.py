@@ -82,6 +82,12 @@ def off_topic(data: Path) -> list[str]:
     return found
 
 
+def labelled(archive: Path, part: str) -> list[tuple[str, str]]:
+    """Texts with their intent."""
+    rows = (line.split("\t") for line in _read(archive, f"{part}.tsv").splitlines()[1:] if line)
+    return [(row[0], row[1]) for row in rows]
+
+
 def _read_set(name: str, archive: Path) -> EvalSet:
     grades: dict[str, dict[str, float]] = {}
     for line in _read(archive, "qrels.tsv").splitlines()[1:]:

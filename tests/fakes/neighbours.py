@@ -5,6 +5,7 @@ is tested with the real services (tests/conversation/test_with_neighbours.py).
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,6 +170,8 @@ class FakeLlm(llm_grpc.LlmGatewayServiceServicer):
         self.pictures: list[llm_pb.SeeRequest] = []
         self.see_error: Exception | None = None
         self.see_gate: asyncio.Event | None = None
+        self.angles: dict[str, float] = {}
+        self.embed_error: Exception | None = None
 
     async def See(self, request: llm_pb.SeeRequest, context: Any) -> llm_pb.SeeResponse:
         """A short line in each region; after the gate, or the error."""
@@ -182,6 +185,14 @@ class FakeLlm(llm_grpc.LlmGatewayServiceServicer):
             place = llm_pb.PixelBox(x=box.x, y=box.y, width=40, height=16)
             response.lines.add(text="read", box=place, confidence_millis=990)
         return response
+
+    async def Embed(self, request: llm_pb.EmbedRequest, context: Any) -> llm_pb.EmbedResponse:
+        """Unit vectors of two components, by `angles` in degrees; other texts point along 0°."""
+        angles = [math.radians(self.angles.get(text, 0)) for text in request.texts]
+        vectors = [llm_pb.Embedding(values=[math.cos(angle), math.sin(angle)]) for angle in angles]
+        if self.embed_error is not None:
+            raise self.embed_error
+        return llm_pb.EmbedResponse(embeddings=vectors, model="fake/embedder@1")
 
     async def Answer(
         self, request: llm_pb.AnswerRequest, context: Any

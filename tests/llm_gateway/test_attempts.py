@@ -183,6 +183,14 @@ class TestNextModel:
                 await ask(stub, laddered(HAIKU, SONNET, first_tier=first_tier))
         assert await tiers(running) == [(2, "rephrased", SONNET)] * 2
 
+    async def test_a_difficult_question_begins_with_the_second_model(
+        self, running: Running, stub: Any, tenant: Any
+    ) -> None:
+        with tenant():
+            await ask(stub, laddered(HAIKU, SONNET, difficult_share_millis=1000))
+            await ask(stub, laddered(HAIKU, difficult_share_millis=1000))
+        assert await tiers(running) == [(2, "difficult", SONNET), (1, "", HAIKU)]
+
     async def test_a_model_that_went_away_is_left_out(self, stub: Any, tenant: Any) -> None:
         with tenant():
             said = await ask(stub, laddered("openai/gpt-6-luna", SONNET))
@@ -195,6 +203,7 @@ class TestNextModel:
             (laddered(HAIKU, SONNET, HAIKU), "next_models"),
             (laddered("", HAIKU), "next_models"),
             (laddered(HAIKU, first_tier=4), "first_tier"),
+            (laddered(HAIKU, difficult_share_millis=1001), "difficult_share_millis"),
         ):
             with tenant(), pytest.raises(InvalidArgument) as refused:
                 await ask(stub, request)

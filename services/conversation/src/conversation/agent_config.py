@@ -41,6 +41,7 @@ class AgentConfig:
     handoff_phrases: tuple[str, ...] = ()
     screen_sharing: bool = False
     next_models: tuple[str, ...] = ()
+    difficult_share_millis: int = 0
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -126,6 +127,7 @@ def _check_numbers(config: AgentConfig, field: str) -> None:
     _check_range(config.temperature_millis, f"{field}.temperature_millis", 2_000)
     _check_range(config.answer_threshold_millis, f"{field}.answer_threshold_millis", 1_000)
     _check_range(config.handoff_threshold_millis, f"{field}.handoff_threshold_millis", 1_000)
+    _check_range(config.difficult_share_millis, f"{field}.difficult_share_millis", 1_000)
     answer, handoff = config.answer_threshold_millis, config.handoff_threshold_millis
     if answer and handoff > answer:
         raise _wrong(

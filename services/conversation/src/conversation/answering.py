@@ -222,6 +222,9 @@ def _request(turn: Turn, question: str, gathered: Gathered, screen: str) -> llm_
         screen_text=screen[: observations.MAX_SCREEN_CHARS],
         screen_focus=gathered.focus,
         next_models=config.next_models,
+        first_tier=gathered.first_tier,
+        relevance_millis=round(gathered.relevance * 1000),
+        difficult_share_millis=config.difficult_share_millis,
     )
 
 

@@ -14,6 +14,7 @@ from fleetkit.rpc.fields import timestamp
 from fleetkit.rpc.retry import retry_idempotent
 from fleetkit.telemetry import counter
 
+from conversation import rephrasing
 from conversation.citations import Passage
 from conversation.decision import Topic
 from conversation.deps import Neighbours
@@ -39,6 +40,7 @@ class Gathered:
     """The neighbours' answers; `relevance` is the probability that the passages answer.
 
     `focus`: lines of the visitor's screen that helped to find them; "" when they didn't.
+    `first_tier`: the model to begin with when the visitor asks again, else 0.
     """
 
     entitled: bool
@@ -46,6 +48,7 @@ class Gathered:
     passages: tuple[Passage, ...]
     relevance: float
     focus: str = ""
+    first_tier: int = 0
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -78,6 +81,10 @@ async def gather(
         history = group.create_task(_history(neighbours, turn, recent))
         found = group.create_task(_search(neighbours, question))
         seen = group.create_task(_search(neighbours, f"{question}\n{focus}")) if focus else None
+        models = len(turn.config.models)
+        tier = group.create_task(
+            rephrasing.first_tier(neighbours.llm_gateway, turn.text, recent, models)
+        )
     response = found.result()
     by_screen = seen.result() if seen else None
     if isinstance(response, FleetError):
@@ -100,7 +107,9 @@ async def gather(
         )
         for result in response.results
     )
-    return Gathered(entitled.result(), history.result(), passages, response.relevance, focus)
+    return Gathered(
+        entitled.result(), history.result(), passages, response.relevance, focus, tier.result()
+    )
 
 
 async def _search(

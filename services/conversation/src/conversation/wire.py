@@ -30,6 +30,7 @@ def config_of(message: agent_pb2.AgentConfig) -> AgentConfig:
         handoff_phrases=tuple(message.handoff_phrases),
         screen_sharing=message.screen_sharing,
         next_models=tuple(message.next_models),
+        difficult_share_millis=message.difficult_share_millis,
     )
 
 

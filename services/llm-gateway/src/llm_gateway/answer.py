@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from fleetkit.errors import InvalidArgument
@@ -10,6 +10,7 @@ from fleetkit.errors import InvalidArgument
 from llm_gateway.attempts import Attempts, Completed
 from llm_gateway.models import MOST_TIERS, Models
 from llm_gateway.question import Cited, Question, TextDelta
+from llm_gateway.routing import RoutingWeights, is_difficult
 
 _MAX_PASSAGES = 20
 _MAX_QUESTION_BYTES = 16_000
@@ -22,29 +23,51 @@ _TOKENS = range(100, 4001)
 _MAX_TEMPERATURE_MILLIS = 2000
 
 
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Which models may answer beside the question's own, and where to begin.
+
+    `first_tier` above 1 says that the visitor asked again. Of the other questions the planned
+    share `difficult_share_millis` begins with the second model.
+    """
+
+    next_models: Sequence[str] = ()
+    first_tier: int = 0
+    difficult_share_millis: int = 0
+
+
 async def answer(
     attempts: Attempts,
     models: Models,
+    routing: RoutingWeights,
     tenant_id: UUID,
     question: Question,
-    next_models: Sequence[str] = (),
-    first_tier: int = 0,
+    ladder: Ladder,
 ) -> AsyncGenerator[TextDelta | Cited | Completed, None]:
     """Deltas and citations as they come, then one `Completed`, sent when the cost is committed.
 
-    `question.model` is "provider/model", or "" for the default; `next_models` may take over where
-    it fails. `first_tier` above 1 says that the visitor asked again, and where to begin.
-    InvalidArgument names the field that is wrong; the last provider's errors pass.
+    `question.model` is "provider/model", or "" for the default. InvalidArgument names the field
+    that is wrong; the last provider's errors pass.
     """
     checked = _checked(question)
-    if not 0 <= first_tier <= MOST_TIERS:
-        raise InvalidArgument(f"first_tier is 0–{MOST_TIERS}", field="first_tier")
-    tiers = models.ladder([checked.model, *next_models])
-    begun = [tier for tier in tiers if tier.tier >= first_tier] or tiers[-1:]
-    reason = "rephrased" if begun[0] is not tiers[0] else ""
+    _check_ladder(ladder)
+    tiers = models.ladder([checked.model, *ladder.next_models])
+    first, reason = ladder.first_tier, "rephrased"
+    if first <= 1 and is_difficult(checked, ladder.difficult_share_millis, routing):
+        first, reason = 2, "difficult"
+    begun = [tier for tier in tiers if tier.tier >= first] or tiers[-1:]
+    if begun[0] is tiers[0]:
+        reason = ""
     async with aclosing(attempts.answer(tenant_id, checked, begun, reason)) as pieces:
         async for piece in pieces:
             yield piece
+
+
+def _check_ladder(ladder: Ladder) -> None:
+    if not 0 <= ladder.first_tier <= MOST_TIERS:
+        raise InvalidArgument(f"first_tier is 0–{MOST_TIERS}", field="first_tier")
+    if not 0 <= ladder.difficult_share_millis <= 1000:
+        raise InvalidArgument("difficult_share_millis is 0–1,000", field="difficult_share_millis")
 
 
 def _checked(question: Question) -> Question:

@@ -12,6 +12,7 @@ from fleetkit.rpc.fields import optional_timestamp, to_optional_time, to_optiona
 from grpc.aio import ServicerContext
 
 from llm_gateway import answer, embed, rerank, see, usage
+from llm_gateway.answer import Ladder
 from llm_gateway.attempts import Attempts, Completed
 from llm_gateway.breaker import CircuitView
 from llm_gateway.metering import Metering
@@ -20,6 +21,7 @@ from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.question import Cited, FinishReason, Passage, Question, TextDelta, Turn
 from llm_gateway.rerank import Rerankers
 from llm_gateway.reranking import Document
+from llm_gateway.routing import load_weights
 from llm_gateway.seeing import Region, SeeProvider
 from llm_gateway.store.ledger import Selection
 from llm_gateway.translate import to_entry
@@ -66,6 +68,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         self._metering = metering
         self._models = models
         self._attempts = attempts
+        self._routing = load_weights()
         self._embedder = embedder
         self._default_embed_model = default_embed_model
         self._seeing = seeing
@@ -77,10 +80,10 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         pieces = answer.answer(
             self._attempts,
             self._models,
+            self._routing,
             tenant_id(),
             _question(request),
-            request.next_models,
-            request.first_tier,
+            Ladder(request.next_models, request.first_tier, request.difficult_share_millis),
         )
         try:
             async for piece in pieces:
@@ -236,6 +239,7 @@ def _question(request: pb.AnswerRequest) -> Question:
         prompt_caching=request.prompt_caching,
         screen_text=request.screen_text,
         screen_focus=request.screen_focus,
+        relevance=request.relevance_millis / 1000,
     )
 
 

@@ -38,6 +38,7 @@ class Question:
     goes on right after it. `screen_text` is what the visitor's shared screen says, `screen_focus`
     the lines of it that the question seems to be about: data like passages, never instructions.
     `prompt_caching` says whether the agent has it on, `marks` what of the prompt shall be cached.
+    `relevance`, 0–1, is retrieval's estimate that the passages answer.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Question:
     screen_focus: str = ""
     shown: str = ""
     marks: Marks = NO_MARKS
+    relevance: float = 0.0
 
 
 class FinishReason(enum.Enum):

@@ -35,6 +35,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     next_models: Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=2)] = field(
         default_factory=list
     )
+    difficult_share_millis: Annotated[int, Meta(ge=0, le=1000)] = 0
 
     @classmethod
     def of(cls, config: agent_pb2.AgentConfig) -> "AgentConfig":
@@ -55,6 +56,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
             handoff_phrases=list(config.handoff_phrases),
             screen_sharing=config.screen_sharing,
             next_models=list(config.next_models),
+            difficult_share_millis=config.difficult_share_millis,
         )
 
     def message(self) -> agent_pb2.AgentConfig:
@@ -74,6 +76,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
             handoff_phrases=self.handoff_phrases,
             screen_sharing=self.screen_sharing,
             next_models=self.next_models,
+            difficult_share_millis=self.difficult_share_millis,
         )
 
 
