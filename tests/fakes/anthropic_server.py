@@ -262,6 +262,13 @@ def _documents(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [block for block in blocks if block["type"] == "document"]
 
 
+def recorded(body: dict[str, Any], answer: Answer) -> tuple[bytes, bytes]:
+    """A request and the stream that answers it, as bytes, for what plays them without this."""
+    usage = PrefixCache(lambda: 0.0).look_up("", body).as_usage()
+    stream = b"".join(map(_wire, _events(answer, body, usage)))
+    return json.dumps(body).encode(), stream
+
+
 def _whole(events: list[dict[str, Any]]) -> dict[str, Any]:
     """The message that a stream of events adds up to."""
     message = events[0]["message"]

@@ -3,11 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import grpc
 import pytest
+from fakes.otlp_collector import Collector, collecting
 from fleetkit.telemetry import Span, Tracer, counter, new_span, parse_traceparent
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -54,40 +52,17 @@ class TestTracer:
         assert not new_span(Span(TRACE, SPAN)).sampled
 
 
-class Collector:
-    """A fake OTLP collector that keeps the spans it is sent."""
-
-    def __init__(self) -> None:
-        self.spans: list[Any] = []
-
-    def Export(self, request: Any, call: Any) -> Any:
-        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
-
-        for resource in request.resource_spans:
-            for scope in resource.scope_spans:
-                self.spans += scope.spans
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-
 @pytest.fixture
-def collector() -> Iterator[tuple[Collector, str]]:
-    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
-
-    made = Collector()
-    server = grpc.server(ThreadPoolExecutor(1))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(made, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield made, f"http://127.0.0.1:{port}"
-    server.stop(None).wait()
+def collector() -> Iterator[Collector]:
+    with collecting() as made:
+        yield made
 
 
 class TestExport:
     def test_spans_reach_the_collector_in_their_trace_without_messages(
-        self, collector: tuple[Collector, str]
+        self, collector: Collector
     ) -> None:
-        made, endpoint = collector
-        tracer = Tracer("memory", endpoint)
+        tracer = Tracer("memory", collector.endpoint)
         parent = Span(TRACE, SPAN, sampled=True)
         with (
             pytest.raises(ValueError, match="text"),
@@ -96,9 +71,8 @@ class TestExport:
             raise ValueError("text of a visitor")
         assert span.trace_id == TRACE
         assert span.sampled
-        assert tracer._provider is not None
-        tracer._provider.shutdown()
-        (exported,) = made.spans
+        tracer.close()
+        (exported,) = collector.spans
         assert exported.name == "/memory/GetContext"
         assert exported.trace_id.hex() == TRACE
         assert exported.parent_span_id.hex() == SPAN

@@ -7,7 +7,7 @@ Metrics live in prometheus_client's default registry and never carry a tenant.
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from prometheus_client import Counter, Gauge, Histogram
 
 if TYPE_CHECKING:
+    from opentelemetry import context as otel_context
     from opentelemetry import trace as otel
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -26,6 +27,7 @@ _RPC_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 
 _EXPORT_TIMEOUT_S = 3
 
+AttributeValue = str | int | float | bool
 SpanKind = Literal["server", "client", "internal", "consumer", "producer"]
 
 
@@ -72,6 +74,29 @@ class Tracer:
             return
         with _otel_span(self._provider.get_tracer("fleetkit"), name, parent, kind) as span:
             yield span
+
+    @contextmanager
+    def noted(
+        self,
+        name: str,
+        parent: Span | None,
+        kind: SpanKind,
+        attributes: Mapping[str, AttributeValue],
+    ) -> Iterator[None]:
+        """A span around the block with `attributes` as they are at its end; nothing below it.
+
+        `error.type` among them makes it an error. Values are names and counts, never text.
+        """
+        if self._provider is None:
+            yield
+            return
+        with _noted_span(self._provider.get_tracer("fleetkit"), name, parent, kind, attributes):
+            yield
+
+    def close(self) -> None:
+        """Sends what is left; its spans are not exported any more."""
+        if self._provider is not None:
+            self._provider.shutdown()
 
 
 @cache
@@ -135,22 +160,50 @@ def _otel_span(
 ) -> Iterator[Span]:
     from opentelemetry import trace
 
-    context = None
-    if parent is not None:
-        remote = trace.SpanContext(
-            int(parent.trace_id, 16),
-            int(parent.span_id, 16),
-            is_remote=True,
-            trace_flags=trace.TraceFlags(int(parent.sampled)),
-        )
-        context = trace.set_span_in_context(trace.NonRecordingSpan(remote))
     # Exceptions are not recorded: their messages may hold text of a visitor.
     with otel_tracer.start_as_current_span(
         name,
-        context=context,
+        context=_context_of(parent),
         kind=trace.SpanKind[kind.upper()],
         record_exception=False,
         set_status_on_exception=False,
     ) as span:
         made = span.get_span_context()
         yield Span(f"{made.trace_id:032x}", f"{made.span_id:016x}", bool(made.trace_flags & 1))
+
+
+@contextmanager
+def _noted_span(
+    otel_tracer: "otel.Tracer",
+    name: str,
+    parent: Span | None,
+    kind: SpanKind,
+    attributes: Mapping[str, AttributeValue],
+) -> Iterator[None]:
+    from opentelemetry import trace
+
+    # Not made the current one: the block may be a generator's, which ends in another context.
+    span = otel_tracer.start_span(
+        name, context=_context_of(parent), kind=trace.SpanKind[kind.upper()]
+    )
+    try:
+        yield
+    finally:
+        span.set_attributes({**attributes})
+        if "error.type" in attributes:
+            span.set_status(trace.StatusCode.ERROR)
+        span.end()
+
+
+def _context_of(parent: Span | None) -> "otel_context.Context | None":
+    from opentelemetry import trace
+
+    if parent is None:
+        return None
+    remote = trace.SpanContext(
+        int(parent.trace_id, 16),
+        int(parent.span_id, 16),
+        is_remote=True,
+        trace_flags=trace.TraceFlags(int(parent.sampled)),
+    )
+    return trace.set_span_in_context(trace.NonRecordingSpan(remote))

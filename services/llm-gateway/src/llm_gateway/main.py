@@ -6,6 +6,7 @@ from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import (
 from fleetkit.errors import FailedPrecondition
 from fleetkit.logging import get_logger
 from fleetkit.service import Runtime, cli
+from fleetkit.telemetry import tracer
 
 from llm_gateway import price_check, pricing, sweeper
 from llm_gateway.api import LlmGatewayApi, Seeing
@@ -44,7 +45,8 @@ def build(rt: Runtime) -> None:
     for provider in providers.values():
         rt.on_close(provider.close)
     models = Models(providers, book, rt.clock, settings.answer_model)
-    metering = Metering(ledger, rt.spawn)
+    tracing = tracer(settings.service, settings.otlp_endpoint)
+    metering = Metering(ledger, rt.spawn, tracing)
     seeing = Seeing(_see_providers(rt), settings.see_model)
     rerankers = _rerankers(rt, embedder)
     patience = Patience(settings.attempt_first_text_s, settings.attempt_silence_s)

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from fleetkit import context
 from fleetkit.errors import FleetError
-from fleetkit.telemetry import counter, histogram
+from fleetkit.telemetry import Tracer, counter, histogram
 
+from llm_gateway import genai
 from llm_gateway.ledger import NO_ATTEMPT, Attempt, Call, Ledger, Meter, Operation
 from llm_gateway.pricing import Unit
 
@@ -32,9 +33,10 @@ class Metered:
 class Metering:
     """Opens and settles calls on `ledger`; settling survives the cancelling of a request."""
 
-    def __init__(self, ledger: Ledger, spawn: Spawn) -> None:
+    def __init__(self, ledger: Ledger, spawn: Spawn, tracer: Tracer) -> None:
         self._ledger = ledger
         self._spawn = spawn
+        self._tracer = tracer
         self._calls = counter(
             "fleetdesk_llm_calls", "Calls to models.", ("operation", "model", "outcome")
         )
@@ -59,12 +61,18 @@ class Metering:
         metered = Metered(call, Meter())
         started = time.monotonic()
         failure = "CANCELLED"
+        traced = genai.of_request(operation, model, at_most)
+        name = genai.span_name(operation, model)
         try:
-            yield metered
-            failure = ""
-        except FleetError as error:
-            failure = error.reason
-            raise
+            with self._tracer.noted(name, context.current().span, "client", traced):
+                try:
+                    yield metered
+                    failure = ""
+                except FleetError as error:
+                    failure = error.reason
+                    raise
+                finally:
+                    traced |= genai.of_usage(metered.meter.units, failure)
         finally:
             self._seconds.labels(operation, model).observe(time.monotonic() - started)
             self._calls.labels(operation, model, failure or "ok").inc()

