@@ -11,7 +11,7 @@ from retrieval.index.weights import FusionWeights
 from .fitting import RankedQuery
 from .memory_index import MemoryIndex, Query
 from .relevance_data import ExampleMaker
-from .sets import EvalSet, available, off_topic
+from .sets import EvalSet, SetQuery, available, off_topic
 from .vectors import VectorCache
 
 
@@ -33,14 +33,15 @@ class Workbench:
                 documents=[index.chunks[c.chunk_no].document_id for c in found],
                 grades=asked.grades,
             )
-            for asked, query in self._queries(evaluated, limit)
+            for asked, query in self.asked(evaluated, limit)
         ]
 
     def examples(self, fusion: FusionWeights) -> ExampleMaker:
         """Questions with and without an answer."""
         return ExampleMaker(self.sets, self.indexes, self.cache, off_topic(self.data), fusion)
 
-    def _queries(self, evaluated: EvalSet, limit: int):
+    def asked(self, evaluated: EvalSet, limit: int) -> list[tuple[SetQuery, Query]]:
+        """At most `limit` of the set's questions that have an answer, with their vectors."""
         asked = evaluated.answerable
         asked = asked[:: max(1, len(asked) // limit)][:limit]
         vectors = self.cache.embed([query.text for query in asked])

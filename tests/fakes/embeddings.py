@@ -32,6 +32,9 @@ class FakeEmbeddings:
         self.model = MODEL
         self.down = False
         self.delay_s = 0.0
+        self.token_vectors = b"tokens"
+        self.reranked: list[pb.RerankRequest] = []
+        self.rerank_delay_s = 0.0
         self.address = ""
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:
@@ -41,8 +44,20 @@ class FakeEmbeddings:
         if self.down:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "down")
         self.texts.extend(request.texts)
-        embeddings = [pb.Embedding(values=vector_of(text)) for text in request.texts]
+        kept = self.token_vectors if request.token_vectors else b""
+        embeddings = [
+            pb.Embedding(values=vector_of(text), token_vectors=kept) for text in request.texts
+        ]
         return pb.EmbedResponse(embeddings=embeddings, model=self.model)
+
+    async def Rerank(self, request: pb.RerankRequest, context: Any) -> pb.RerankResponse:
+        """The shorter a document, the better."""
+        self.reranked.append(request)
+        await asyncio.sleep(self.rerank_delay_s)
+        if self.down:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "down")
+        scores = [-float(len(document.text)) for document in request.documents]
+        return pb.RerankResponse(scores=scores, model=request.model)
 
 
 @asynccontextmanager
@@ -55,9 +70,13 @@ async def serve_embeddings() -> AsyncIterator[FakeEmbeddings]:
         request_deserializer=pb.EmbedRequest.FromString,
         response_serializer=pb.EmbedResponse.SerializeToString,
     )
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(_SERVICE, {"Embed": embed}),)
+    rerank = grpc.unary_unary_rpc_method_handler(
+        fake.Rerank,
+        request_deserializer=pb.RerankRequest.FromString,
+        response_serializer=pb.RerankResponse.SerializeToString,
     )
+    handlers = {"Embed": embed, "Rerank": rerank}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     fake.address = f"127.0.0.1:{port}"
     await server.start()

@@ -249,7 +249,7 @@ class TestSearch:
         assert [(stage.label, stage.score, stage.rank, stage.move) for stage in stages] == [
             ("BM25", "not found", None, 0),
             ("Dense", "0.700", 3, 2),
-            ("Fused", "0.900", 1, 0),
+            ("Final", "0.900", 1, 0),
         ]
 
 

@@ -161,7 +161,8 @@ class TestSearch:
         body = {"query": QUESTION, "top_k": 3, "explain": True, "rerank": True}
         found = await desk.client.post("/v1/knowledge/search", json=body, headers=acme.bearer)
         assert {"results", "relevance", "reranked"} <= set(found.json())
-        assert found.json()["reranked"] is False
+        assert (found.json()["reranked"], found.json()["rerank_reason"]) == (True, "")
+        assert found.json()["rerank_model"] == "local/late-interaction"
         (result, *_) = found.json()["results"]
         wanted = {"document_id", "external_id", "chunk_id", "title", "url", "text", "score"}
         assert wanted <= set(result)

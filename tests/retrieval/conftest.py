@@ -110,3 +110,16 @@ def knowledge(retrieval, as_identity, tenant_id) -> Knowledge:
 @pytest.fixture
 def other_knowledge(retrieval, as_identity, other_tenant_id) -> Knowledge:
     return Knowledge(stub_of(retrieval), as_identity, other_tenant_id)
+
+
+@pytest.fixture
+def make_knowledge(fleet_service, embeddings, as_identity, tenant_id) -> Callable[..., Any]:
+    """`await make_knowledge(rerank_model=…)`: the tenant's knowledge in a retrieval set up so."""
+
+    async def make(**settings: Any) -> Knowledge:
+        running = await fleet_service(
+            "retrieval", llm_gateway_address=embeddings.address, **settings
+        )
+        return Knowledge(stub_of(running), as_identity, tenant_id)
+
+    return make

@@ -116,7 +116,7 @@ async def _search(
     neighbours: Neighbours, question: str
 ) -> retrieval_pb.SearchResponse | FleetError:
     """The passages; an error is returned, so that it does not come out as a group of errors."""
-    request = retrieval_pb.SearchRequest(query=question, top_k=TOP_K, explain=True)
+    request = retrieval_pb.SearchRequest(query=question, top_k=TOP_K, explain=True, rerank=True)
     try:
         return await retry_idempotent(
             lambda: neighbours.retrieval.Search(request, timeout=_SEARCH_TIMEOUT_S),

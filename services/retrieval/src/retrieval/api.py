@@ -128,7 +128,9 @@ class RetrievalApi(RetrievalServiceServicer):
         return pb.GetChunksResponse(chunks=[wire.passage(row) for row in rows])
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
-        found = await self._searcher.search(tenant_id(), request.query, request.top_k)
+        found = await self._searcher.search(
+            tenant_id(), request.query, request.top_k, rerank=request.rerank
+        )
         return wire.search_response(found, explain=request.explain)
 
     async def _receive(

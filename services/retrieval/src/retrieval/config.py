@@ -44,5 +44,9 @@ class Settings(FleetSettings):
     """The longest one such call may take."""
     query_embed_timeout_s: float = Field(default=3.0, gt=0, le=30)
     """How long a search waits for its query's vector before it does without."""
+    rerank_model: str = "local/late-interaction"
+    """Provider and model that reranks, as llm-gateway names them."""
+    rerank_timeout_s: float = Field(default=1.5, gt=0, le=30)
+    """How long a search waits for the reranker before the fused order stands."""
     candidates: int = Field(default=40, ge=5, le=200)
     """Passages taken from each ranking before they are fused."""

@@ -13,6 +13,7 @@ ERASURE = Erasure(
         Table("length_block"),
         Table("code_block"),
         Table("chunk_embedding"),
+        Table("chunk_tokens"),
         Table("chunk"),
         Table("document"),
         Table("source"),

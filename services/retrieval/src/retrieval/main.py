@@ -12,6 +12,7 @@ from retrieval.config import Settings
 from retrieval.erasure import ERASURE
 from retrieval.events import HANDLERS
 from retrieval.index.embedding import Embedder
+from retrieval.index.reranking import Reranker
 from retrieval.index.search import Searcher
 from retrieval.index.weights import load_weights
 from retrieval.knowledge.ingest import Ingest
@@ -25,8 +26,9 @@ from retrieval.parsing.prepare import PrepareOptions
 def build(rt: Runtime) -> None:
     """Adds the servicer, the event handlers and the jobs to a runtime."""
     settings: Settings = rt.settings
+    llm_gateway = LlmGatewayServiceStub(rt.clients.channel("llm-gateway"))
     embedder = Embedder(
-        LlmGatewayServiceStub(rt.clients.channel("llm-gateway")),
+        llm_gateway,
         passage_timeout_s=settings.embed_timeout_s,
         query_timeout_s=settings.query_embed_timeout_s,
     )
@@ -50,7 +52,8 @@ def build(rt: Runtime) -> None:
     )
     rt.consume(HANDLERS)
     rt.erase(ERASURE)
-    searcher = Searcher(rt.db, embedder, load_weights(), candidates=settings.candidates)
+    reranker = Reranker(rt.db, llm_gateway, settings.rerank_model, settings.rerank_timeout_s)
+    searcher = Searcher(rt.db, embedder, load_weights(), reranker, candidates=settings.candidates)
     servicer = RetrievalApi(rt.db, originals, searcher, settings)
     rt.server.add(add_RetrievalServiceServicer_to_server, servicer)
 

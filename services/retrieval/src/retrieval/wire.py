@@ -6,6 +6,7 @@ from fleetdesk.retrieval.v1 import document_pb2 as pb
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb_service
 from fleetkit.errors import InvalidArgument
 
+from retrieval.index.reranking import Reordered
 from retrieval.index.search import Found, Hit
 from retrieval.knowledge.inputs import SourceInput
 from retrieval.knowledge.requests import Outcome
@@ -120,24 +121,31 @@ def passage(row: PassageRow) -> pb.SearchResult:
 
 def search_response(found: Found, *, explain: bool) -> pb_service.SearchResponse:
     """Passages with their scores."""
+    reordered = found.reordered
     return pb_service.SearchResponse(
-        results=[_result(hit, explain=explain) for hit in found.hits],
+        results=[_result(hit, reordered, explain=explain) for hit in found.hits],
         relevance=found.relevance,
         knowledge_version=found.knowledge_version,
+        reranked=reordered is not None and not reordered.reason,
+        rerank_reason=reordered.reason if reordered else "",
+        rerank_model=reordered.model if reordered else "",
     )
 
 
-def _result(hit: Hit, *, explain: bool) -> pb.SearchResult:
+def _result(hit: Hit, reordered: Reordered | None, *, explain: bool) -> pb.SearchResult:
     message = passage(hit.passage)
     message.score = hit.ranked.fused
+    if reordered is not None:
+        message.score = reordered.final.get(hit.passage.chunk_no, hit.ranked.fused)
     if explain:
-        message.scores.CopyFrom(_scores(hit))
+        message.scores.CopyFrom(_scores(hit, reordered))
     return message
 
 
-def _scores(hit: Hit) -> pb.Scores:
+def _scores(hit: Hit, reordered: Reordered | None) -> pb.Scores:
     candidate = hit.ranked.candidate
     return pb.Scores(
+        rerank=reordered.scores.get(candidate.chunk_no) if reordered else None,
         dense=candidate.cosine,
         bm25=candidate.bm25 or None,
         fused=hit.ranked.fused,

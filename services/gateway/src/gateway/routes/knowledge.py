@@ -205,13 +205,15 @@ async def post_search(request: GatewayRequest, data: JSONBody[SearchRequest]) ->
             query=checked_text(data.query, "query", _MAX_QUERY_BYTES),
             top_k=data.top_k,
             explain=data.explain,
+            rerank=data.rerank,
         ),
     )
     return SearchResponse(
         results=[SearchResult.of(result) for result in found.results],
         relevance=found.relevance,
-        # There is no reranker yet; asking for it is no error.
-        reranked=False,
+        reranked=found.reranked,
+        rerank_reason=found.rerank_reason,
+        rerank_model=found.rerank_model,
         knowledge_version=found.knowledge_version,
     )
 

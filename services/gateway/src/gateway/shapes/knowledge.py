@@ -144,7 +144,7 @@ class DocumentList(Struct, frozen=True):
 
 
 class SearchRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A query. `explain` shows each stage's scores; `rerank` asks for a reranker, if there is."""
+    """A query. `explain` shows each stage's scores; `rerank` orders the first 20 anew."""
 
     query: SomeText
     top_k: Annotated[int, Meta(ge=1, le=50)] = 5
@@ -171,7 +171,7 @@ class Scores(Struct, frozen=True):
             bm25=scores.bm25 if scores.HasField("bm25") else None,
             keyword=None,
             fused=scores.fused if scores.HasField("fused") else None,
-            rerank=None,
+            rerank=scores.rerank if scores.HasField("rerank") else None,
             dense_rank=scores.dense_rank if scores.HasField("dense_rank") else None,
             bm25_rank=scores.bm25_rank if scores.HasField("bm25_rank") else None,
         )
@@ -213,11 +213,16 @@ class SearchResult(Struct, frozen=True):
 
 
 class SearchResponse(Struct, frozen=True):
-    """Passages, best first. `relevance` is the probability that they answer the query."""
+    """Passages, best first. `relevance` is the probability that they answer the query.
+
+    `rerank_reason` says why the order is not the reranker's although it was asked for.
+    """
 
     results: list[SearchResult]
     relevance: float
     reranked: bool
+    rerank_reason: str
+    rerank_model: str
     knowledge_version: int
 
 

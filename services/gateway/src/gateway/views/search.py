@@ -106,7 +106,7 @@ def _hit(rank: int, result: doc.SearchResult) -> Hit:
         stages=(
             _stage("BM25", f"{scores.bm25:.2f}", scores.bm25_rank, rank),
             _stage("Dense", f"{scores.dense:.3f}", scores.dense_rank, rank),
-            StageScore("Fused", f"{result.score:.3f}", rank),
+            StageScore("Final", f"{result.score:.3f}", rank),
         ),
     )
 

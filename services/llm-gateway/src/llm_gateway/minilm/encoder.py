@@ -39,12 +39,17 @@ class Encoder:
     def window(self, text: str, index: int, keep: Keep = "") -> Window:
         """Window `index` (from 0) of `text`; an empty text has one window without content."""
         ids = self._token_ids(text)
-        bounds = window_bounds(len(ids))
-        start, end = bounds[index]
-        row = [self._cls, *ids[start:end], self._sep]
-        vectors = self._token_vectors(row)
+        row, vectors = self.tokens(text, index)
         kept = _kept(vectors, row, keep)
-        return Window(vectors.sum(axis=0), len(row), len(bounds), len(ids), kept)
+        windows = len(window_bounds(len(ids)))
+        return Window(vectors.sum(axis=0), len(row), windows, len(ids), kept)
+
+    def tokens(self, text: str, index: int) -> tuple[list[int], NDArray[np.float32]]:
+        """The ids of a window's tokens, the special ones at its ends, and the vector of each."""
+        ids = self._token_ids(text)
+        start, end = window_bounds(len(ids))[index]
+        row = [self._cls, *ids[start:end], self._sep]
+        return row, self._token_vectors(row)
 
     def _token_vectors(self, row: list[int]) -> NDArray[np.float32]:
         inputs = {

@@ -23,10 +23,14 @@ DIMENSIONS = 384
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Unit vectors as pgvector writes them, and the "provider/model@version" that made them."""
+    """Unit vectors as pgvector writes them, and the "provider/model@version" that made them.
+
+    `tokens` are the token vectors of passages, b"" where the model has none.
+    """
 
     model: str
     vectors: tuple[str, ...]
+    tokens: tuple[bytes, ...] = ()
 
 
 class Embedder:
@@ -41,7 +45,7 @@ class Embedder:
 
     async def passages(self, texts: Sequence[str]) -> Embedded:
         """Vectors of up to 64 passages, in order."""
-        request = EmbedRequest(texts=texts, kind=EMBED_KIND_PASSAGE)
+        request = EmbedRequest(texts=texts, kind=EMBED_KIND_PASSAGE, token_vectors=True)
         response = await retry_idempotent(
             lambda: self._stub.Embed(request, timeout=self._passage_timeout_s)
         )
@@ -62,4 +66,5 @@ def _unit(response: EmbedResponse, count: int) -> Embedded:
             reason="EMBEDDING_SHAPE",
         )
     units = (v / max(float(np.linalg.norm(v)), 1e-12) for v in vectors)
-    return Embedded(response.model, tuple(Vector(unit).to_text() for unit in units))
+    tokens = tuple(e.token_vectors for e in response.embeddings)
+    return Embedded(response.model, tuple(Vector(unit).to_text() for unit in units), tokens)

@@ -15,6 +15,7 @@ from pgvector import Vector
 from retrieval.index import ranking, relevance
 from retrieval.index.embedding import Embedded, Embedder
 from retrieval.index.ranking import Candidate, Ranked
+from retrieval.index.reranking import DEPTH, Reordered, Reranker
 from retrieval.index.scan import Scanned, ranks, scan
 from retrieval.index.terms import terms
 from retrieval.index.weights import Weights
@@ -44,11 +45,15 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Passages, best first, and how likely (0–1) they answer the query."""
+    """Passages, best first, and how likely (0–1) they answer the query.
+
+    `reordered` is what reranking made of the order, None when it was not asked for.
+    """
 
     hits: list[Hit]
     relevance: float
     knowledge_version: int
+    reordered: Reordered | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +66,26 @@ class Searcher:
     """Searches a tenant's passages; `candidates` are taken from each ranking."""
 
     def __init__(
-        self, db: Database, embedder: Embedder, weights: Weights, *, candidates: int
+        self,
+        db: Database,
+        embedder: Embedder,
+        weights: Weights,
+        reranker: Reranker,
+        *,
+        candidates: int,
     ) -> None:
         self._db = db
         self._embedder = embedder
         self._weights = weights
+        self._reranker = reranker
         self._candidates = candidates
         # Read ahead, while the query is embedded, for the model that embedded the query before.
         self._model = ""
 
-    async def search(self, tenant_id: UUID, query: str, top_k: int) -> Found:
-        """The best `top_k` passages (0 means 5) for the query.
+    async def search(
+        self, tenant_id: UUID, query: str, top_k: int, *, rerank: bool = False
+    ) -> Found:
+        """The best `top_k` passages (0 means 5) for the query, reranked where asked.
 
         When the query's vector can't be had in time the result rests on BM25 alone, and no
         candidate has a cosine. InvalidArgument for an empty or over-long query.
@@ -94,9 +108,16 @@ class Searcher:
             return Found([], 0.0, looked.scanned.stat.knowledge_version)
         facts = _facts(asked, looked.scanned, passages)
         ranked = ranking.rank(candidates, self._weights.fusion)
-        hits = [Hit(passages[item.candidate.chunk_no], item) for item in ranked[:top_k]]
         probability = relevance.probability(ranked, facts, self._weights.relevance)
-        return Found(hits, probability, looked.scanned.stat.knowledge_version)
+        reordered = None
+        if rerank:
+            with _as_search():
+                reordered = await self._reranker.reorder(
+                    tenant_id, query, ranked, passages, max(DEPTH, top_k)
+                )
+            ranked = reordered.ranked
+        hits = [Hit(passages[item.candidate.chunk_no], item) for item in ranked[:top_k]]
+        return Found(hits, probability, looked.scanned.stat.knowledge_version, reordered)
 
     async def _embedded(self, query: str) -> Embedded | None:
         """None when there is no vector: a search without it is worth more than none."""

@@ -27,6 +27,7 @@ from retrieval.parsing.prepare import PreparedDocument, PrepareOptions, embedded
 from retrieval.store import chunks as chunk_store
 from retrieval.store import documents as document_store
 from retrieval.store import sources as source_store
+from retrieval.store import token_vectors as token_store
 from retrieval.store.rows import KnownVectors, NewChunk, SourceRow
 
 _BATCHES_IN_FLIGHT = 2
@@ -106,10 +107,13 @@ class Ingest:
                 conn, tenant_id, row.document_id, "embedding", conn.now()
             )
             known = await chunk_store.vectors_of_document(conn, tenant_id, row.document_id)
+            known.tokens.update(
+                await token_store.of_document(conn, tenant_id, row.document_id, known.model)
+            )
         inputs = await asyncio.to_thread(_inputs, document)
         vectors = await self._embed(dict(inputs), known)
         chunks = await asyncio.to_thread(_new_chunks, document, inputs, vectors)
-        await self._replace(tenant_id, row, document, vectors.model, chunks)
+        await self._replace(tenant_id, row, document, vectors, chunks)
 
     async def _embed(self, inputs: dict[bytes, str], known: KnownVectors) -> KnownVectors:
         """A vector for each input.
@@ -119,13 +123,15 @@ class Ingest:
         kept = {key: known.by_input[key] for key in inputs if key in known.by_input}
         missing = [key for key in inputs if key not in kept]
         if not missing:
-            return KnownVectors(known.model, kept)
+            return KnownVectors(known.model, kept, known.tokens)
         made = await self._embed_batches(missing, inputs)
         if kept and made.model != known.model:
             again = await self._embed_batches(list(kept), inputs)
             _check_model(made.model, again.model)
-            kept = again.by_input
-        return KnownVectors(made.model, {**kept, **made.by_input})
+            return KnownVectors(
+                made.model, {**again.by_input, **made.by_input}, {**again.tokens, **made.tokens}
+            )
+        return KnownVectors(made.model, {**kept, **made.by_input}, {**known.tokens, **made.tokens})
 
     async def _embed_batches(self, keys: list[bytes], inputs: dict[bytes, str]) -> KnownVectors:
         size = self._batch_size
@@ -142,18 +148,21 @@ class Ingest:
         except* FleetError as errors:
             raise errors.exceptions[0] from None
         found: dict[bytes, str] = {}
+        tokens: dict[bytes, bytes] = {}
         model = tasks[0].result().model
         for batch, task in zip(batches, tasks, strict=True):
             _check_model(model, task.result().model)
             found.update(zip(batch, task.result().vectors, strict=True))
-        return KnownVectors(model, found)
+            given = zip(batch, task.result().tokens, strict=True)
+            tokens.update((key, vectors) for key, vectors in given if vectors)
+        return KnownVectors(model, found, tokens)
 
     async def _replace(
         self,
         tenant_id: UUID,
         row: SourceRow,
         document: PreparedDocument,
-        model: str,
+        vectors: KnownVectors,
         chunks: list[NewChunk],
     ) -> None:
         """Everything that makes the document findable, at once; nothing if it is stale."""
@@ -163,8 +172,14 @@ class Ingest:
             if now is None or now.revision != row.revision:
                 return
             version = await writing.replace_document(
-                conn, tenant_id, row.document_id, model, chunks
+                conn, tenant_id, row.document_id, vectors.model, chunks
             )
+            tokens = {
+                chunk.ordinal: (chunk.input_sha256, vectors.tokens[chunk.input_sha256])
+                for chunk in chunks
+                if chunk.input_sha256 in vectors.tokens
+            }
+            await token_store.put(conn, tenant_id, row.document_id, vectors.model, tokens)
             await document_store.set_ready(
                 conn,
                 tenant_id,

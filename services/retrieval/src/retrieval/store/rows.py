@@ -1,6 +1,6 @@
 """Rows as the statements return them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -87,10 +87,14 @@ class NewChunk:
 
 @dataclass(frozen=True, slots=True)
 class KnownVectors:
-    """Vectors of one model, as pgvector's text, by the SHA-256 of what was embedded."""
+    """Vectors of one model, as pgvector's text, by the SHA-256 of what was embedded.
+
+    `tokens` are the token vectors of those that have some.
+    """
 
     model: str
     by_input: dict[bytes, str]
+    tokens: dict[bytes, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

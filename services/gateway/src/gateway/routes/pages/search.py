@@ -55,7 +55,7 @@ async def get_document(request: GatewayRequest, document_id: FromPath[UUID]) -> 
 
 
 async def _search(request: GatewayRequest, query: str) -> pb.SearchResponse:
-    wanted = pb.SearchRequest(query=query, top_k=_TOP_K, explain=True)
+    wanted = pb.SearchRequest(query=query, top_k=_TOP_K, explain=True, rerank=True)
     return await call(parts_of(request).clients.retrieval.Search, wanted)
 
 
