@@ -262,6 +262,18 @@ class TestAskBack:
         assert neighbours.retrieval.queries[-1] == "How do I reset it?\nthe router one"
         assert neighbours.llm.requests[-1].question == neighbours.retrieval.queries[-1]
 
+    async def test_a_question_that_leans_on_the_last_is_looked_up_with_it(
+        self, visitor, neighbours
+    ):
+        await visitor.ask("How do I reset the router?")
+        await visitor.ask("thanks!")
+        await visitor.ask("and on the camera?")
+        joined = "How do I reset the router?\nand on the camera?"
+        assert neighbours.retrieval.queries[-1] == joined
+        assert neighbours.llm.requests[-1].question == joined
+        await visitor.ask("How do I sell the camera?")
+        assert neighbours.retrieval.queries[-1] == "How do I sell the camera?"
+
     async def test_does_not_ask_back_twice(self, visitor, neighbours):
         camera = passage("Reset the camera", "Press and hold it.", score=0.8)
         neighbours.retrieval.results.append(camera)

@@ -26,6 +26,7 @@ from conversation.decision import (
     decide_from_text,
 )
 from conversation.deps import Deps, Neighbours
+from conversation.followups import standalone
 from conversation.gathering import Gathered, gather
 from conversation.intents import language_of
 from conversation.presets import instructions_for
@@ -191,9 +192,12 @@ def _asked_back(recent: Sequence[MessageRow]) -> bool:
 
 
 def _question(turn: Turn, earlier: Sequence[str], asked_back: bool) -> str:
-    """What to look up: after asking back, the question together with what was added to it."""
+    """What to look up: a question that leans on another together with that one.
+
+    After asking back it leans on the question before, whatever it says.
+    """
     if not asked_back or not earlier:
-        return turn.text
+        return standalone(turn.text, earlier)
     joined = f"{earlier[0]}\n{turn.text}"
     return joined if len(joined.encode()) <= _MAX_QUESTION_BYTES else turn.text
 

@@ -72,14 +72,16 @@ def small_talk(text: str, earlier: Sequence[str] = ()) -> SmallTalk | None:
 
 def contains_phrase(text: str, phrases: Iterable[str]) -> bool:
     """Whether one of a tenant's phrases stands in the text as whole words, ignoring case."""
-    words = f" {' '.join(_words(text))} "
-    return any(f" {' '.join(folded)} " in words for phrase in phrases if (folded := _words(phrase)))
+    words = f" {' '.join(folded_words(text))} "
+    return any(
+        f" {' '.join(folded)} " in words for phrase in phrases if (folded := folded_words(phrase))
+    )
 
 
 def language_of(texts: Sequence[str]) -> str:
     """The language of the texts (newest first) by their frequent words; English when unclear."""
     for text in texts:
-        words = _words(text[:_LONG_CHARS])
+        words = folded_words(text[:_LONG_CHARS])
         hits = {
             name: sum(word in language.words for word in words)
             for name, language in _languages().items()
@@ -114,7 +116,8 @@ def _ends(text: str) -> tuple[str, ...]:
     return (text,) if len(text) <= _LONG_CHARS else (text[:_END_CHARS], text[-_END_CHARS:])
 
 
-def _words(text: str) -> list[str]:
+def folded_words(text: str) -> list[str]:
+    """The words of a text, in lower case and without accents."""
     return [word for word in _fold(text).split() if word != "|"]
 
 
