@@ -22,7 +22,8 @@ from harness.services import Running
 from harness.telling import MONDAY, Story, usage
 from harness.waiting import eventually
 from llm_gateway import pricing
-from llm_gateway.ledger import Ledger, Meter
+from llm_gateway.entries import Meter
+from llm_gateway.ledger import Ledger
 from llm_gateway.pricing import Unit
 
 As = Callable[..., Any]

@@ -25,7 +25,8 @@ from harness.answers import ROUTER, ask, asking, passage
 from harness.services import Running
 from harness.waiting import eventually
 from llm_gateway import pricing
-from llm_gateway.ledger import Ledger, Meter
+from llm_gateway.entries import Meter
+from llm_gateway.ledger import Ledger
 from llm_gateway.pricing import Unit
 from llm_gateway.sweeper import sweep_all
 

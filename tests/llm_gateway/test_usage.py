@@ -16,7 +16,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from harness.access import assert_refuses_strangers
 from harness.services import Running
 from llm_gateway import pricing
-from llm_gateway.ledger import Ledger, Meter
+from llm_gateway.entries import Meter
+from llm_gateway.ledger import Ledger
 from llm_gateway.pricing import Unit
 
 As = Callable[..., Any]

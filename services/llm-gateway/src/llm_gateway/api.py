@@ -3,15 +3,23 @@
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from fleetdesk.llm_gateway.v1 import budget_pb2
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceServicer
+from fleetkit.clock import Clock
 from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
-from fleetkit.rpc.fields import optional_timestamp, to_optional_time, to_optional_uuid
+from fleetkit.rpc.fields import (
+    optional_timestamp,
+    timestamp,
+    to_optional_time,
+    to_optional_uuid,
+    to_uuid,
+)
 from grpc.aio import ServicerContext
 
-from llm_gateway import answer, embed, rerank, see, usage
+from llm_gateway import answer, budgets, embed, rerank, see, usage
 from llm_gateway.answer import Ladder
 from llm_gateway.attempts import Attempts, Completed
 from llm_gateway.breaker import CircuitView
@@ -24,7 +32,7 @@ from llm_gateway.reranking import Document
 from llm_gateway.routing import load_weights
 from llm_gateway.seeing import Region, SeeProvider
 from llm_gateway.store.ledger import Selection
-from llm_gateway.translate import to_entry
+from llm_gateway.translate import to_budget, to_entry
 from llm_gateway.workers.lanes import Lane
 
 _LANES = {pb.EMBED_KIND_QUERY: Lane.INTERACTIVE, pb.EMBED_KIND_PASSAGE: Lane.BULK}
@@ -39,6 +47,12 @@ _STATES = {
     "open": pb.CIRCUIT_STATE_OPEN,
     "trying": pb.CIRCUIT_STATE_TRYING,
 }
+_LEVELS: dict[int, str] = dict(
+    zip(budget_pb2.BudgetLevel.values()[1:], budgets.LEVELS, strict=True)
+)
+_PERIODS: dict[int, str] = dict(
+    zip(budget_pb2.BudgetPeriod.values()[1:], budgets.PERIODS, strict=True)
+)
 _KEYS = dict(zip(pb.UsageKey.values()[1:], usage.KEYS, strict=True))
 
 
@@ -50,27 +64,35 @@ class Seeing:
     default_model: str
 
 
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The local model that embeds, None without one, and the model that embeds by default."""
+
+    embedder: MiniLm | None
+    default_model: str
+
+
 class LlmGatewayApi(LlmGatewayServiceServicer):
     """The RPCs of llm-gateway."""
 
     def __init__(
         self,
         db: Database,
+        clock: Clock,
         metering: Metering,
         models: Models,
         attempts: Attempts,
-        embedder: MiniLm | None,
-        default_embed_model: str,
+        embedding: Embedding,
         seeing: Seeing,
         rerankers: Rerankers,
     ) -> None:
         self._db = db
+        self._clock = clock
         self._metering = metering
         self._models = models
         self._attempts = attempts
         self._routing = load_weights()
-        self._embedder = embedder
-        self._default_embed_model = default_embed_model
+        self._embedding = embedding
         self._seeing = seeing
         self._rerankers = rerankers
 
@@ -95,10 +117,10 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         lane = _LANES.get(request.kind)
         if lane is None:
             raise InvalidArgument("kind is not set: use query or passage", field="kind")
-        model = request.model or self._default_embed_model
+        model = request.model or self._embedding.default_model
         made = await embed.embed(
             self._metering,
-            self._embedder,
+            self._embedding.embedder,
             tenant_id(),
             request.texts,
             lane,
@@ -195,6 +217,47 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         ]
         return pb.SummarizeUsageResponse(total_nanos=summary.total_nanos, groups=groups)
 
+    async def ListBudgets(
+        self, request: pb.ListBudgetsRequest, context: ServicerContext
+    ) -> pb.ListBudgetsResponse:
+        items, time_zone = await budgets.list_budgets(self._db, self._clock, tenant_id())
+        return pb.ListBudgetsResponse(
+            items=[_budget_status(status) for status in items], time_zone=time_zone
+        )
+
+    async def CreateBudget(
+        self, request: pb.CreateBudgetRequest, context: ServicerContext
+    ) -> pb.CreateBudgetResponse:
+        new = budgets.NewBudget(
+            level=_named(_LEVELS, request.level, "level"),
+            target_id=to_optional_uuid(request.target_id, "target_id"),
+            period=_named(_PERIODS, request.period, "period"),
+            limit_nanos=request.limit_nanos,
+            hard=request.hard,
+        )
+        made = await budgets.create_budget(self._db, self._clock, tenant_id(), new)
+        return pb.CreateBudgetResponse(budget=to_budget(made))
+
+    async def UpdateBudget(
+        self, request: pb.UpdateBudgetRequest, context: ServicerContext
+    ) -> pb.UpdateBudgetResponse:
+        budget_id = to_uuid(request.budget_id, "budget_id")
+        changed = await budgets.update_budget(self._db, tenant_id(), budget_id, request.limit_nanos)
+        return pb.UpdateBudgetResponse(budget=to_budget(changed))
+
+    async def DeleteBudget(
+        self, request: pb.DeleteBudgetRequest, context: ServicerContext
+    ) -> pb.DeleteBudgetResponse:
+        budget_id = to_uuid(request.budget_id, "budget_id")
+        await budgets.delete_budget(self._db, tenant_id(), budget_id)
+        return pb.DeleteBudgetResponse()
+
+    async def SetBudgetTimeZone(
+        self, request: pb.SetBudgetTimeZoneRequest, context: ServicerContext
+    ) -> pb.SetBudgetTimeZoneResponse:
+        await budgets.set_time_zone(self._db, self._clock, tenant_id(), request.time_zone)
+        return pb.SetBudgetTimeZoneResponse()
+
     async def ListModels(
         self, request: pb.ListModelsRequest, context: ServicerContext
     ) -> pb.ListModelsResponse:
@@ -214,6 +277,34 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         self, request: pb.ListCircuitsRequest, context: ServicerContext
     ) -> pb.ListCircuitsResponse:
         return pb.ListCircuitsResponse(circuits=map(_circuit, self._attempts.circuits()))
+
+
+def _named(names: Mapping[int, str], value: int, field: str) -> str:
+    if value not in names:
+        raise InvalidArgument(
+            f"{field} is not set: use one of {', '.join(names.values())}", field=field
+        )
+    return names[value]
+
+
+def _budget_status(status: budgets.BudgetStatus) -> budget_pb2.BudgetStatus:
+    windows = [
+        budget_pb2.BudgetWindow(
+            target_id="" if status.budget.level == "tenant" else str(window.row.target_id),
+            start_date=str(window.row.start_date),
+            start_time=timestamp(window.start_time),
+            end_time=timestamp(window.end_time),
+            spent_nanos=window.row.spent_nanos,
+            reserved_nanos=window.row.reserved_nanos,
+            forecast_nanos=window.forecast_nanos,
+            warned_percent=window.row.warned_percent,
+            refuse_time=optional_timestamp(window.row.refuse_time),
+        )
+        for window in status.windows
+    ]
+    return budget_pb2.BudgetStatus(
+        budget=to_budget(status.budget), windows=windows, window_count=status.window_count
+    )
 
 
 def _question(request: pb.AnswerRequest) -> Question:

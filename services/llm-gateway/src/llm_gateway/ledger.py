@@ -5,8 +5,9 @@ provider reported; each unit stands on the ledger exactly once. A call that is n
 because the process died, becomes `unconfirmed` at its reservation (`sweep`).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -19,8 +20,18 @@ from fleetkit.logging import get_logger
 from fleetkit.postgres import Database, remember_tenant
 from fleetkit.postgres.connection import FleetConnection
 from fleetkit.rpc.retry import retry_idempotent
+from psycopg import AsyncCursor, DatabaseError
 
-from llm_gateway.pricing import PROMPT, Period, PriceBook, Tier, Unit, amount_nanos
+from llm_gateway.budgets import refusal, warn
+from llm_gateway.entries import (
+    Meter,
+    Prices,
+    entries_of,
+    hit_entry,
+    reservation,
+    reservation_entries,
+)
+from llm_gateway.pricing import PriceBook, Unit
 from llm_gateway.store import ledger as store
 from llm_gateway.store.ledger import CallRow, EntryRow
 from llm_gateway.translate import to_entry
@@ -32,24 +43,6 @@ _SETTLE_GRACE_S = 10.0
 _DEFAULT_EXPIRY_S = 120.0
 _SWEEP_BATCH = 100
 _MOST_REMEMBERED = 10_000
-
-
-@dataclass(slots=True)
-class Meter:
-    """What a call has used so far, written by its provider.
-
-    `begun` is set before the first byte that may be billed leaves; from then on a kind of unit
-    that is never reported is unconfirmed at its reservation. Reports replace earlier ones.
-    """
-
-    begun: bool = False
-    complete: bool = False
-    units: dict[Unit, int] = field(default_factory=dict)
-
-    def report(self, kind: Unit, units: int) -> None:
-        """Says how many units of a kind the provider reports for the whole call so far."""
-        self.begun = True
-        self.units[kind] = units
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +61,7 @@ class Call:
     """An open call: its row, and the prices that hold for it."""
 
     row: CallRow
-    period: Period
+    prices: Prices
 
     @property
     def call_id(self) -> UUID:
@@ -96,14 +89,105 @@ class Ledger:
         """Reserves the most that a call can cost, before it is made.
 
         `at_most` bounds each kind of unit. Attribution and caller are those of the work at hand.
-        FailedPrecondition (UNPRICED_MODEL) when something has no price.
+        FailedPrecondition (UNPRICED_MODEL) when something has no price, ResourceExhausted
+        (BUDGET_EXHAUSTED) when a hard budget has no room for it.
         """
         now = self._clock.now()
         period = self._book.period(model, now, at_most)
-        reserved = [_reserved(period, kind, units) for kind, units in at_most.items()]
+        prices = Prices(period, self._book.baseline(model, now))
+        row = self._row(now, tenant_id, operation, model, reservation(period, at_most), attempt)
+        remaining = context.remaining_s()
+        expires_in_s = (_DEFAULT_EXPIRY_S if remaining is None else remaining) + _SETTLE_GRACE_S
+        async with self._db.tenant(tenant_id) as conn:
+            await self._remember(conn, tenant_id)
+            # One round trip with its commit: budgets are locked for no longer than that takes.
+            async with conn.pipeline():
+                written = await store.reserve_call(conn, row, expires_in_s)
+                await conn.commit()
+            reserved = await written.fetchone()
+        if reserved and reserved[0] is not None:
+            raise await refusal(self._db, tenant_id, reserved[0], row)
+        return Call(row, prices)
+
+    async def record_hit(
+        self, tenant_id: UUID, model: str, saved_nanos: int, baseline_nanos: int
+    ) -> UUID:
+        """Writes down an answer that cost nothing because it was there; returns its call id.
+
+        `saved_nanos`: what the call cost that it repeats; `baseline_nanos`: the same at the
+        baseline model.
+        """
+        row = self._row(self._clock.now(), tenant_id, "answer", model, [])
+        async with self._db.tenant(tenant_id) as conn:
+            await self._remember(conn, tenant_id)
+            async with conn.pipeline():
+                await store.reserve_call(conn, row, 0.0)
+                await _settle(
+                    conn, row, "settled", "", [hit_entry(row, saved_nanos, baseline_nanos)]
+                )
+                await conn.commit()
+        return row.call_id
+
+    async def close_call(self, call: Call, meter: Meter, failure: str = "") -> None:
+        """Settles a call with what it used; `failure` is the reason of the error it ended with.
+
+        A call that never began costs nothing. Idempotent; tried again while the database is away.
+        """
+        entries = entries_of(call.row, call.prices, meter)
+        if not entries:
+            status = "failed"
+        elif any(entry.status == "unconfirmed" for entry in entries):
+            status = "unconfirmed"
+        else:
+            status = "failed" if failure else "settled"
+
+        async def write() -> None:
+            await self._write(call.row, status, failure, entries)
+
+        await retry_idempotent(write, attempts=5)
+
+    async def sweep(self, tenant_id: UUID) -> int:
+        """Turns the tenant's calls whose process died into unconfirmed rows; returns how many."""
+        swept = 0
+        while True:
+            async with self._db.tenant(tenant_id) as conn:
+                calls = await store.expired_calls(conn, tenant_id, _SWEEP_BATCH)
+            for call in calls:
+                swept += await self._write(call, "unconfirmed", "", reservation_entries(call))
+            if len(calls) < _SWEEP_BATCH:
+                return swept
+
+    async def _write(
+        self, row: CallRow, status: str, failure: str, entries: list[EntryRow]
+    ) -> bool:
+        """Closes a call, its event and its budgets' counts with it; False when it is closed."""
+        try:
+            async with self._db.tenant(row.tenant_id) as conn:
+                async with conn.pipeline():
+                    settled = await _settle(conn, row, status, failure, entries)
+                    await conn.commit()
+                due = [window_id for (window_id,) in await settled.fetchall()]
+        except DatabaseError as error:
+            if error.sqlstate != store.NOT_OPEN:
+                raise
+            get_logger().warning("usage_came_too_late", call_id=str(row.call_id))
+            return False
+        if due:
+            await warn(self._db, row.tenant_id, due)
+        return True
+
+    def _row(
+        self,
+        now: datetime,
+        tenant_id: UUID,
+        operation: Operation,
+        model: str,
+        reserved: list[dict[str, Any]],
+        attempt: Attempt = NO_ATTEMPT,
+    ) -> CallRow:
         provider, _, name = model.partition("/")
         work = context.current()
-        row = CallRow(
+        return CallRow(
             call_id=new_id(),
             tenant_id=tenant_id,
             create_time=now,
@@ -123,129 +207,24 @@ class Ledger:
             tier=attempt.tier,
             tier_reason=attempt.reason,
         )
-        remaining = context.remaining_s()
-        expires_in_s = (_DEFAULT_EXPIRY_S if remaining is None else remaining) + _SETTLE_GRACE_S
-        async with self._db.tenant(tenant_id) as conn:
-            if tenant_id not in self._remembered:
-                # The sweeper visits known tenants; the event that tells of one may come later.
-                await remember_tenant(conn, tenant_id)
-            await store.insert_call(conn, row, expires_in_s)
-        if len(self._remembered) >= _MOST_REMEMBERED:
-            self._remembered.clear()
-        self._remembered.add(tenant_id)
-        return Call(row, period)
 
-    async def close_call(self, call: Call, meter: Meter, failure: str = "") -> None:
-        """Settles a call with what it used; `failure` is the reason of the error it ended with.
-
-        A call that never began costs nothing. Idempotent; tried again while the database is away.
-        """
-        entries = list(_entries(call, meter))
-        if not entries:
-            status = "failed"
-        elif any(entry.status == "unconfirmed" for entry in entries):
-            status = "unconfirmed"
-        else:
-            status = "failed" if failure else "settled"
-
-        async def write() -> None:
-            async with self._db.tenant(call.row.tenant_id) as conn:
-                closed = await store.close_call(
-                    conn, call.row.tenant_id, call.call_id, status, failure
-                )
-                if closed:
-                    await _record(conn, call.row, entries)
-                else:
-                    get_logger().warning("usage_came_too_late", call_id=str(call.call_id))
-
-        await retry_idempotent(write, attempts=5)
-
-    async def sweep(self, tenant_id: UUID) -> int:
-        """Turns the tenant's calls whose process died into unconfirmed rows; returns how many."""
-        swept = 0
-        while True:
-            async with self._db.tenant(tenant_id) as conn:
-                calls = await store.close_expired(conn, tenant_id, _SWEEP_BATCH)
-                for call in calls:
-                    await _record(conn, call, list(_reservation_entries(call)))
-            swept += len(calls)
-            if len(calls) < _SWEEP_BATCH:
-                return swept
+    async def _remember(self, conn: FleetConnection, tenant_id: UUID) -> None:
+        """Makes the tenant known to the sweeper: the event that tells of it may come later."""
+        if tenant_id not in self._remembered:
+            await remember_tenant(conn, tenant_id)
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered.add(tenant_id)
 
 
-def _reserved(period: Period, kind: Unit, units: int) -> dict[str, Any]:
-    price = max(tier.price(kind) for tier in period.tiers)
-    return {
-        "kind": kind.value,
-        "units": units,
-        "price_nanos_per_million": price,
-        "amount_nanos": amount_nanos(units, price),
-    }
-
-
-def _entries(call: Call, meter: Meter) -> Iterable[EntryRow]:
-    tier = call.period.tier(sum(meter.units.get(kind, 0) for kind in PROMPT))
-    for kind, units in meter.units.items():
-        if units:
-            price = tier.price(kind)
-            yield _entry(call.row, kind, units, price, "settled", _saved(kind, units, tier))
-    if meter.begun and not meter.complete:
-        unreported = [item for item in call.row.reserved if item["kind"] not in meter.units]
-        yield from _reservation_entries(call.row, unreported)
-
-
-def _saved(kind: Unit, units: int, tier: Tier) -> int:
-    if kind not in PROMPT or kind in (Unit.INPUT, Unit.IMAGE):
-        return 0
-    uncached = amount_nanos(units, tier.price(Unit.INPUT))
-    return uncached - amount_nanos(units, tier.price(kind))
-
-
-def _reservation_entries(
-    row: CallRow, reserved: list[dict[str, Any]] | None = None
-) -> Iterable[EntryRow]:
-    for item in row.reserved if reserved is None else reserved:
-        if item["units"]:
-            yield _entry(
-                row, item["kind"], item["units"], item["price_nanos_per_million"], "unconfirmed", 0
-            )
-
-
-def _entry(
-    row: CallRow, kind: str, units: int, price: int, status: str, saved_nanos: int
-) -> EntryRow:
-    return EntryRow(
-        usage_id=new_id(),
-        tenant_id=row.tenant_id,
-        call_id=row.call_id,
-        create_time=row.create_time,
-        status=status,
-        service=row.service,
-        provider=row.provider,
-        model=row.model,
-        kind=str(kind),
-        purpose=row.purpose,
-        units=units,
-        price_nanos_per_million=price,
-        price_book_version=row.price_book_version,
-        amount_nanos=amount_nanos(units, price),
-        saved_nanos=saved_nanos,
-        message_id=row.message_id,
-        conversation_id=row.conversation_id,
-        agent_id=row.agent_id,
-        visitor_id=row.visitor_id,
-        tier=row.tier,
-        tier_reason=row.tier_reason,
-    )
-
-
-async def _record(conn: FleetConnection, row: CallRow, entries: list[EntryRow]) -> None:
-    """Writes the entries of a call and the event that tells of them."""
-    if not entries:
-        return
-    for entry in entries:
-        await store.insert_entry(conn, entry, row.knowledge_document_id)
-    event = events_pb2.UsageRecorded(
-        call_id=str(row.call_id), entries=[to_entry(entry) for entry in entries]
-    )
-    await publish(conn, event, revision=1)
+async def _settle(
+    conn: FleetConnection, row: CallRow, status: str, failure: str, entries: list[EntryRow]
+) -> AsyncCursor[tuple[UUID]]:
+    """Sends the settling of a call, and the event that tells of its entries."""
+    settled = await store.settle_call(conn, row.tenant_id, row.call_id, status, failure, entries)
+    if entries:
+        event = events_pb2.UsageRecorded(
+            call_id=str(row.call_id), entries=[to_entry(entry) for entry in entries]
+        )
+        await publish(conn, event, revision=1)
+    return settled

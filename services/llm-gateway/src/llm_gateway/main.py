@@ -1,5 +1,7 @@
 """Composes llm-gateway."""
 
+from datetime import timedelta
+
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import (
     add_LlmGatewayServiceServicer_to_server,
 )
@@ -8,8 +10,8 @@ from fleetkit.logging import get_logger
 from fleetkit.service import Runtime, cli
 from fleetkit.telemetry import tracer
 
-from llm_gateway import price_check, pricing, sweeper
-from llm_gateway.api import LlmGatewayApi, Seeing
+from llm_gateway import budgets, price_check, pricing, sweeper
+from llm_gateway.api import Embedding, LlmGatewayApi, Seeing
 from llm_gateway.attempts import Attempts, Patience
 from llm_gateway.breaker import Breaker
 from llm_gateway.caching.planner import Planner
@@ -53,7 +55,14 @@ def build(rt: Runtime) -> None:
     planner = Planner(rt.db, rt.clock, book)
     attempts = Attempts(metering, planner, Breaker(), patience)
     api = LlmGatewayApi(
-        rt.db, metering, models, attempts, embedder, settings.embed_model, seeing, rerankers
+        rt.db,
+        rt.clock,
+        metering,
+        models,
+        attempts,
+        Embedding(embedder, settings.embed_model),
+        seeing,
+        rerankers,
     )
     rt.server.add(add_LlmGatewayServiceServicer_to_server, api)
     rt.consume(HANDLERS)
@@ -61,6 +70,8 @@ def build(rt: Runtime) -> None:
     rt.background(sweeper.sweep_forever(rt.db, ledger, settings.sweep_interval_s), "sweeper")
     rt.command("check-prices", lambda: _check_prices(rt, book, models, rerankers))
     rt.command("sweep", lambda: _sweep(rt, ledger))
+    rt.command("recount-budgets", lambda: _recount(rt))
+    rt.schedule("forget-windows", timedelta(days=1), lambda: _forget_windows(rt))
 
 
 def _see_providers(rt: Runtime) -> dict[str, SeeProvider]:
@@ -136,3 +147,13 @@ async def _check_prices(rt: Runtime, book: PriceBook, models: Models, rerankers:
 async def _sweep(rt: Runtime, ledger: Ledger) -> None:
     swept = await sweeper.sweep_all(rt.db, ledger)
     get_logger().info("calls_swept", calls=swept)
+
+
+async def _recount(rt: Runtime) -> None:
+    counted = await budgets.recount_all(rt.db, rt.clock)
+    get_logger().info("budgets_recounted", windows=counted)
+
+
+async def _forget_windows(rt: Runtime) -> None:
+    forgotten = await budgets.forget_windows(rt.db, rt.clock)
+    get_logger().info("windows_forgotten", windows=forgotten)

@@ -13,7 +13,8 @@ from fleetkit.errors import FleetError
 from fleetkit.telemetry import Tracer, counter, histogram
 
 from llm_gateway import genai
-from llm_gateway.ledger import NO_ATTEMPT, Attempt, Call, Ledger, Meter, Operation
+from llm_gateway.entries import Meter
+from llm_gateway.ledger import NO_ATTEMPT, Attempt, Call, Ledger, Operation
 from llm_gateway.pricing import Unit
 
 # Runs a coroutine that outlives the request which began it; `Runtime.spawn`.

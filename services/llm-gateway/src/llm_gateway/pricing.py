@@ -39,6 +39,7 @@ class Unit(enum.StrEnum):
     RERANK_SEARCH = "rerank_search"
     RERANK = "rerank_token"
     RERANK_PAIR = "rerank_pair"
+    RESPONSE_CACHE_HIT = "response_cache_hit"
 
 
 # Classes of input: counted together for the tier, priced as input where a model names no price.
@@ -112,10 +113,22 @@ class PricedModel:
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """All prices of one version of the file, by "provider/model"."""
+    """All prices of one version of the file, by "provider/model".
+
+    `baseline_model` is the one that savings are told against; "" for none.
+    """
 
     version: str
     models: Mapping[str, PricedModel]
+    baseline_model: str = ""
+
+    def baseline(self, model: str, at: datetime) -> Period | None:
+        """Prices of the baseline model at a time; None where `model` is paid by other units."""
+        priced, baseline = self.models.get(model), self.models.get(self.baseline_model)
+        period = priced.period(at) if priced and priced.serves == "answer" else None
+        if baseline is None or period is None or Unit.INPUT not in period.tiers[0].prices:
+            return None
+        return baseline.period(at)
 
     def facts(self, model: str) -> ModelFacts:
         """What is known of a model of the book beside its prices."""
@@ -155,6 +168,13 @@ def amount_nanos(units: int, price_nanos_per_million: int) -> int:
     return quotient
 
 
+def usd(nanos: int) -> str:
+    """Nano-dollars as dollars for a sentence: to the cent, small amounts to what they are."""
+    dollars, rest = divmod(nanos, 10**9)
+    digits = f"{rest:09d}".rstrip("0")
+    return f"${dollars:,}.{digits:0<2}"
+
+
 def load(path: Path | None = None, additions: Path | None = None) -> PriceBook:
     """The price book in a file, by default the one that ships with the service; PriceBookError.
 
@@ -168,7 +188,11 @@ def load(path: Path | None = None, additions: Path | None = None) -> PriceBook:
     if additions is None:
         return book
     added = parse(additions.read_text("utf-8"))
-    return PriceBook(f"{book.version}+{added.version}", {**book.models, **added.models})
+    return PriceBook(
+        f"{book.version}+{added.version}",
+        {**book.models, **added.models},
+        added.baseline_model or book.baseline_model,
+    )
 
 
 def parse(text: str) -> PriceBook:
@@ -187,7 +211,9 @@ def parse(text: str) -> PriceBook:
             model.facts(),
             tuple(sorted(map(_period, model.periods), key=_start)),
         )
-    return PriceBook(entry.version, models)
+    if entry.baseline_model and entry.baseline_model not in models:
+        raise PriceBookError(f"the baseline model {entry.baseline_model} has no prices")
+    return PriceBook(entry.version, models, entry.baseline_model)
 
 
 def _period(entry: "_PeriodEntry") -> Period:
@@ -251,6 +277,7 @@ class _ModelEntry(_Entry):
 
 class _BookEntry(_Entry):
     version: Annotated[str, Field(min_length=1)]
+    baseline_model: str = ""
     models: list[_ModelEntry]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from llm_gateway.caching.plan import NO_MARKS, Marks
-from llm_gateway.ledger import Meter
+from llm_gateway.entries import Meter
 from llm_gateway.pricing import Unit
 
 

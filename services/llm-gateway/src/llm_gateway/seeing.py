@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from llm_gateway.ledger import Meter
+from llm_gateway.entries import Meter
 from llm_gateway.pricing import Unit
 
 

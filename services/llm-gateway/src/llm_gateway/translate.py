@@ -1,10 +1,11 @@
-"""Ledger rows as protos have them."""
+"""Rows of the ledger and of budgets as protos have them."""
 
 from uuid import UUID
 
-from fleetdesk.llm_gateway.v1 import usage_pb2
+from fleetdesk.llm_gateway.v1 import budget_pb2, usage_pb2
 from fleetkit.rpc.fields import timestamp
 
+from llm_gateway.store.budgets import BudgetRow
 from llm_gateway.store.ledger import EntryRow
 
 _STATUSES = {
@@ -29,6 +30,7 @@ def to_entry(row: EntryRow) -> usage_pb2.UsageEntry:
         price_book_version=row.price_book_version,
         amount_nanos=row.amount_nanos,
         saved_nanos=row.saved_nanos,
+        baseline_nanos=row.baseline_nanos,
         status=_STATUSES[row.status],
         message_id=_text(row.message_id),
         conversation_id=_text(row.conversation_id),
@@ -36,6 +38,19 @@ def to_entry(row: EntryRow) -> usage_pb2.UsageEntry:
         visitor_id=_text(row.visitor_id),
         tier=row.tier,
         tier_reason=row.tier_reason,
+    )
+
+
+def to_budget(row: BudgetRow) -> budget_pb2.Budget:
+    """A budget."""
+    return budget_pb2.Budget(
+        budget_id=str(row.budget_id),
+        level=budget_pb2.BudgetLevel.Value(f"BUDGET_LEVEL_{row.level.upper()}"),
+        target_id=_text(row.target_id),
+        period=budget_pb2.BudgetPeriod.Value(f"BUDGET_PERIOD_{row.period.upper()}"),
+        limit_nanos=row.limit_nanos,
+        hard=row.hard,
+        create_time=timestamp(row.create_time),
     )
 
 

@@ -22,7 +22,7 @@ from anthropic.types import (
 )
 from anthropic.types.citations_delta import Citation
 
-from llm_gateway.ledger import Meter
+from llm_gateway.entries import Meter
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.anthropic_errors import translated, was_sent
 from llm_gateway.providers.anthropic_request import Documents, build_request, most_units

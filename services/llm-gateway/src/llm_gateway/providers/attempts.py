@@ -7,7 +7,7 @@ from typing import TypeVar
 import stamina
 from fleetkit.errors import DeadlineExceeded, FleetError, Unavailable
 
-from llm_gateway.ledger import Meter
+from llm_gateway.entries import Meter
 
 T = TypeVar("T")
 

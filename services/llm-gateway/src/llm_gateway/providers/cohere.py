@@ -12,7 +12,7 @@ from cohere.core.parse_error import ParsingError
 from cohere.v2.types.v2rerank_response_results_item import V2RerankResponseResultsItem
 from fleetkit import context
 
-from llm_gateway.ledger import Meter
+from llm_gateway.entries import Meter
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.statuses import late, malformed, of_status, unreachable
 from llm_gateway.reranking import Document

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from llm_gateway.entries import Meter
 from llm_gateway.extractive.choosing import Choosing, choosing
 from llm_gateway.extractive.composing import Part, compose
 from llm_gateway.extractive.ranking import (
@@ -23,7 +24,6 @@ from llm_gateway.extractive.ranking import (
 from llm_gateway.extractive.terms import terms
 from llm_gateway.extractive.units import Unit as TextUnit
 from llm_gateway.extractive.units import UnitKind, units
-from llm_gateway.ledger import Meter
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.minilm import MiniLm, most_compute_us
 from llm_gateway.question import (

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fleetkit.errors import FailedPrecondition, InvalidArgument
 
-from llm_gateway.ledger import Meter
+from llm_gateway.entries import Meter
 from llm_gateway.minilm import token_vectors
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.minilm import MiniLm, most_compute_us

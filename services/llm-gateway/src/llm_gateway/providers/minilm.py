@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fleetkit import context
 
-from llm_gateway.ledger import Meter
+from llm_gateway.entries import Meter
 from llm_gateway.minilm.remembered import RememberedVectors, Vector
 from llm_gateway.minilm.windows import MAX_WINDOWS, WINDOW_TOKENS, Keep
 from llm_gateway.pricing import Unit

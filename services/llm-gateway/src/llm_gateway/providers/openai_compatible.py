@@ -16,7 +16,7 @@ from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 
 from llm_gateway.config import OpenAiEndpoint
-from llm_gateway.ledger import Meter
+from llm_gateway.entries import Meter
 from llm_gateway.pricing import PriceBook, PricedModel, Unit
 from llm_gateway.providers.attempts import broken_off, first_token_late, opened
 from llm_gateway.providers.grounding import Grounding

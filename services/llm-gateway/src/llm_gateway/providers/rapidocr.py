@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from llm_gateway.ledger import Meter
+from llm_gateway.entries import Meter
 from llm_gateway.pricing import Unit
 from llm_gateway.rapidocr_worker.reader import Reader
 from llm_gateway.seeing import Line, Picture

@@ -11,7 +11,7 @@ from fleetkit.errors import FleetError
 from voyageai import error as voyage_error
 from voyageai.client_async import AsyncClient
 
-from llm_gateway.ledger import Meter
+from llm_gateway.entries import Meter
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.statuses import late, malformed, of_status, unreachable
 from llm_gateway.reranking import Document

@@ -12,7 +12,7 @@ from fleetkit.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
 from fleetkit.logging import get_logger
 from fleetkit.telemetry import counter, gauge
 
-from llm_gateway.ledger import Meter
+from llm_gateway.entries import Meter
 from llm_gateway.pricing import Unit
 from llm_gateway.seeing import Line, Region
 from llm_gateway.workers import frames

@@ -1,13 +1,32 @@
 """SQL of llm-gateway: the cost ledger."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from fleetkit.postgres.connection import FleetConnection
+from psycopg import AsyncCursor
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
+
+# What `settle_call` raises.
+NOT_OPEN = "FD001"
+_OF_ENTRY = (
+    "usage_id",
+    "status",
+    "kind",
+    "units",
+    "price_nanos_per_million",
+    "amount_nanos",
+    "saved_nanos",
+    "baseline_nanos",
+)
+# Ids and times as their texts.
+_dumps = partial(json.dumps, default=str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +72,7 @@ class EntryRow:
     price_book_version: str
     amount_nanos: int
     saved_nanos: int
+    baseline_nanos: int | None
     message_id: UUID | None
     conversation_id: UUID | None
     agent_id: UUID | None
@@ -81,104 +101,53 @@ class Selection:
         }
 
 
-async def insert_call(conn: FleetConnection, row: CallRow, expires_in_s: float) -> None:
-    """Adds an open call that is given up `expires_in_s` real seconds from now."""
-    await conn.execute(
-        "insert into usage_call (call_id, tenant_id, create_time, expire_time, service, operation,"
-        "  provider, model, purpose, message_id, conversation_id, agent_id, visitor_id,"
-        "  knowledge_document_id, price_book_version, reserved, reserved_nanos, tier, tier_reason)"
-        " values (%s, %s, %s, clock_timestamp() + make_interval(secs => %s), %s, %s, %s, %s, %s,"
-        "  %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            row.call_id,
-            row.tenant_id,
-            row.create_time,
-            expires_in_s,
-            row.service,
-            row.operation,
-            row.provider,
-            row.model,
-            row.purpose,
-            row.message_id,
-            row.conversation_id,
-            row.agent_id,
-            row.visitor_id,
-            row.knowledge_document_id,
-            row.price_book_version,
-            Jsonb(row.reserved),
-            row.reserved_nanos,
-            row.tier,
-            row.tier_reason,
-        ],
+async def reserve_call(
+    conn: FleetConnection, row: CallRow, expires_in_s: float
+) -> AsyncCursor[tuple[UUID | None]]:
+    """Adds an open call that is given up `expires_in_s` real seconds from now.
+
+    Counts its reservation in every budget that it falls under. The cursor's one value is the window
+    of a hard budget that has no room, in which case nothing is added; else None.
+    """
+    fields = {name: getattr(row, name) for name in CallRow.__slots__}
+    return await conn.execute(
+        "select reserve_call(jsonb_populate_record(null::usage_call, %s), %s)",
+        [Jsonb(fields, _dumps), expires_in_s],
     )
 
 
-async def close_call(
-    conn: FleetConnection, tenant_id: UUID, call_id: UUID, status: str, failure: str
-) -> bool:
-    """Closes an open call; False, changing nothing, when it is closed already."""
-    closed = await conn.execute(
-        "update usage_call set status = %s, failure = %s, finish_time = now()"
-        " where tenant_id = %s and call_id = %s and status = 'open'",
-        [status, failure, tenant_id, call_id],
+async def settle_call(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    call_id: UUID,
+    status: str,
+    failure: str,
+    entries: Sequence[EntryRow],
+) -> AsyncCursor[tuple[UUID]]:
+    """Closes an open call with its entries, which take the place of its reservation in budgets.
+
+    The cursor has the budget windows whose next warning is due. DatabaseError with the SQLSTATE
+    `NOT_OPEN` when the call is closed already: the transaction has to be given up.
+    """
+    fields = [{name: getattr(row, name) for name in _OF_ENTRY} for row in entries]
+    return await conn.execute(
+        "select settle_call(%s, %s, %s, %s, %s)",
+        [tenant_id, call_id, status, failure, Jsonb(fields, _dumps)],
     )
-    return closed.rowcount == 1
 
 
-async def close_expired(conn: FleetConnection, tenant_id: UUID, limit: int) -> list[CallRow]:
-    """Closes open calls that nobody waits for any more as unconfirmed, and returns them."""
+async def expired_calls(conn: FleetConnection, tenant_id: UUID, limit: int) -> list[CallRow]:
+    """Open calls that nobody waits for any more, the longest gone first."""
     async with conn.cursor(row_factory=class_row(CallRow)) as cursor:
         await cursor.execute(
-            "update usage_call set status = 'unconfirmed', finish_time = now()"
-            " where tenant_id = %(tenant_id)s and call_id in ("
-            "  select call_id from usage_call"
-            "  where tenant_id = %(tenant_id)s and status = 'open'"
-            "   and expire_time < clock_timestamp()"
-            "  order by expire_time limit %(limit)s for update skip locked)"
-            " returning call_id, tenant_id, create_time, service, operation, provider, model,"
+            "select call_id, tenant_id, create_time, service, operation, provider, model,"
             "  purpose, message_id, conversation_id, agent_id, visitor_id, knowledge_document_id,"
-            "  price_book_version, reserved, reserved_nanos, tier, tier_reason",
-            {"tenant_id": tenant_id, "limit": limit},
+            "  price_book_version, reserved, reserved_nanos, tier, tier_reason"
+            " from usage_call where tenant_id = %s and status = 'open'"
+            "  and expire_time < clock_timestamp() order by expire_time limit %s",
+            [tenant_id, limit],
         )
         return await cursor.fetchall()
-
-
-async def insert_entry(
-    conn: FleetConnection, row: EntryRow, knowledge_document_id: UUID | None
-) -> None:
-    """Adds an entry; a call has at most one of each kind."""
-    await conn.execute(
-        "insert into usage_entry (usage_id, tenant_id, call_id, create_time, status, service,"
-        "  provider, model, kind, purpose, units, price_nanos_per_million, price_book_version,"
-        "  amount_nanos, saved_nanos, message_id, conversation_id, agent_id, visitor_id,"
-        "  knowledge_document_id, tier, tier_reason)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
-        "  %s, %s)",
-        [
-            row.usage_id,
-            row.tenant_id,
-            row.call_id,
-            row.create_time,
-            row.status,
-            row.service,
-            row.provider,
-            row.model,
-            row.kind,
-            row.purpose,
-            row.units,
-            row.price_nanos_per_million,
-            row.price_book_version,
-            row.amount_nanos,
-            row.saved_nanos,
-            row.message_id,
-            row.conversation_id,
-            row.agent_id,
-            row.visitor_id,
-            knowledge_document_id,
-            row.tier,
-            row.tier_reason,
-        ],
-    )
 
 
 async def list_entries(
@@ -194,7 +163,8 @@ async def list_entries(
         await cursor.execute(
             "select usage_id, tenant_id, call_id, create_time, status, service, provider, model,"
             "  kind, purpose, units, price_nanos_per_million, price_book_version, amount_nanos,"
-            "  saved_nanos, message_id, conversation_id, agent_id, visitor_id, tier, tier_reason"
+            "  saved_nanos, baseline_nanos, message_id, conversation_id, agent_id, visitor_id,"
+            "  tier, tier_reason"
             " from usage_entry where tenant_id = %(tenant_id)s"
             "  and (%(message_id)s::uuid is null or message_id = %(message_id)s)"
             "  and (%(conversation_id)s::uuid is null or conversation_id = %(conversation_id)s)"
