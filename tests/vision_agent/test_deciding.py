@@ -80,6 +80,17 @@ class TestLook:
         changed = gray("Order 1182", "Error E-2222", BEFORE[2], "", "", "", "10:41:08")
         assert shown(*ticks, changed)[-1] is Reason.TILE_CHANGED
 
+    def test_what_does_not_rest_is_read_with_a_change_and_is_none_when_it_rests_so(self):
+        eyes = Eyes()
+        for second in range(8):
+            eyes.look(gray(*BEFORE, f"line {second * 7919}"), second, RULES)
+        changed = gray("Order 1183", *BEFORE[1:], "line 99999")
+        decision = eyes.look(changed, 8, RULES)
+        assert decision.reason is Reason.TILE_CHANGED
+        assert decision.tiles_restless == 0
+        rests = [eyes.look(changed, 9 + second, RULES).reason for second in range(3)]
+        assert rests == [Reason.DUPLICATE] * 3
+
     def test_an_unchanged_screen_is_confirmed_from_time_to_time(self):
         still = gray(*BEFORE)
         reasons = shown(*([still] * 25))

@@ -135,8 +135,9 @@ class Eyes:
         kind = self.stable.type or ContentType.STATIC_UI
         apart = 0 if hashed is None else distance(hashed, self.reference_hash)
         reason = self._reason(at_s, rules, apart, rules.thresholds[kind], changes, fresh=fresh)
-        if reason in (Reason.HEARTBEAT, Reason.SPEECH_ONSET) and kind is not ContentType.VIDEO:
-            # What never rests, as a log that scrolls, is read from time to time all the same.
+        if reason.kept and kind is not ContentType.VIDEO:
+            # The frame is sent anyhow: what does not rest is read with it, and is no change when
+            # it rests as it is. What never rests, as a log that scrolls, is read by heartbeats.
             changes, restless = changes | restless, np.zeros_like(restless)
         if reason.kept:
             # What is still moving has not been read: it stays as it was, to be found when it rests.
