@@ -1,6 +1,6 @@
 """A whole fleet in the test's process, behind its public door, and people who use it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,15 +167,23 @@ async def bare_gateway(start: Callable[..., Any], **settings: Any) -> AsyncItera
 
 @asynccontextmanager
 async def whole_fleet(
-    start: Callable[..., Any], model_cache: Path, **settings: Any
+    start: Callable[..., Any],
+    model_cache: Path,
+    models: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Desk]:
-    """Every service, each with its own database, talking over real sockets."""
+    """Every service, each with its own database, talking over real sockets.
+
+    `settings` are the gateway's, `models` those of llm-gateway.
+    """
     running: dict[str, Running] = {}
     running["llm-gateway"] = await start(
-        "llm-gateway", embed_workers=1, model_cache_dir=model_cache
+        "llm-gateway", embed_workers=1, model_cache_dir=model_cache, **(models or {})
     )
-    models = {"llm_gateway_address": running["llm-gateway"].address}
-    running["retrieval"] = await start("retrieval", parse_workers=1, **models)
+    llm_gateway = running["llm-gateway"].address
+    running["retrieval"] = await start(
+        "retrieval", parse_workers=1, llm_gateway_address=llm_gateway
+    )
     running["memory"] = await start("memory")
     running["billing"] = await start("billing", default_plan="development")
     running["analytics"] = await start("analytics")

@@ -183,6 +183,23 @@ class TestNextModel:
                 await ask(stub, laddered(HAIKU, SONNET, first_tier=first_tier))
         assert await tiers(running) == [(2, "rephrased", SONNET)] * 2
 
+    async def test_a_model_further_down_answers_where_the_better_ones_are_away(
+        self, running: Running, stub: Any, tenant: Any, claude: FakeAnthropic
+    ) -> None:
+        claude.script(Failure(403, "permission_error"))
+        with tenant():
+            said = await ask(stub, laddered(HAIKU, SONNET, first_tier=2))
+        assert said.reason == pb.FINISH_REASON_COMPLETE
+        claude.script(Answer(hand_over="missing_knowledge"))
+        with tenant():
+            said = await ask(stub, laddered(HAIKU, SONNET, first_tier=2))
+        assert said.reason == pb.FINISH_REASON_UNSUPPORTED, "the better one has judged it"
+        assert await tiers(running) == [
+            (2, "rephrased", SONNET),
+            (1, "provider_refused", HAIKU),
+            (2, "rephrased", SONNET),
+        ]
+
     async def test_a_difficult_question_begins_with_the_second_model(
         self, running: Running, stub: Any, tenant: Any
     ) -> None:

@@ -1,7 +1,9 @@
 """AnalyticsService: translate, call, translate."""
 
+from dataclasses import asdict
+
 from fleetdesk.analytics.v1 import analytics_service_pb2 as pb
-from fleetdesk.analytics.v1 import cost_pb2, kpi_pb2
+from fleetdesk.analytics.v1 import cost_pb2, kpi_pb2, tier_pb2
 from fleetdesk.analytics.v1.analytics_service_pb2_grpc import AnalyticsServiceServicer
 from fleetdesk.conversation.v1 import conversation_pb2
 from fleetkit.context import tenant_id
@@ -10,7 +12,7 @@ from fleetkit.postgres import Database
 from fleetkit.rpc.fields import timestamp, to_optional_time, to_optional_uuid, to_time, to_uuid
 from grpc.aio import ServicerContext
 
-from analytics import costs, kpis
+from analytics import costs, kpis, tiers
 from analytics.figures import Conversations
 from analytics.kpis import Kpis, Point
 from analytics.store.costs import CostFilter
@@ -78,6 +80,18 @@ class AnalyticsApi(AnalyticsServiceServicer):
             series=[_point(point) for point in current.points],
             targets=_targets(),
         )
+
+    async def GetTiers(
+        self, request: pb.GetTiersRequest, context: ServicerContext
+    ) -> pb.GetTiersResponse:
+        found = await tiers.get_tiers(
+            self._db,
+            tenant_id(),
+            to_time(request, "start_time"),
+            to_time(request, "end_time"),
+            to_optional_uuid(request.agent_id, "agent_id"),
+        )
+        return pb.GetTiersResponse(tiers=[tier_pb2.TierFigures(**asdict(tier)) for tier in found])
 
 
 def _filter(request: pb.SummarizeCostsRequest) -> CostFilter:

@@ -49,16 +49,18 @@ async def answer(
     `question.model` is "provider/model", or "" for the default. InvalidArgument names the field
     that is wrong; the last provider's errors pass.
     """
-    checked = _checked(question)
+    asked = checked(question)
     _check_ladder(ladder)
-    tiers = models.ladder([checked.model, *ladder.next_models])
+    tiers = models.ladder([asked.model, *ladder.next_models])
     first, reason = ladder.first_tier, "rephrased"
-    if first <= 1 and is_difficult(checked, ladder.difficult_share_millis, routing):
+    if first <= 1 and is_difficult(asked, ladder.difficult_share_millis, routing):
         first, reason = 2, "difficult"
     begun = [tier for tier in tiers if tier.tier >= first] or tiers[-1:]
     if begun[0] is tiers[0]:
         reason = ""
-    async with aclosing(attempts.answer(tenant_id, checked, begun, reason)) as pieces:
+    # Where the better ones are away, one further down is better than none.
+    order = [*begun, *reversed([tier for tier in tiers if tier not in begun])]
+    async with aclosing(attempts.answer(tenant_id, asked, order, reason)) as pieces:
         async for piece in pieces:
             yield piece
 
@@ -70,7 +72,7 @@ def _check_ladder(ladder: Ladder) -> None:
         raise InvalidArgument("difficult_share_millis is 0–1,000", field="difficult_share_millis")
 
 
-def _checked(question: Question) -> Question:
+def checked(question: Question) -> Question:
     """The question with defaults filled in; InvalidArgument."""
     _check_texts(question)
     _check_passages(question)

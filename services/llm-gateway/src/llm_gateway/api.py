@@ -273,6 +273,32 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         ]
         return pb.ListModelsResponse(models=models)
 
+    async def EstimateAnswer(
+        self, request: pb.EstimateAnswerRequest, context: ServicerContext
+    ) -> pb.EstimateAnswerResponse:
+        agent = answer.checked(
+            Question(
+                model=request.model,
+                instructions=request.instructions,
+                history=(),
+                passages=(),
+                text="?",
+                max_tokens=request.max_tokens,
+                temperature_millis=0,
+                prompt_caching=request.prompt_caching,
+            )
+        )
+        found = self._models.estimates(
+            [request.model, *request.next_models], agent, screen=request.screen_sharing
+        )
+        tiers = [
+            pb.TierEstimate(tier=each.tier, model=each.model, most_nanos=each.most_nanos)
+            for each in found
+        ]
+        return pb.EstimateAnswerResponse(
+            tiers=tiers, most_nanos=sum(tier.most_nanos for tier in tiers)
+        )
+
     async def ListCircuits(
         self, request: pb.ListCircuitsRequest, context: ServicerContext
     ) -> pb.ListCircuitsResponse:

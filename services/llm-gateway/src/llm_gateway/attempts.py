@@ -109,6 +109,8 @@ class Attempts:
     ) -> AsyncGenerator[TextDelta | Cited | Completed, None]:
         """The answer by the first of `tiers` that makes one; `reason`: why not by tier 1.
 
+        Tiers below the first one given are asked only where the others' providers fail.
+
         When none does and no model has judged the question, the last provider's error passes;
         Unavailable (MODELS_COOLING_DOWN) when all of them are being left alone.
         """
@@ -118,7 +120,7 @@ class Attempts:
             if not self._may_be_asked(tier):
                 reason = reason if made else "cooling_down"
                 continue
-            if made and not _time_left():
+            if made and (not _time_left() or _is_spare(tier, tiers[0], made)):
                 break
             attempt = _Attempt(tier, reason, follows=bool(made))
             more = any(map(self._may_be_asked, tiers[place + 1 :]))
@@ -263,6 +265,11 @@ def _given_up(made: Sequence[_Attempt], shown: Shown) -> Completed:
     if judged:
         return judged[-1].completed(FinishReason.UNSUPPORTED, 0.0)
     raise errors[-1]
+
+
+def _is_spare(tier: Tier, first: Tier, made: Sequence[_Attempt]) -> bool:
+    """Whether a model further down has nothing to add: a better one has judged the question."""
+    return tier.tier < first.tier and any(attempt.error is None for attempt in made)
 
 
 def _time_left() -> bool:

@@ -1,14 +1,15 @@
 """Which model serves a request: names, defaults, and the providers that are configured."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleetkit.clock import Clock
 from fleetkit.errors import FailedPrecondition, InvalidArgument
 from fleetkit.logging import get_logger
 
+from llm_gateway.estimate import TierEstimate, bound, largest
 from llm_gateway.pricing import PriceBook, Unit
-from llm_gateway.question import AnswerProvider
+from llm_gateway.question import AnswerProvider, Question
 
 MOST_TIERS = 3
 
@@ -110,6 +111,22 @@ class Models:
         if not tiers and error is not None:
             raise error
         return tiers
+
+    def estimates(
+        self, requested: Sequence[str], agent: Question, *, screen: bool
+    ) -> list[TierEstimate]:
+        """The most that each attempt of an agent's turn can cost; errors as of `ladder`.
+
+        An answer costs at most their sum: no attempt is made twice.
+        """
+        asked = largest(agent, screen=screen)
+        made: list[TierEstimate] = []
+        for tier in self.ladder(requested):
+            at_most = tier.model.provider.at_most(replace(asked, model=tier.model.model))
+            period = self._book.period(tier.model.name, self._clock.now(), at_most)
+            most_nanos = bound(period, at_most, cached=agent.prompt_caching)
+            made.append(TierEstimate(tier.tier, tier.model.name, most_nanos))
+        return made
 
     def listed(self) -> list[ListedModel]:
         """Every model that can answer here, the default first, then by name."""

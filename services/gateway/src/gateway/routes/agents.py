@@ -15,9 +15,11 @@ from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
 from gateway.requests import client_ip_of
+from gateway.resolution_price import resolution_nanos
 from gateway.routes.reading import request_id
 from gateway.shapes.agents import (
     Agent,
+    AgentEstimate,
     AgentList,
     AgentVersion,
     AgentVersionList,
@@ -25,6 +27,7 @@ from gateway.shapes.agents import (
     PublicAgent,
     RollbackRequest,
     UpdateAgentRequest,
+    estimate_request,
 )
 from gateway.shapes.common import IdempotencyKey
 
@@ -149,6 +152,21 @@ async def get_versions(request: GatewayRequest, agent_id: FromPath[UUID]) -> Age
 
 @endpoint(
     "GET",
+    "/v1/agents/{agent_id:uuid}/estimate",
+    _READ,
+    tags=_TAGS,
+    summary="Get the most that an answer can cost",
+)
+async def get_estimate(request: GatewayRequest, agent_id: FromPath[UUID]) -> AgentEstimate:
+    """What every attempt of the draft's ladder can cost with the largest turn there is."""
+    clients = parts_of(request).clients
+    found = await call(clients.agents.GetAgent, pb.GetAgentRequest(agent_id=str(agent_id)))
+    estimated = await call(clients.models.EstimateAnswer, estimate_request(found.agent.draft))
+    return AgentEstimate.of(estimated, await resolution_nanos(clients))
+
+
+@endpoint(
+    "GET",
     "/v1/agents/{agent_id:uuid}/public",
     Access(anonymous=True, cross_origin=True, limit="public"),
     tags=_TAGS,
@@ -183,5 +201,6 @@ HANDLERS: list[HTTPRouteHandler] = [
     post_publish,
     post_rollback,
     get_versions,
+    get_estimate,
     get_public,
 ]

@@ -6,6 +6,10 @@ from uuid import UUID
 
 from fleetdesk.conversation.v1 import agent_pb2
 from fleetdesk.conversation.v1.agent_service_pb2 import GetPublicAgentResponse
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import (
+    EstimateAnswerRequest,
+    EstimateAnswerResponse,
+)
 from msgspec import Meta, Struct, field
 
 from gateway.shapes.common import label_of, time_of, value_of
@@ -139,6 +143,32 @@ class AgentVersionList(Struct, frozen=True):
     items: list[AgentVersion]
 
 
+class TierEstimate(Struct, frozen=True):
+    """The most that one attempt of an answer can cost."""
+
+    tier: int
+    model: str
+    most_nanos: int
+
+
+class AgentEstimate(Struct, frozen=True):
+    """The most that one answer by the draft can cost: the sum of its attempts.
+
+    `resolution_nanos` is what a resolution beyond the plan's allowance is sold at, on the lowest
+    public plan where the tenant's own sells none.
+    """
+
+    most_nanos: int
+    resolution_nanos: int
+    tiers: list[TierEstimate]
+
+    @classmethod
+    def of(cls, found: EstimateAnswerResponse, resolution_nanos: int) -> "AgentEstimate":
+        """From the proto."""
+        tiers = [TierEstimate(each.tier, each.model, each.most_nanos) for each in found.tiers]
+        return cls(found.most_nanos, resolution_nanos, tiers)
+
+
 class CreateAgentRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """An agent to make, maybe published at once."""
 
@@ -206,3 +236,15 @@ class IdentitySecret(Struct, frozen=True):
     """The secret that proves visitors, shown this once."""
 
     identity_secret: str
+
+
+def estimate_request(config: agent_pb2.AgentConfig) -> EstimateAnswerRequest:
+    """What the estimate of an agent's settings depends on."""
+    return EstimateAnswerRequest(
+        model=config.model,
+        next_models=config.next_models,
+        instructions=config.instructions,
+        max_tokens=config.max_tokens,
+        prompt_caching=config.prompt_caching,
+        screen_sharing=config.screen_sharing,
+    )

@@ -1,20 +1,25 @@
 """What models cost."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from fleetdesk.analytics.v1 import analytics_service_pb2 as pb
 from fleetdesk.analytics.v1 import cost_pb2
+from fleetdesk.conversation.v1.agent_pb2 import Agent, AgentConfig
 from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsRequest
 from fleetdesk.conversation.v1.conversation_service_pb2 import ListConversationsRequest
+from fleetkit.errors import FailedPrecondition
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
+from gateway.resolution_price import resolution_nanos
 from gateway.routes.pages.downloads import csv_file
 from gateway.routes.pages.reading import asked, asked_of
 from gateway.routes.pages.showing import page, show
+from gateway.shapes.agents import estimate_request
 from gateway.shapes.common import stamp_of
 from gateway.views.costs import (
     CSV_HEAD,
@@ -30,8 +35,10 @@ from gateway.views.costs import (
     period_of,
     start_of,
 )
+from gateway.views.tiers import Estimated, TiersSection, tiers_section
 
 _TITLED = 200
+_ESTIMATED = 20
 _KEYS = {
     "model": cost_pb2.COST_KEY_MODEL,
     "service": cost_pb2.COST_KEY_SERVICE,
@@ -58,8 +65,10 @@ async def get_costs(request: GatewayRequest) -> Response:
     if asked(request, "format") == "csv":
         rows = cost_rows(sums.range_groups, titles, sums.range_total)
         return csv_file("costs.csv", CSV_HEAD, csv_rows(rows))
-    view = costs_page(sums, Names(titles, agents), wanted, now)
-    return show(request, "costs", "costs/costs.html", view=view)
+    names = Names(titles, {agent.agent_id: agent.draft.name for agent in agents})
+    view = costs_page(sums, names, wanted, now)
+    tiers = await _tiers(request, period_of(wanted, now), agents)
+    return show(request, "costs", "costs/costs.html", view=view, tiers=tiers)
 
 
 async def _sums(request: GatewayRequest, wanted: Asked, now: datetime) -> Sums:
@@ -107,10 +116,37 @@ async def _titles(request: GatewayRequest) -> dict[str, str]:
     return {item.conversation_id: item.title for item in found.conversations if item.title}
 
 
-async def _agents(request: GatewayRequest) -> dict[str, str]:
-    """Names of the agents, by id."""
+async def _agents(request: GatewayRequest) -> Sequence[Agent]:
     found = await call(parts_of(request).clients.agents.ListAgents, ListAgentsRequest())
-    return {agent.agent_id: agent.draft.name for agent in found.agents}
+    return found.agents
+
+
+async def _tiers(
+    request: GatewayRequest, period: tuple[datetime, datetime], agents: Sequence[Agent]
+) -> TiersSection | None:
+    """The answers by tier, and the bounds of the agents that have a ladder."""
+    clients = parts_of(request).clients
+    wanted = pb.GetTiersRequest(
+        start_time=stamp_of(period[0], "from"), end_time=stamp_of(period[1], "to")
+    )
+    laddered = [agent.published for agent in agents if agent.published.next_models]
+    figures, price_nanos, estimated = await asyncio.gather(
+        call(clients.analytics.GetTiers, wanted),
+        resolution_nanos(clients),
+        asyncio.gather(*(_estimated(request, config) for config in laddered[:_ESTIMATED])),
+    )
+    bounds = [each for each in estimated if each is not None]
+    return tiers_section(figures.tiers, bounds, price_nanos)
+
+
+async def _estimated(request: GatewayRequest, config: AgentConfig) -> Estimated | None:
+    """None when no model of the agent is served any more."""
+    method = parts_of(request).clients.models.EstimateAnswer
+    try:
+        bounds = await call(method, estimate_request(config))
+    except FailedPrecondition:
+        return None
+    return Estimated(config.name, config.difficult_share_millis, bounds)
 
 
 HANDLERS: list[HTTPRouteHandler] = [get_costs]
