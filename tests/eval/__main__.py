@@ -9,12 +9,14 @@ from retrieval.index import ranking, relevance
 from retrieval.index.weights import Weights, load_weights
 
 from .fitting import RankedQuery
-from .metrics import MEASURES, auroc, interval
+from .metrics import MEASURES, auroc, calibration_error, interval, risk_at
 from .relevance_data import ANSWERED, NOT_ANSWERED, Example
 from .workbench import Workbench, open_workbench, parser, short, table
 
 METHODS = ("bm25", "dense", "fused")
 _THRESHOLDS = (0.5, 0.3)
+_RISK_KINDS = ("unanswerable", "off_topic")
+_COVERAGES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
 def main() -> None:
@@ -77,7 +79,7 @@ def ordered(query: RankedQuery, method: str, weights: Weights) -> list[str]:
             key = lambda r: (-(r.candidate.cosine or 0.0), r.candidate.chunk_no)  # noqa: E731
         case _:
             key = lambda r: (-r.fused, r.candidate.chunk_no)  # noqa: E731
-    ranked = sorted(ranking.rank(query.candidates, weights.fusion), key=key)
+    ranked = sorted(ranking.rank(query.candidates, query.facts, weights.fusion), key=key)
     if method == "bm25":
         ranked = [item for item in ranked if item.candidate.bm25 > 0]
     return list(dict.fromkeys(of[item.candidate.chunk_no] for item in ranked))
@@ -91,6 +93,7 @@ def judged(bench: Workbench, weights: Weights) -> dict[str, Any]:
         scored = [(e, probability(e, weights, vectors=vectors)) for e in examples]
         print(f"relevance, {label}: AUROC against the answered questions of the same size")
         figures[label] = print_relevance(scored)
+        figures[f"{label}, risk"] = print_risk(scored)
     return figures
 
 
@@ -114,6 +117,32 @@ def print_relevance(scored: list[tuple[Example, float]]) -> dict[str, Any]:
         figures[name] = found
         rows.append([short(name), *(f"{v:.3f}" if v is not None else "" for v in found.values())])
     print(table(["set", *next(iter(figures.values()))], rows), end="\n\n")
+    return figures
+
+
+def print_risk(scored: list[tuple[Example, float]]) -> dict[str, Any]:
+    """For each set and kind without an answer, as many of these as answered: error and risks."""
+    rows: list[list[str]] = []
+    figures: dict[str, Any] = {}
+    for name in dict.fromkeys(e.set_name for e, _ in scored):
+        mine = [(e, value) for e, value in scored if e.set_name == name]
+        answered = [value for e, value in mine if e.kind == ANSWERED[0]]
+        for kind in _RISK_KINDS:
+            others = [value for e, value in mine if e.kind == kind]
+            if not others:
+                continue
+            count = min(len(answered), len(others))
+            chances = [*answered[:count], *others[:count]]
+            truths = [True] * count + [False] * count
+            found = {
+                "calibration error": calibration_error(chances, truths),
+                **{f"risk at {c:.0%}": risk_at(chances, truths, c) for c in _COVERAGES},
+            }
+            figures[f"{name}/{kind}"] = found
+            rows.append([short(name), kind, f"{2 * count}", *(f"{v:.3f}" for v in found.values())])
+    head = ["set", "without answer", "questions", "calibration error"]
+    print("half answered, half not: share without an answer among the most relevant")
+    print(table([*head, *(f"risk at {c:.0%}" for c in _COVERAGES)], rows), end="\n\n")
     return figures
 
 

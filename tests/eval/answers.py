@@ -89,7 +89,7 @@ class Knowledge:
     def search(self, text: str, without: str = "") -> tuple[Passage, ...]:
         """The fused top 5."""
         query = Query(text, self._cache.embed([text])[0])
-        found = ranking.rank(self.index.candidates(query, without)[0], self._fusion)
+        found = ranking.rank(*self.index.candidates(query, without), self._fusion)
         best = sorted(found, key=lambda item: (-item.fused, item.candidate.chunk_no))[:_TOP]
         return tuple(self.passages[item.candidate.chunk_no] for item in best)
 

@@ -12,20 +12,20 @@ from typing import Any
 
 from retrieval.index.weights import FusionWeights, LogisticModel, RelevanceWeights, Weights
 
-from .__main__ import measure, print_relevance, probability
-from .fitting import RankedQuery, fit_fusion, fit_relevance
+from .__main__ import measure, print_relevance, print_risk, probability
+from .fitting import EVEN, RankedQuery, fit_fusion, fit_relevance
 from .metrics import MEASURES
 from .relevance_data import Example
 from .workbench import Workbench, open_workbench, parser, short, table
 
-_EVEN = FusionWeights((1.0, 0.0), (1.0, 0.0))
 _NONE = LogisticModel({}, 0.0)
 _WITH_VECTOR = (
     "best_cosine", "top_cosine", "cosine_margin", "top_coverage", "best_coverage", "known_terms",
-    "log_terms",
+    "log_terms", "adjacent", "sentence_coverage",
 )  # fmt: skip
 _WITHOUT_VECTOR = (
     "top_coverage", "best_coverage", "known_terms", "log_terms", "bm25_share", "bm25_margin",
+    "adjacent", "sentence_coverage",
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     """Fits, prints, and writes where told to."""
     arguments = parser("Fits the weights of fusion and relevance.")
     arguments.add_argument("--write", action="store_true", help="replace weights.json")
-    arguments.add_argument("--version", default="1", help="version of the new weights")
+    arguments.add_argument("--version", default="2", help="version of the new weights")
     options = arguments.parse_args()
     bench = open_workbench(options)
     queries = {e.name: bench.ranked_queries(e, options.queries) for e in bench.sets}
@@ -60,9 +60,9 @@ def print_fusion(queries: dict[str, list[RankedQuery]]) -> dict[str, Any]:
         relevance = RelevanceWeights(_NONE, _NONE)
         cells: list[str] = []
         for method, fusion in (
-            ("bm25", _EVEN),
-            ("dense", _EVEN),
-            ("even", _EVEN),
+            ("bm25", EVEN),
+            ("dense", EVEN),
+            ("even", EVEN),
             ("fused", fitted),
         ):
             values = measure(asked, method, Weights("", fusion, relevance))
@@ -90,6 +90,7 @@ def print_held_out_relevance(examples: list[Example], fusion: FusionWeights) -> 
             )
         print(f"relevance {label}: AUROC, each set by the model of the others")
         figures = print_relevance(scored)
+        print_risk(scored)
         found[label] = {
             short(name): {k: round(v, 4) for k, v in values.items() if v is not None}
             for name, values in figures.items()
@@ -113,7 +114,7 @@ def as_json(
             "questions": {short(name): len(rows) for name, rows in queries.items()},
             "measured_with_weights_of_the_other_sets": held_out,
         },
-        "fusion": {"dense": list(weights.fusion.dense), "bm25": list(weights.fusion.bm25)},
+        "fusion": dict(weights.fusion.coefficients),
         "relevance": {
             name: {"coefficients": dict(model.coefficients), "bias": model.bias}
             for name, model in (

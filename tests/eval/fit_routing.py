@@ -79,9 +79,9 @@ def _labelled(
     for one in asked:
         query = Query(one.text, cache.embed([one.text])[0])
         candidates, facts = known.index.candidates(query)
-        found = relevance.probability(
-            ranking.rank(candidates, weights.fusion), facts, weights.relevance
-        )
+        ranked = ranking.rank(candidates, facts, weights.fusion)
+        texts = {no: known.index.chunks[no].embedded for no in facts.matched}
+        found = relevance.probability(ranked, facts, texts, weights.relevance)
         if found < _LEAST_RELEVANCE or not one.gold:
             continue
         passages = known.search(one.text)

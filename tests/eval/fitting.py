@@ -7,15 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from retrieval.index import ranking
-from retrieval.index.ranking import Candidate
+from retrieval.index.ranking import Candidate, QueryFacts
 from retrieval.index.weights import FusionWeights, LogisticModel
 
 from .relevance_data import Example
 
 Floats = NDArray[np.float64]
-_FUSION_STEPS = 400
-_FUSION_PENALTY = 0.005
+_FUSION_STEPS = 300
+_FUSION_PENALTY = 0.02
 _LOGISTIC_PENALTY = 1e-3
+_GATES = (
+    "best_cosine", "cosine_margin", "cosine_lead", "bm25_share", "bm25_margin", "bm25_lead",
+    "agreement", "terms", "coverage", "known_terms",
+)  # fmt: skip
+SIGNALS = (
+    "dense", "words", "keyword", "adjacent", "length",
+    *(f"{side}*{gate}" for gate in _GATES for side in ("dense", "words")),
+)  # fmt: skip
+EVEN = FusionWeights({"dense": 1.0, "words": 1.0, "keyword": 3.0})
 # How much each kind counts among those of its label, before the sets are made equal.
 _KIND_WEIGHTS = {
     "answered": 1.0,
@@ -34,6 +43,7 @@ class RankedQuery:
     """A question's candidates with the document of each, and the grades of documents."""
 
     candidates: list[Candidate]
+    facts: QueryFacts
     documents: list[str]
     grades: dict[str, float]
 
@@ -42,16 +52,17 @@ def fit_fusion(by_set: dict[str, list[RankedQuery]]) -> FusionWeights:
     """Weights that maximise the likelihood of relevant documents, each set counting the same.
 
     Listwise (Cao et al. 2007): a softmax over a query's candidates, the best passage of each
-    relevant document as target; Adam with a ridge penalty.
+    relevant document as target; Adam, with a ridge towards the even blend.
     """
     rows: list[tuple[Floats, Floats, float]] = []
     for queries in by_set.values():
         usable = [row for query in queries if (row := _listwise(query)) is not None]
         rows.extend((features, target, 1.0 / len(usable)) for features, target in usable)
-    weights = np.array([1.0, 0.0, 1.0, 0.0])
-    first, second = np.zeros(4), np.zeros(4)
+    even = np.array([EVEN.coefficients.get(name, 0.0) for name in SIGNALS])
+    weights = even.copy()
+    first, second = np.zeros_like(even), np.zeros_like(even)
     for step in range(1, _FUSION_STEPS + 1):
-        gradient = 2 * _FUSION_PENALTY * weights
+        gradient = 2 * _FUSION_PENALTY * (weights - even)
         for features, target, share in rows:
             scores = features @ weights
             likely = np.exp(scores - scores.max())
@@ -61,8 +72,7 @@ def fit_fusion(by_set: dict[str, list[RankedQuery]]) -> FusionWeights:
         pace = 0.1 * 0.99 ** max(0, step - _FUSION_STEPS // 2)
         size = np.sqrt(second / (1 - 0.99**step)) + 1e-8
         weights -= pace * first / (1 - 0.9**step) / size
-    found = [round(float(value), 4) for value in weights]
-    return FusionWeights((found[0], found[1]), (found[2], found[3]))
+    return FusionWeights({n: round(float(w), 4) for n, w in zip(SIGNALS, weights, strict=True)})
 
 
 def fit_relevance(
@@ -90,8 +100,8 @@ def fit_relevance(
 
 def _listwise(query: RankedQuery) -> tuple[Floats, Floats] | None:
     """Features and target of a query; None when no candidate is of a relevant document."""
-    even = FusionWeights((1.0, 0.0), (1.0, 0.0))
-    order = {r.candidate.chunk_no: r.fused for r in ranking.rank(query.candidates, even)}
+    ranked = ranking.rank(query.candidates, query.facts, EVEN)
+    order = {r.candidate.chunk_no: r.fused for r in ranked}
     best: dict[str, int] = {}
     kept: list[int] = []
     for position, (candidate, document) in enumerate(
@@ -107,18 +117,10 @@ def _listwise(query: RankedQuery) -> tuple[Floats, Floats] | None:
     if not best:
         return None
     kept.extend(best.values())
-    cosines = np.array([query.candidates[p].cosine or 0.0 for p in range(len(query.candidates))])
-    words = np.array([candidate.bm25 for candidate in query.candidates])
-    dense, sparse = _standardised(cosines), _standardised(words)
-    top = float(cosines.max())
-    features = np.column_stack([dense, dense * top, sparse, sparse * top])[kept]
+    found = ranking.signals(query.candidates, query.facts)
+    features = np.column_stack([found[name] for name in SIGNALS])[kept]
     target = np.array([0.0] * (len(kept) - len(best)) + [1.0 / len(best)] * len(best))
     return features, target
-
-
-def _standardised(values: Floats) -> Floats:
-    spread = values.std()
-    return (values - values.mean()) / spread if spread > 1e-9 else np.zeros(len(values))
 
 
 def _values(example: Example, names: Sequence[str], *, vectors: bool) -> list[float]:

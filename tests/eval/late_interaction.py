@@ -92,8 +92,8 @@ def cases_of(bench: Workbench, name: str, tokens: Tokens, limit: int) -> list[Ca
     index, fusion = bench.indexes[name], load_weights().fusion
     found: list[Case] = []
     for asked, query in bench.asked(evaluated, limit):
-        candidates, _ = index.candidates(query, asked.excluded)
-        ranked = ranking.rank(candidates, fusion)
+        candidates, facts = index.candidates(query, asked.excluded)
+        ranked = ranking.rank(candidates, facts, fusion)
         numbers = [item.candidate.chunk_no for item in ranked]
         mine = tokens.query(query.text)
         passages = {no: tokens.passage(index.chunks[no].embedded) for no in numbers[:DEPTH]}

@@ -7,6 +7,7 @@ import numpy as np
 from fleetkit.tokens import TokenCounter
 from numpy.typing import NDArray
 from retrieval.index import bm25
+from retrieval.index.exact import asked_exactly
 from retrieval.index.ranking import Candidate, QueryFacts, Ranked
 from retrieval.index.terms import terms
 from retrieval.parsing.errors import DocumentError
@@ -59,6 +60,7 @@ class MemoryIndex:
         self.vectors = vectors
         lengths = np.array([sum(chunk.weights.values()) for chunk in chunks])
         self._stats = bm25.CorpusStats(len(chunks), float(lengths.sum()))
+        self._lengths = lengths
         self._postings = self._build(lengths)
 
     @classmethod
@@ -88,6 +90,8 @@ class MemoryIndex:
         by_words = _best(np.where(out, 0.0, words), floor=0.0)
         by_vectors = _best(np.where(out, -2.0, cosines), floor=-1.5) if vectors else []
         numbers = list(dict.fromkeys([*by_words, *by_vectors]))
+        exactly = asked_exactly(query.text)
+        texts = {no: self.chunks[no].embedded.lower() for no in numbers}
         found = [
             Candidate(
                 chunk_no=no,
@@ -95,6 +99,9 @@ class MemoryIndex:
                 bm25=float(words[no]),
                 dense_rank=by_vectors.index(no) + 1 if no in by_vectors else None,
                 bm25_rank=by_words.index(no) + 1 if no in by_words else None,
+                length=float(self._lengths[no]),
+                keyword=exactly.found(texts[no]),
+                adjacent=exactly.adjacent(texts[no]),
             )
             for no in numbers
         ]

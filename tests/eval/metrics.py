@@ -63,5 +63,27 @@ def auroc(positives: Sequence[float], negatives: Sequence[float]) -> float:
     return float((left + right).mean() / 2 / len(below))
 
 
+def calibration_error(
+    probabilities: Sequence[float], outcomes: Sequence[bool], bins: int = 10
+) -> float:
+    """Expected calibration error: the mean gap of probability and share, over equal bins."""
+    chances, truths = np.asarray(probabilities), np.asarray(outcomes, float)
+    places = np.minimum((chances * bins).astype(int), bins - 1)
+    gaps = [
+        (places == place).mean()
+        * abs(chances[places == place].mean() - truths[places == place].mean())
+        for place in range(bins)
+        if (places == place).any()
+    ]
+    return float(sum(gaps))
+
+
+def risk_at(probabilities: Sequence[float], outcomes: Sequence[bool], coverage: float) -> float:
+    """Share of wrong ones among the `coverage` most probable (El-Yaniv & Wiener 2010)."""
+    order = np.argsort(-np.asarray(probabilities), kind="stable")
+    kept = order[: max(1, round(coverage * len(order)))]
+    return float(1.0 - np.asarray(outcomes, float)[kept].mean())
+
+
 def _dcg(gains: Sequence[float]) -> float:
     return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))

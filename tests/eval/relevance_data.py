@@ -119,8 +119,9 @@ class ExampleMaker:
         self, index: MemoryIndex, query: Query, excluded: str, *, vectors: bool
     ) -> dict[str, float]:
         candidates, facts = index.candidates(query, excluded, vectors=vectors)
-        ranked = ranking.rank(candidates, self._fusion)
-        return relevance.signals(ranked, facts) if ranked else {}
+        ranked = ranking.rank(candidates, facts, self._fusion)
+        texts = {no: index.chunks[no].embedded for no in facts.matched}
+        return relevance.signals(ranked, facts, texts) if ranked else {}
 
 
 def _some(draw: random.Random, items: Sequence[T], count: int) -> list[T]:

@@ -3,7 +3,7 @@
 import json
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,12 @@ def available(data: Path, names: tuple[str, ...] = RETRIEVAL_SETS) -> Iterator[E
             yield _read_set(name, archive)
         else:
             print(f"skipped {name}: {archive} is not there")
+
+
+def untitled(evaluated: EvalSet) -> EvalSet:
+    """The set with its documents' titles taken off, as many a file comes."""
+    documents = tuple(replace(document, title="") for document in evaluated.documents)
+    return replace(evaluated, documents=documents)
 
 
 def off_topic(data: Path) -> list[str]:

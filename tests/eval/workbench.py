@@ -11,7 +11,7 @@ from retrieval.index.weights import FusionWeights
 from .fitting import RankedQuery
 from .memory_index import MemoryIndex, Query
 from .relevance_data import ExampleMaker
-from .sets import EvalSet, SetQuery, available, off_topic
+from .sets import EvalSet, SetQuery, available, off_topic, untitled
 from .vectors import VectorCache
 
 
@@ -29,8 +29,9 @@ class Workbench:
         index = self.indexes[evaluated.name]
         return [
             RankedQuery(
-                candidates=(found := index.candidates(query, asked.excluded)[0]),
-                documents=[index.chunks[c.chunk_no].document_id for c in found],
+                candidates=(found := index.candidates(query, asked.excluded))[0],
+                facts=found[1],
+                documents=[index.chunks[c.chunk_no].document_id for c in found[0]],
                 grades=asked.grades,
             )
             for asked, query in self.asked(evaluated, limit)
@@ -53,6 +54,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(description=description)
     arguments.add_argument("--data", type=Path, default=Path("../shared/data"), help="the archives")
     arguments.add_argument("--cache", type=Path, default=Path(".data/eval"), help="kept vectors")
+    arguments.add_argument("--untitled", action="store_true", help="take the documents' titles off")
     arguments.add_argument("--queries", type=int, default=400, help="most questions of a set")
     return arguments
 
@@ -62,6 +64,8 @@ def open_workbench(arguments: argparse.Namespace) -> Workbench:
     cache = VectorCache(arguments.cache)
     tokens = TokenCounter(tokenizer_path(None))
     sets = list(available(arguments.data))
+    if arguments.untitled:
+        sets = [untitled(evaluated) for evaluated in sets]
     indexes: dict[str, MemoryIndex] = {}
     for evaluated in sets:
         indexes[evaluated.name] = MemoryIndex.of(evaluated, tokens, cache)

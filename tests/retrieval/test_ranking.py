@@ -1,6 +1,7 @@
 """Fusion and relevance: what the scores may be, and what they say."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,8 @@ from retrieval.index import bm25, ranking, relevance
 from retrieval.index.ranking import Candidate, QueryFacts
 from retrieval.index.weights import FusionWeights, load_weights
 
-EVEN = FusionWeights((1.0, 0.0), (1.0, 0.0))
+EVEN = FusionWeights({"dense": 1.0, "words": 1.0, "keyword": 1.0})
+NOTHING = QueryFacts((), {}, 0, {})
 
 
 def candidate(number: int, cosine: float | None, score: float) -> Candidate:
@@ -34,22 +36,30 @@ class TestScore:
 class TestRank:
     def test_puts_first_what_both_rankings_like(self):
         ranked = ranking.rank(
-            [candidate(1, 0.9, 1.0), candidate(2, 0.8, 9.0), candidate(3, 0.1, 8.0)], EVEN
+            [candidate(1, 0.9, 1.0), candidate(2, 0.8, 9.0), candidate(3, 0.1, 8.0)],
+            NOTHING,
+            EVEN,
         )
         assert [item.candidate.chunk_no for item in ranked] == [2, 1, 3]
 
     def test_goes_by_words_when_there_are_no_vectors(self):
-        ranked = ranking.rank([candidate(1, None, 1.0), candidate(2, None, 2.0)], EVEN)
+        ranked = ranking.rank([candidate(1, None, 1.0), candidate(2, None, 2.0)], NOTHING, EVEN)
         assert [item.candidate.chunk_no for item in ranked] == [2, 1]
 
     def test_goes_by_vectors_when_no_word_matches(self):
-        ranked = ranking.rank([candidate(1, 0.1, 0.0), candidate(2, 0.2, 0.0)], EVEN)
+        ranked = ranking.rank([candidate(1, 0.1, 0.0), candidate(2, 0.2, 0.0)], NOTHING, EVEN)
         assert [item.candidate.chunk_no for item in ranked] == [2, 1]
+
+    def test_puts_first_what_has_the_identifier_asked_for(self):
+        plain, exact = candidate(1, 0.6, 5.0), replace(candidate(2, 0.55, 4.8), keyword=1.0)
+        rest = [candidate(n, 0.1, 0.5) for n in range(3, 20)]
+        ranked = ranking.rank([plain, exact, *rest], NOTHING, load_weights().fusion)
+        assert ranked[0].candidate is exact
 
     @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 60)), min_size=1, max_size=80))
     def test_gives_scores_from_0_to_1_in_order(self, scores):
         given_ = [candidate(n, cosine, score) for n, (cosine, score) in enumerate(scores)]
-        ranked = ranking.rank(given_, load_weights().fusion)
+        ranked = ranking.rank(given_, NOTHING, load_weights().fusion)
         fused = [item.fused for item in ranked]
         assert fused == sorted(fused, reverse=True)
         assert all(0 <= value <= 1 for value in fused)
@@ -67,7 +77,12 @@ def judge(cosine: float | None, matched: int, *, chunks: int = 500, terms: int =
     found = [candidate(0, cosine, 4.0 * matched)]
     found += [candidate(n, None if cosine is None else cosine / 2, 0.1) for n in range(1, 20)]
     weights = load_weights()
-    return relevance.probability(ranking.rank(found, weights.fusion), facts, weights.relevance)
+    return relevance.probability(
+        ranking.rank(found, facts, weights.fusion),
+        facts,
+        {0: " ".join(words[:matched])},
+        weights.relevance,
+    )
 
 
 class TestProbability:
@@ -82,7 +97,7 @@ class TestProbability:
     def test_of_nothing_is_nothing(self):
         weights = load_weights().relevance
         facts = QueryFacts((), {}, 0, {})
-        assert relevance.probability([], facts, weights) == 0
+        assert relevance.probability([], facts, {}, weights) == 0
 
     @pytest.mark.parametrize("chunks", [1, 3, 50, 100_000])
     def test_is_a_probability_for_any_size_of_knowledge(self, chunks):

@@ -43,6 +43,19 @@ class TestSearch:
         assert best.external_id == "codes"
         assert best.scores.bm25_rank == 1
         assert best.scores.bm25 > 0
+        assert best.scores.keyword == 1
+        assert not response.results[-1].scores.HasField("keyword")
+
+    async def test_finds_a_quoted_phrase_as_it_is_written(self, shop):
+        await shop.add("The tank of the kettle: water it. Empty is the shop.", external_id="no")
+        response = await shop.search('it says "water tank of the kettle"', explain=True)
+        assert response.results[0].external_id == "codes"
+        assert [r.external_id for r in response.results if r.scores.keyword] == ["codes"]
+
+    async def test_finds_a_misspelt_word(self, shop, embeddings):
+        embeddings.down = True
+        response = await shop.search("waranty of a tosater")
+        assert [result.external_id for result in response.results] == ["warranty"]
 
     async def test_explains_each_stage_when_asked(self, shop):
         response = await shop.search("toaster warranty", explain=True)

@@ -148,6 +148,7 @@ def _scores(hit: Hit, reordered: Reordered | None) -> pb.Scores:
         rerank=reordered.scores.get(candidate.chunk_no) if reordered else None,
         dense=candidate.cosine,
         bm25=candidate.bm25 or None,
+        keyword=candidate.keyword or None,
         fused=hit.ranked.fused,
         dense_rank=candidate.dense_rank,
         bm25_rank=candidate.bm25_rank,

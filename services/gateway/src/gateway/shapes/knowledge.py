@@ -169,7 +169,7 @@ class Scores(Struct, frozen=True):
         return cls(
             dense=scores.dense if scores.HasField("dense") else None,
             bm25=scores.bm25 if scores.HasField("bm25") else None,
-            keyword=None,
+            keyword=scores.keyword if scores.HasField("keyword") else None,
             fused=scores.fused if scores.HasField("fused") else None,
             rerank=scores.rerank if scores.HasField("rerank") else None,
             dense_rank=scores.dense_rank if scores.HasField("dense_rank") else None,

@@ -6,25 +6,33 @@ right topic that the passages leave open looks much like one that they answer.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from retrieval.index.bm25 import K1, idf
-from retrieval.index.ranking import QueryFacts, Ranked
+from retrieval.index.ranking import QueryFacts, Ranked, rarity
+from retrieval.index.terms import terms
 from retrieval.index.weights import LogisticModel, RelevanceWeights
 
 _TOP = 5
+_READ = 3
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _MARGIN_RANK = 10
-# A small knowledge base says little about how rare a word is: its counts are mixed with this many
-# imagined passages in which any word stands in one of a hundred.
-_PRIOR_CHUNKS = 50.0
-_PRIOR_SHARE = 0.01
 
 
-def probability(ranked: Sequence[Ranked], facts: QueryFacts, weights: RelevanceWeights) -> float:
-    """0–1; 0 when nothing was found. Without vectors it rests on the words alone."""
+def probability(
+    ranked: Sequence[Ranked],
+    facts: QueryFacts,
+    texts: Mapping[int, str],
+    weights: RelevanceWeights,
+) -> float:
+    """0–1; 0 when nothing was found. Without vectors it rests on the words alone.
+
+    `texts` are the passages' with their headings, by chunk_no; those of the first three count.
+    """
     if not ranked:
         return 0.0
-    found = signals(ranked, facts)
+    found = signals(ranked, facts, texts)
     model = weights.with_vector if "best_cosine" in found else weights.without_vector
     return from_signals(found, model)
 
@@ -37,13 +45,16 @@ def from_signals(found: Mapping[str, float], model: LogisticModel) -> float:
     return 1.0 / (1.0 + math.exp(-logit))
 
 
-def signals(ranked: Sequence[Ranked], facts: QueryFacts) -> dict[str, float]:
+def signals(
+    ranked: Sequence[Ranked], facts: QueryFacts, texts: Mapping[int, str]
+) -> dict[str, float]:
     """The signals by name; those of vectors are absent when the query had none.
 
-    `coverage` is the share of the query's terms, weighted by rarity, that a passage has.
+    `coverage` is the share of the query's terms, weighted by rarity, that a passage has, or one
+    sentence of it.
     """
     rarities = {
-        term: _rarity(facts.frequencies.get(term, 0), facts.chunk_count) for term in facts.terms
+        term: rarity(facts.frequencies.get(term, 0), facts.chunk_count) for term in facts.terms
     }
     total = math.fsum(rarities.values()) or 1.0
     coverages = [
@@ -56,6 +67,11 @@ def signals(ranked: Sequence[Ranked], facts: QueryFacts) -> dict[str, float]:
         "best_coverage": max(coverages),
         "known_terms": known / total,
         "log_terms": math.log1p(len(facts.terms)),
+        "adjacent": max(item.candidate.adjacent for item in ranked[:_TOP]),
+        "sentence_coverage": max(
+            _sentence_coverage(texts.get(item.candidate.chunk_no, ""), rarities) / total
+            for item in ranked[:_READ]
+        ),
         **_word_signals(ranked, facts),
     }
     cosines = sorted(
@@ -69,6 +85,14 @@ def signals(ranked: Sequence[Ranked], facts: QueryFacts) -> dict[str, float]:
     return found
 
 
+def _sentence_coverage(text: str, rarities: Mapping[str, float]) -> float:
+    """The rarities of the query's terms that the best sentence has."""
+    return max(
+        math.fsum(rarities.get(term, 0.0) for term in set(terms(sentence)))
+        for sentence in _SENTENCE_END.split(text)
+    )
+
+
 def _word_signals(ranked: Sequence[Ranked], facts: QueryFacts) -> dict[str, float]:
     """`bm25_share`: the best score as a share of the highest that the query could give."""
     scores = sorted((item.candidate.bm25 for item in ranked), reverse=True)
@@ -80,8 +104,3 @@ def _word_signals(ranked: Sequence[Ranked], facts: QueryFacts) -> dict[str, floa
         "bm25_share": scores[0] / limit if limit > 0 else 0.0,
         "bm25_margin": margin / scores[0] if scores[0] > 0 else 0.0,
     }
-
-
-def _rarity(frequency: int, chunk_count: int) -> float:
-    share = (frequency + _PRIOR_CHUNKS * _PRIOR_SHARE) / (chunk_count + _PRIOR_CHUNKS)
-    return math.log(1.0 / share)

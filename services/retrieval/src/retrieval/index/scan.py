@@ -5,19 +5,25 @@ size of its own knowledge only. BM25 is exact. The codes (a bit for each compone
 only choose which passages' vectors are compared with the query's in full.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index import bm25, packing
-from retrieval.index.packing import Codes, Slots, Vector, Weights
+from retrieval.index.packing import Codes, Lengths, Slots, Vector, Weights
 from retrieval.store.blocks import IndexBlocks
 from retrieval.store.rows import IndexStat
 
 Scores = NDArray[np.float32]
+
+# Passages that have all words of an identifier or a quoted phrase are candidates, so many of them.
+_TOGETHER = 20
+# What a guess at a misspelt word counts beside a word as written.
+_GUESSED = 0.7
 
 # Bits of the sign alone choose this many, the query's components weighed by them the next, which
 # are compared in full. Measured: see tests/load/README.md.
@@ -29,7 +35,8 @@ COMPARED = 400
 class Scanned:
     """Scores of all passages by slot, and the slots that are worth a closer look.
 
-    `lists` has the slots of each term of the query that stands anywhere.
+    `lists` has the slots of each term of the query that stands anywhere, without guessed ones;
+    `together` are passages that have all terms of something that was asked for to the letter.
     """
 
     stat: IndexStat
@@ -37,6 +44,8 @@ class Scanned:
     lists: dict[str, Slots]
     by_words: list[int]
     by_codes: list[int]
+    together: list[int]
+    lengths: Lengths
 
     @property
     def frequencies(self) -> dict[str, int]:
@@ -53,12 +62,22 @@ class Scanned:
         return {slot: frozenset(terms) for slot, terms in found.items()}
 
 
-def scan(blocks: IndexBlocks, vector: Vector | None, limit: int) -> Scanned:
-    """The best `limit` passages by words, and at least as many by codes where there is a vector."""
+def scan(
+    blocks: IndexBlocks,
+    vector: Vector | None,
+    limit: int,
+    *,
+    groups: Sequence[frozenset[str]] = (),
+    guessed: Collection[str] = (),
+) -> Scanned:
+    """The best `limit` passages by words, and at least as many by codes where there is a vector.
+
+    `groups` are terms that were asked for together, `guessed` terms that were not asked for.
+    """
     stat = blocks.stat
     lists = _lists(blocks)
     lengths = packing.read_lengths(blocks.lengths, stat.slot_count)
-    scores = _bm25(lists, lengths.astype(np.float32), stat)
+    scores = _bm25(lists, lengths.astype(np.float32), stat, guessed)
     by_codes: list[int] = []
     if vector is not None and blocks.codes and stat.slot_count:
         codes = packing.read_codes(blocks.codes, stat.slot_count)
@@ -66,9 +85,11 @@ def scan(blocks: IndexBlocks, vector: Vector | None, limit: int) -> Scanned:
     return Scanned(
         stat,
         scores,
-        {term: slots for term, (slots, _) in lists.items()},
+        {term: slots for term, (slots, _) in lists.items() if term not in guessed},
         best(scores, limit),
         by_codes,
+        _together(lists, groups, scores),
+        lengths,
     )
 
 
@@ -105,12 +126,31 @@ def _lists(blocks: IndexBlocks) -> dict[str, tuple[Slots, Weights]]:
     }
 
 
-def _bm25(lists: dict[str, tuple[Slots, Weights]], lengths: Scores, stat: IndexStat) -> Scores:
+def _together(
+    lists: dict[str, tuple[Slots, Weights]], groups: Sequence[frozenset[str]], scores: Scores
+) -> list[int]:
+    """The best passages by words that have all terms of a group."""
+    chosen: dict[int, None] = {}
+    for group in groups:
+        if not all(term in lists for term in group):
+            continue
+        slots = reduce(np.intersect1d, [lists[term][0] for term in group])
+        best_first = slots[np.argsort(-scores[slots], kind="stable")]
+        chosen |= dict.fromkeys(int(slot) for slot in best_first[:_TOGETHER])
+    return list(chosen)[:_TOGETHER]
+
+
+def _bm25(
+    lists: dict[str, tuple[Slots, Weights]],
+    lengths: Scores,
+    stat: IndexStat,
+    guessed: Collection[str],
+) -> Scores:
     """See `retrieval.index.bm25`, whose formula this is for all passages at once."""
     mean_length = bm25.CorpusStats(stat.chunk_count, stat.length_sum).mean_length
     scores = np.zeros(stat.slot_count, np.float32)
-    for slots, weights in lists.values():
-        rarity = bm25.idf(len(slots), stat.chunk_count)
+    for term, (slots, weights) in lists.items():
+        rarity = bm25.idf(len(slots), stat.chunk_count) * (_GUESSED if term in guessed else 1.0)
         tempered = bm25.K1 * (1.0 - bm25.B + (bm25.B / mean_length) * lengths[slots])
         scores[slots] += rarity * (bm25.K1 + 1.0) * weights / (weights + tempered)
     return scores

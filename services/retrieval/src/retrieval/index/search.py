@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import UUID
 
 from fleetkit import context
@@ -12,13 +13,15 @@ from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
 from pgvector import Vector
 
-from retrieval.index import ranking, relevance
+from retrieval.index import ranking, relevance, spelling
 from retrieval.index.embedding import Embedded, Embedder
+from retrieval.index.exact import Exactly, asked_exactly, groups_of
 from retrieval.index.ranking import Candidate, Ranked
 from retrieval.index.reranking import DEPTH, Reordered, Reranker
 from retrieval.index.scan import Scanned, ranks, scan
 from retrieval.index.terms import terms
 from retrieval.index.weights import Weights
+from retrieval.parsing.prepare import embedded_text
 from retrieval.store import blocks as block_store
 from retrieval.store import chunks as chunk_store
 from retrieval.store import search as store
@@ -57,9 +60,18 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    query: str
+    terms: tuple[str, ...]
+    exactly: Exactly
+
+
+@dataclass(frozen=True, slots=True)
 class _Looked:
+    """What was read; `guessed` are terms that misspelt words probably mean."""
+
     blocks: IndexBlocks
-    scanned: Scanned
+    guessed: tuple[str, ...]
 
 
 class Searcher:
@@ -91,24 +103,29 @@ class Searcher:
         candidate has a cosine. InvalidArgument for an empty or over-long query.
         """
         top_k = _checked(query, top_k)
-        asked = await _distinct_terms(query)
+        asked = _Asked(query, await _distinct_terms(query), asked_exactly(query))
         embedding = asyncio.create_task(self._embedded(query))
         try:
             async with self._db.snapshot(tenant_id) as conn:
-                blocks = await block_store.read(conn, tenant_id, asked, self._model)
+                looked = await _read(conn, tenant_id, asked, self._model)
             embedded = await embedding
         finally:
             embedding.cancel()
         limit = max(self._candidates, top_k)
-        looked = _Looked(blocks, await _scanned(blocks, embedded, limit))
+        scanned = await _scanned(looked, asked, embedded, limit)
         async with self._db.snapshot(tenant_id) as conn:
-            looked = await self._current(conn, tenant_id, asked, embedded, looked, limit)
-            candidates, passages = await _candidates(conn, tenant_id, embedded, looked, limit)
+            if await self._is_stale(conn, tenant_id, looked, embedded):
+                looked = await _read(conn, tenant_id, asked, self._model)
+                scanned = await _scanned(looked, asked, embedded, limit)
+            candidates, passages = await _candidates(
+                conn, tenant_id, asked, embedded, scanned, limit
+            )
         if not candidates:
-            return Found([], 0.0, looked.scanned.stat.knowledge_version)
-        facts = _facts(asked, looked.scanned, passages)
-        ranked = ranking.rank(candidates, self._weights.fusion)
-        probability = relevance.probability(ranked, facts, self._weights.relevance)
+            return Found([], 0.0, scanned.stat.knowledge_version)
+        facts = _facts(asked, scanned, passages)
+        ranked = ranking.rank(candidates, facts, self._weights.fusion)
+        texts = {no: _searched_text(passages[no]) for no in facts.matched}
+        probability = relevance.probability(ranked, facts, texts, self._weights.relevance)
         reordered = None
         if rerank:
             with _as_search():
@@ -117,7 +134,7 @@ class Searcher:
                 )
             ranked = reordered.ranked
         hits = [Hit(passages[item.candidate.chunk_no], item) for item in ranked[:top_k]]
-        return Found(hits, probability, looked.scanned.stat.knowledge_version, reordered)
+        return Found(hits, probability, scanned.stat.knowledge_version, reordered)
 
     async def _embedded(self, query: str) -> Embedded | None:
         """None when there is no vector: a search without it is worth more than none."""
@@ -128,62 +145,91 @@ class Searcher:
             get_logger().warning("search_without_vector", reason=error.reason)
             return None
 
-    async def _current(
+    async def _is_stale(
         self,
         conn: FleetConnection,
         tenant_id: UUID,
-        asked: tuple[str, ...],
-        embedded: Embedded | None,
         looked: _Looked,
-        limit: int,
-    ) -> _Looked:
-        """What was read before, or read anew where this snapshot has another version."""
+        embedded: Embedded | None,
+    ) -> bool:
+        """Whether this snapshot has another version than was read, or codes of another model."""
         stat = await chunk_store.get_stat(conn, tenant_id)
-        wrong_model = embedded is not None and embedded.model != looked.blocks.model
-        if stat.knowledge_version == looked.scanned.stat.knowledge_version and not wrong_model:
-            return looked
-        if embedded is not None:
+        if embedded is not None and embedded.model != looked.blocks.model:
             self._model = embedded.model
-        blocks = await block_store.read(conn, tenant_id, asked, self._model)
-        return _Looked(blocks, await _scanned(blocks, embedded, limit))
+            return True
+        return stat.knowledge_version != looked.blocks.stat.knowledge_version
 
 
-async def _scanned(blocks: IndexBlocks, embedded: Embedded | None, limit: int) -> Scanned:
+async def _read(conn: FleetConnection, tenant_id: UUID, asked: _Asked, model: str) -> _Looked:
+    """What the query needs of the index, also the terms that its misspelt words may mean."""
+    blocks = await block_store.read(conn, tenant_id, asked.terms, model)
+    known = {block.term for block in blocks.postings}
+    if not blocks.stat.chunk_count or len(asked.query) > _INLINE_CHARS:
+        return _Looked(blocks, ())
+    guessed = await spelling.guesses(conn, tenant_id, asked.query, known)
+    guessed = [term for term in guessed if term not in known]
+    if guessed:
+        more = await block_store.posting_blocks(conn, tenant_id, guessed)
+        blocks = replace(blocks, postings=[*blocks.postings, *more])
+    return _Looked(blocks, tuple(guessed))
+
+
+async def _scanned(
+    looked: _Looked, asked: _Asked, embedded: Embedded | None, limit: int
+) -> Scanned:
     vector = None if embedded is None else Vector.from_text(embedded.vectors[0]).to_numpy()
-    if blocks.stat.slot_count <= _INLINE_SLOTS:
-        return scan(blocks, vector, limit)
-    return await asyncio.to_thread(scan, blocks, vector, limit)
+    look = partial(
+        scan,
+        looked.blocks,
+        vector,
+        limit,
+        groups=groups_of(asked.exactly.strings),
+        guessed=looked.guessed,
+    )
+    if looked.blocks.stat.slot_count <= _INLINE_SLOTS:
+        return look()
+    return await asyncio.to_thread(look)
 
 
 async def _candidates(
     conn: FleetConnection,
     tenant_id: UUID,
+    asked: _Asked,
     embedded: Embedded | None,
-    looked: _Looked,
+    scanned: Scanned,
     limit: int,
 ) -> tuple[list[Candidate], dict[int, PassageRow]]:
     """The best `limit` of each ranking with both scores, and their passages by chunk_no."""
-    by_words = looked.scanned.by_words
+    by_words = list(dict.fromkeys([*scanned.by_words, *scanned.together]))
     cosines: dict[int, float] = {}
     if embedded is not None:
-        wanted = list({*by_words, *looked.scanned.by_codes})
+        wanted = list({*by_words, *scanned.by_codes})
         (vector,) = embedded.vectors
         found = await store.cosines(conn, tenant_id, embedded.model, vector, wanted)
         cosines = dict(found)
     by_vectors = sorted(cosines, key=lambda slot: (-cosines[slot], slot))[:limit]
-    dense_ranks, lexical_ranks = ranks(by_vectors), ranks(by_words)
+    dense_ranks, lexical_ranks = ranks(by_vectors), ranks(scanned.by_words)
     rows = await store.passages(conn, tenant_id, list({*by_words, *by_vectors}))
+    texts = {row.slot: _searched_text(row).lower() for row in rows}
     candidates = [
         Candidate(
             chunk_no=row.chunk_no,
             cosine=cosines.get(row.slot),
-            bm25=float(looked.scanned.scores[row.slot]),
+            bm25=float(scanned.scores[row.slot]),
             dense_rank=dense_ranks.get(row.slot),
             bm25_rank=lexical_ranks.get(row.slot),
+            length=float(scanned.lengths[row.slot]),
+            keyword=asked.exactly.found(texts[row.slot]),
+            adjacent=asked.exactly.adjacent(texts[row.slot]),
         )
         for row in rows
     ]
     return candidates, {row.chunk_no: row for row in rows}
+
+
+def _searched_text(row: PassageRow) -> str:
+    """Title, headings and text."""
+    return embedded_text(row.title, tuple(row.heading_path), row.text)
 
 
 def _checked(query: str, top_k: int) -> int:
@@ -213,12 +259,10 @@ def _as_search():  # noqa: ANN202
     return context.attributed(replace(attribution, purpose="search"))
 
 
-def _facts(
-    asked: tuple[str, ...], scanned: Scanned, passages: dict[int, PassageRow]
-) -> ranking.QueryFacts:
+def _facts(asked: _Asked, scanned: Scanned, passages: dict[int, PassageRow]) -> ranking.QueryFacts:
     matched = scanned.matched([row.slot for row in passages.values()])
     return ranking.QueryFacts(
-        terms=asked,
+        terms=asked.terms,
         frequencies=scanned.frequencies,
         chunk_count=scanned.stat.chunk_count,
         matched={no: matched[row.slot] for no, row in passages.items()},

@@ -13,16 +13,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class FusionWeights:
-    """Weight of each ranking as a linear function of the query's best cosine: (constant, slope)."""
+    """Coefficients by the name of their signal, see `retrieval.index.ranking.signals`."""
 
-    dense: tuple[float, float]
-    bm25: tuple[float, float]
-
-    def dense_share(self, best_cosine: float) -> float:
-        """How much vectors count, 0–1; words count the rest."""
-        dense = max(self.dense[0] + self.dense[1] * best_cosine, 0.0)
-        words = max(self.bm25[0] + self.bm25[1] * best_cosine, 0.0)
-        return dense / (dense + words) if dense + words > 0 else 0.5
+    coefficients: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +50,9 @@ def load_weights() -> Weights:
 
 def parse_weights(data: Mapping[str, Any]) -> Weights:
     """The weights in the form of `weights.json`."""
-    fusion = data["fusion"]
     return Weights(
         version=data["version"],
-        fusion=FusionWeights(tuple(fusion["dense"]), tuple(fusion["bm25"])),
+        fusion=FusionWeights(dict(data["fusion"])),
         relevance=RelevanceWeights(
             _model(data["relevance"]["with_vector"]), _model(data["relevance"]["without_vector"])
         ),

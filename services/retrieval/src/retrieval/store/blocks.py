@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from fleetkit.postgres.connection import FleetConnection
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from retrieval.store.rows import IndexStat
 
@@ -118,6 +118,39 @@ async def read(
             model=model,
             codes=await codes.fetchall(),
         )
+
+
+async def posting_blocks(
+    conn: FleetConnection, tenant_id: UUID, terms: Sequence[str]
+) -> list[PostingBlock]:
+    """The whole lists of these terms, in order."""
+    async with conn.cursor(row_factory=class_row(PostingBlock), binary=True) as cursor:
+        await cursor.execute(
+            "select term, first_slot, postings from posting_block"
+            " where tenant_id = %s and term = any(%s) order by term, first_slot",
+            [tenant_id, list(terms)],
+        )
+        return await cursor.fetchall()
+
+
+async def vocabulary(
+    conn: FleetConnection, tenant_id: UUID, letter: str, shortest: int, longest: int
+) -> list[str]:
+    """The tenant's terms that begin with a letter and have so many characters; some thousands."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            "select distinct term from posting_block where tenant_id = %(tenant_id)s"
+            " and term >= %(letter)s and term < %(next)s"
+            " and char_length(term) between %(shortest)s and %(longest)s limit 5000",
+            {
+                "tenant_id": tenant_id,
+                "letter": letter,
+                "next": chr(ord(letter) + 1),
+                "shortest": shortest,
+                "longest": longest,
+            },
+        )
+        return await cursor.fetchall()
 
 
 async def length_blocks(
