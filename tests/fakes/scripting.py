@@ -1,7 +1,7 @@
 """Fakes that answer a POST with JSON, and on demand refuse, are slow or answer nonsense."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -34,7 +34,9 @@ class ScriptedServer:
     `errors` makes the provider's error body of a status. `requests` has the bodies it was sent.
     """
 
-    def __init__(self, routes: dict[str, Answer], errors: Callable[[int], dict[str, Any]]) -> None:
+    def __init__(
+        self, routes: Mapping[str, Answer], errors: Callable[[int], dict[str, Any]]
+    ) -> None:
         self.requests: list[dict[str, Any]] = []
         self.url = ""
         self._routes = routes

@@ -83,6 +83,32 @@ class TestEmbed:
         assert entry["status"] == usage_pb2.UsageStatus.Name(usage_pb2.USAGE_STATUS_SETTLED)
 
 
+class TestLongTexts:
+    async def test_a_fact_in_the_tail_is_found_by_its_vector_alone(
+        self, stub: Any, as_background: As, tenant_id: UUID
+    ) -> None:
+        """The model reads 256 tokens; each of these texts has some 400 and differs at its end."""
+        head = " ".join(f"Step {n}: open the panel and check the cable." for n in range(1, 33))
+        tails = (
+            "The warranty lasts three years from the day of purchase.",
+            "Replacement batteries are sold in packs of four.",
+            "The display language is changed in the settings menu.",
+        )
+        questions = (
+            "How long is the warranty?",
+            "Where do I buy new batteries?",
+            "How do I change the language of the display?",
+        )
+        texts = [f"{head} {tail}" for tail in tails]
+        with as_background(tenant_id):
+            passages = await stub.Embed(pb.EmbedRequest(texts=texts, kind=PASSAGE), timeout=60)
+            asked = await stub.Embed(pb.EmbedRequest(texts=questions, kind=QUERY), timeout=60)
+        assert all(e.token_count > 330 for e in passages.embeddings)
+        for index, question in enumerate(asked.embeddings):
+            cosines = [dot(question, passage) for passage in passages.embeddings]
+            assert cosines.index(max(cosines)) == index
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("request_", "field"),

@@ -222,6 +222,50 @@ class TestFailures:
             assert unknown.value.reason == reason
 
 
+class TestVoyageEmbeddings:
+    def asking(self, kind: "pb.EmbedKind.ValueType", *texts: str) -> pb.EmbedRequest:
+        return pb.EmbedRequest(texts=texts, kind=kind, model="voyage/voyage-4", token_vectors=True)
+
+    async def test_queries_and_passages_are_told_apart_and_stand_on_the_ledger(
+        self, running: Running, stub: Any, servers: Any, as_background: As, tenant_id: UUID
+    ) -> None:
+        with as_background(tenant_id):
+            made = await stub.Embed(self.asking(pb.EMBED_KIND_PASSAGE, "a b", "c d e"), timeout=10)
+            await stub.Embed(self.asking(pb.EMBED_KIND_QUERY, "a b"), timeout=10)
+        assert made.model == "voyage/voyage-4@384"
+        assert [len(e.values) for e in made.embeddings] == [384, 384]
+        assert [list(e.values).index(1.0) for e in made.embeddings] == [3, 5]
+        kinds = [body["input_type"] for body in servers["voyage"].requests]
+        assert kinds == ["document", "query"]
+        rows = await running.rows("select * from usage_entry order by create_time")
+        found = [(row["kind"], row["units"], row["amount_nanos"]) for row in rows]
+        assert found == [("embedding_token", 5, 300), ("embedding_token", 2, 120)]
+
+    async def test_passages_wait_when_the_rate_is_limited_and_queries_do_not(
+        self, stub: Any, servers: Any, as_background: As, tenant_id: UUID
+    ) -> None:
+        limited = Failure(429, "scripted", {"Retry-After": "0.05"})
+        servers["voyage"].script(limited, limited)
+        with as_background(tenant_id):
+            await stub.Embed(self.asking(pb.EMBED_KIND_PASSAGE, "a b"), timeout=20)
+            assert len(servers["voyage"].requests) == 3
+            servers["voyage"].script(limited)
+            with pytest.raises(ResourceExhausted):
+                await stub.Embed(self.asking(pb.EMBED_KIND_QUERY, "a b"), timeout=20)
+            servers["voyage"].script(Failure(429, "scripted", {"Retry-After": "3600"}))
+            with pytest.raises(ResourceExhausted):
+                await stub.Embed(self.asking(pb.EMBED_KIND_PASSAGE, "a b"), timeout=20)
+
+    async def test_large_requests_are_split(
+        self, stub: Any, servers: Any, as_background: As, tenant_id: UUID
+    ) -> None:
+        texts = ["x" * 31_000] * 7
+        with as_background(tenant_id):
+            made = await stub.Embed(self.asking(pb.EMBED_KIND_PASSAGE, *texts), timeout=20)
+        assert len(made.embeddings) == 7
+        assert [len(body["input"]) for body in servers["voyage"].requests] == [3, 3, 1]
+
+
 class TestLateInteraction:
     async def test_orders_passages_by_the_token_vectors_that_embed_returned(
         self, start: Any, as_background: As, tenant_id: UUID

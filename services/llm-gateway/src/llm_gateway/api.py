@@ -23,9 +23,9 @@ from llm_gateway import answer, budgets, embed, rerank, see, usage
 from llm_gateway.answer import Ladder
 from llm_gateway.attempts import Attempts, Completed
 from llm_gateway.breaker import CircuitView
+from llm_gateway.embed import Embedders
 from llm_gateway.metering import Metering
 from llm_gateway.models import Models
-from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.question import Cited, FinishReason, Passage, Question, TextDelta, Turn
 from llm_gateway.rerank import Rerankers
 from llm_gateway.reranking import Document
@@ -64,14 +64,6 @@ class Seeing:
     default_model: str
 
 
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """The local model that embeds, None without one, and the model that embeds by default."""
-
-    embedder: MiniLm | None
-    default_model: str
-
-
 class LlmGatewayApi(LlmGatewayServiceServicer):
     """The RPCs of llm-gateway."""
 
@@ -82,7 +74,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         metering: Metering,
         models: Models,
         attempts: Attempts,
-        embedding: Embedding,
+        embedders: Embedders,
         seeing: Seeing,
         rerankers: Rerankers,
     ) -> None:
@@ -92,7 +84,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         self._models = models
         self._attempts = attempts
         self._routing = load_weights()
-        self._embedding = embedding
+        self._embedders = embedders
         self._seeing = seeing
         self._rerankers = rerankers
 
@@ -117,14 +109,13 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         lane = _LANES.get(request.kind)
         if lane is None:
             raise InvalidArgument("kind is not set: use query or passage", field="kind")
-        model = request.model or self._embedding.default_model
         made = await embed.embed(
             self._metering,
-            self._embedding.embedder,
+            self._embedders,
             tenant_id(),
             request.texts,
             lane,
-            model,
+            request.model,
             token_vectors=request.token_vectors,
         )
         given = made.embedded

@@ -1,11 +1,12 @@
 """Embedding texts: checked, queued by lane, metered, on the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from fleetkit.errors import FailedPrecondition, InvalidArgument
 
+from llm_gateway.embedding import EmbedProvider
 from llm_gateway.metering import Metering
 from llm_gateway.pricing import Unit
 from llm_gateway.providers import minilm
@@ -14,6 +15,15 @@ from llm_gateway.workers.lanes import Embedded, Lane
 
 _MAX_TEXTS = 64
 _MAX_TEXT_BYTES = 32_000
+
+
+@dataclass(frozen=True, slots=True)
+class Embedders:
+    """The local model, hosted ones by provider, and the model of requests that name none."""
+
+    local: MiniLm | None
+    hosted: Mapping[str, EmbedProvider]
+    default_model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,7 @@ class Embeddings:
 
 async def embed(
     metering: Metering,
-    provider: MiniLm | None,
+    embedders: Embedders,
     tenant_id: UUID,
     texts: Sequence[str],
     lane: Lane,
@@ -36,12 +46,23 @@ async def embed(
 ) -> Embeddings:
     """A vector for each of 1–64 texts of at most 32,000 bytes; with `token_vectors` those, too.
 
+    Hosted models have no token vectors; the errors of their providers pass.
+
     InvalidArgument names the text that is wrong; ResourceExhausted when the lane is full.
     """
     _check(texts)
+    model = model or embedders.default_model
+    name, _, hosted_model = model.partition("/")
+    if (hosted := embedders.hosted.get(name)) is not None:
+        at_most = hosted.at_most_embedding(texts)
+        async with metering.call(tenant_id, "embed", model, at_most) as metered:
+            embedded = await hosted.embed(hosted_model, texts, lane, metered.meter)
+        return Embeddings(embedded, f"{model}@{embedded.version}")
+    provider = embedders.local
     if provider is None or model != minilm.MODEL:
         raise FailedPrecondition(
-            f"{model} does not embed here; {minilm.MODEL} does where embed_workers is set",
+            f"{model} does not embed here; {minilm.MODEL} does where embed_workers is set, "
+            "voyage/… where voyage_api_key is",
             field="model",
             reason="PROVIDER_NOT_CONFIGURED",
         )

@@ -11,11 +11,12 @@ from fleetkit.service import Runtime, cli
 from fleetkit.telemetry import tracer
 
 from llm_gateway import budgets, price_check, pricing, sweeper
-from llm_gateway.api import Embedding, LlmGatewayApi, Seeing
+from llm_gateway.api import LlmGatewayApi, Seeing
 from llm_gateway.attempts import Attempts, Patience
 from llm_gateway.breaker import Breaker
 from llm_gateway.caching.planner import Planner
 from llm_gateway.config import Settings
+from llm_gateway.embed import Embedders
 from llm_gateway.erasure import ERASURE
 from llm_gateway.events import HANDLERS
 from llm_gateway.ledger import Ledger
@@ -24,7 +25,7 @@ from llm_gateway.minilm.artifact import weights_folder
 from llm_gateway.models import Models
 from llm_gateway.pair_cache import PairCache
 from llm_gateway.pricing import PriceBook, Unit
-from llm_gateway.providers import answer_providers, rerank_providers
+from llm_gateway.providers import answer_providers, embed_providers, rerank_providers
 from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.providers.rapidocr import RapidOcr
 from llm_gateway.rapidocr_worker.reader import Reader
@@ -60,7 +61,7 @@ def build(rt: Runtime) -> None:
         metering,
         models,
         attempts,
-        Embedding(embedder, settings.embed_model),
+        _embedders(rt, embedder),
         seeing,
         rerankers,
     )
@@ -98,6 +99,14 @@ def main() -> None:
     cli(Settings, build, "llm_gateway")
 
 
+def _embedders(rt: Runtime, local: MiniLm | None) -> Embedders:
+    settings: Settings = rt.settings
+    hosted = embed_providers(settings)
+    for provider in hosted.values():
+        rt.on_close(provider.close)
+    return Embedders(local, hosted, settings.embed_model)
+
+
 def _local_embedder(rt: Runtime) -> MiniLm | None:
     """The local model behind its workers, which start with the service; None without workers."""
     settings: Settings = rt.settings
@@ -124,8 +133,10 @@ async def _run_workers(pool: WorkerPool) -> None:
 
 async def _check_prices(rt: Runtime, book: PriceBook, models: Models, rerankers: Rerankers) -> None:
     settings: Settings = rt.settings
+    local = settings.embed_model.startswith("local/")
+    unit = Unit.COMPUTE_US if local else Unit.EMBEDDING
     served = (
-        [(settings.embed_model, frozenset({Unit.COMPUTE_US}))] if settings.embed_workers else []
+        [(settings.embed_model, frozenset({unit}))] if settings.embed_workers or not local else []
     )
     served.append((settings.see_model, frozenset({Unit.COMPUTE_US})))
     reranker = rerankers.providers.get(settings.rerank_model.partition("/")[0])

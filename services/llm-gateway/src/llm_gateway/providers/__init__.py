@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from llm_gateway.config import Settings
+from llm_gateway.embedding import EmbedProvider
 from llm_gateway.pricing import PriceBook
 from llm_gateway.providers.extractive import Extractive
 from llm_gateway.providers.late_interaction import LateInteraction
@@ -33,6 +34,16 @@ def answer_providers(
         for endpoint in settings.endpoints:
             providers[endpoint.name] = OpenAiCompatible(endpoint, book)
     return providers
+
+
+def embed_providers(settings: Settings) -> Mapping[str, EmbedProvider]:
+    """The configured hosted embedding models, by the name before the slash."""
+    if settings.voyage_api_key is None:
+        return {}
+    from llm_gateway.providers.voyage import Voyage
+
+    key = settings.voyage_api_key.get_secret_value()
+    return {"voyage": Voyage(key, settings.voyage_base_url)}
 
 
 def rerank_providers(settings: Settings, embedder: MiniLm | None) -> Mapping[str, RerankProvider]:

@@ -1,26 +1,36 @@
-"""The provider `voyage`: reranking by Voyage AI through the official SDK."""
+"""The provider `voyage`: embeddings and reranking by Voyage AI through the official SDK."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
+import numpy as np
 import voyageai
 from fleetkit import context
-from fleetkit.errors import FleetError
+from fleetkit.errors import FleetError, ResourceExhausted
+from numpy.typing import NDArray
 from voyageai import error as voyage_error
 from voyageai.client_async import AsyncClient
 
 from llm_gateway.entries import Meter
+from llm_gateway.minilm.windows import HIDDEN
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.statuses import late, malformed, of_status, unreachable
 from llm_gateway.reranking import Document
+from llm_gateway.workers.lanes import Embedded, Lane
 
 _NO_DEADLINE_S = 60.0
+# The largest models take 120,000 tokens a request, and a token has a byte or more.
+_MAX_REQUEST_BYTES = 120_000
+_ATTEMPTS = 4
+# The models are trained so that the first components of a vector are a smaller one of their own
+# (Matryoshka): the smallest size on offer that has as many as the fleet's columns, cut to them.
+_OFFERED_DIMENSIONS = 512
 
 
 class Voyage:
-    """Scores 0–1 by the model named."""
+    """Vectors, and scores 0–1, by the model named."""
 
     keeps_scores = True
     kinds = frozenset({Unit.RERANK})
@@ -49,6 +59,47 @@ class Voyage:
             return [scores[index] for index in range(len(documents))]
         except (KeyError, TypeError, ValueError) as error:
             raise malformed() from error
+
+    def at_most_embedding(self, texts: Sequence[str]) -> Mapping[Unit, int]:
+        """A token has a byte or more."""
+        return {Unit.EMBEDDING: sum(len(text.encode()) + 8 for text in texts)}
+
+    async def embed(self, model: str, texts: Sequence[str], lane: Lane, meter: Meter) -> Embedded:
+        """As many requests as the texts need; passages wait where the provider says so (429).
+
+        ResourceExhausted (429), Unavailable, DeadlineExceeded, FailedPrecondition.
+        """
+        vectors: list[NDArray[np.float32]] = []
+        tokens = 0
+        for batch in batches(texts):
+            made = await self._embed_batch(model, batch, lane, meter)
+            tokens += made.total_tokens
+            meter.report(Unit.EMBEDDING, tokens)
+            vectors += [_cut(vector) for vector in made.embeddings]
+        meter.complete = True
+        if len(vectors) != len(texts):
+            raise malformed()
+        return Embedded(vectors, [0] * len(texts), 0, str(HIDDEN), [b""] * len(texts))
+
+    async def _embed_batch(self, model: str, texts: Sequence[str], lane: Lane, meter: Meter) -> Any:
+        kind = "query" if lane is Lane.INTERACTIVE else "document"
+
+        def embed() -> Any:
+            return self._client.embed(
+                list(texts), model=model, input_type=kind, output_dimension=_OFFERED_DIMENSIONS
+            )
+
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await self._call(embed, meter)
+            except ResourceExhausted as error:
+                remaining = context.remaining_s()
+                wait_s = error.retry_after_s or 1.0
+                late = remaining is not None and wait_s >= remaining
+                if lane is Lane.INTERACTIVE or attempt == _ATTEMPTS or late:
+                    raise
+                await asyncio.sleep(wait_s)
+        raise AssertionError("the last attempt returns or raises")
 
     async def _call(self, call: Any, meter: Meter) -> Any:
         """The SDK's answer over one kept session; its errors as the fleet's."""
@@ -79,6 +130,27 @@ class Voyage:
         """Closes the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def batches(texts: Sequence[str]) -> list[list[str]]:
+    """The texts in order, as many together as one request takes."""
+    found: list[list[str]] = []
+    room = 0
+    for text in texts:
+        size = len(text.encode())
+        if not found or size > room:
+            found.append([])
+            room = _MAX_REQUEST_BYTES
+        found[-1].append(text)
+        room -= size
+    return found
+
+
+def _cut(vector: Sequence[float]) -> NDArray[np.float32]:
+    if len(vector) < HIDDEN:
+        raise malformed()
+    first = np.asarray(vector[:HIDDEN], np.float32)
+    return first / max(float(np.linalg.norm(first)), 1e-12)
 
 
 def _refused(status: int, headers: Mapping[str, str]) -> FleetError:
