@@ -651,6 +651,28 @@ class TestSettings:
         await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
+class TestModels:
+    async def test_a_price_is_set_and_given_up_again(self, office: Office, page: Page) -> None:
+        await page.goto("/settings/models")
+        row = page.get_by_role("row", name=re.compile("local.extractive"))
+        await row.get_by_role("link", name="Change the price").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("CPU microseconds").fill("free")
+        await dialog.get_by_role("button", name="Save").click()
+        await expect(page.get_by_text("Write dollars per million units")).to_be_visible()
+        await page.get_by_label("CPU microseconds").fill("0.00002")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("status").first).to_contain_text("from now on")
+        await expect(row).to_contain_text("$0.00002")
+        await expect(row).to_contain_text("your own")
+        await row.get_by_role("link", name="Change the price").click()
+        await dialog.get_by_role("button", name="Use the book’s").click()
+        await expect(row).to_contain_text("the fleet's own rate")
+        viewer = await office.desk.sign_in_new(office.company, Role.VIEWER)
+        assert "Change the price" not in (await office.get("/settings/models", viewer)).text
+        assert (await office.post("/settings/models/price", viewer)).status_code == 403
+
+
 class TestKeyboard:
     async def test_goes_to_pages_and_rows_and_says_how(self, office: Office, page: Page) -> None:
         await page.goto("/knowledge")

@@ -367,3 +367,46 @@ class TestPlans:
         second = await desk.client.get("/v1/agents", headers=company.bearer)
         assert second.status_code == 429
         assert (await desk.client.get("/v1/me", headers=person)).status_code == 200
+
+
+class TestPricesOfModels:
+    async def test_own_prices_are_set_listed_audited_and_cleared(self, desk, acme):
+        path, model = "/v1/costs/prices", "local/extractive"
+
+        async def listed(company: Any) -> Any:
+            found = (await desk.client.get(path, headers=company.bearer)).json()
+            return next(item for item in found["items"] if item["model"] == model)
+
+        assert not (await listed(acme))["is_own"]
+        tiers = [{"above_prompt_tokens": 0, "prices": {"compute_us": 20_000}}]
+        body = {"model": model, "tiers": tiers}
+        viewer = await desk.key(acme, "viewer", "*")
+        assert (await desk.client.put(path, json=body, headers=viewer)).status_code == 403
+        made = await desk.client.put(path, json=body, headers=acme.bearer)
+        assert made.status_code == 200, made.text
+        assert (made.json()["tiers"], made.json()["is_own"]) == (tiers, True)
+        assert await listed(acme) == made.json()
+        assert not (await listed(await desk.sign_up()))["is_own"]
+        gone = await desk.client.delete(path, params={"model": model}, headers=acme.bearer)
+        assert gone.status_code == 204
+        assert (await listed(acme))["tiers"] == made.json()["book_tiers"]
+        log = (await desk.client.get("/v1/audit-log", headers=acme.bearer)).json()["items"]
+        assert [(line["action"], line["target"]) for line in log[:2]] == [
+            ("model_prices.cleared", model),
+            ("model_prices.set", model),
+        ]
+
+    async def test_how_models_fare_is_told(self, desk, acme):
+        found = (await desk.client.get("/v1/models/health", headers=acme.bearer)).json()["items"]
+        fares = {item["model"]: item for item in found}["local/extractive"]
+        assert (fares["circuit"], fares["failures"]) == ("closed", 0)
+        assert fares["last_success_time"] is not None
+
+    async def test_what_is_wrong_is_named(self, desk, acme):
+        body = {
+            "model": "local/extractive",
+            "tiers": [{"above_prompt_tokens": 0, "prices": {"input_token": 1}}],
+        }
+        answer = await desk.client.put("/v1/costs/prices", json=body, headers=acme.bearer)
+        assert answer.status_code == 400
+        assert "compute_us" in answer.json()["detail"]

@@ -221,6 +221,7 @@ class TestReading:
         await sharer.send(SECOND)
         await eventually(lambda: _pictures(llm, 2))
         whole, part = (request.regions for request in llm.llm.pictures)
+        assert all(request.content for request in llm.llm.pictures), "what it shows is told"
         assert [(box.width, box.height) for box in whole] == [(1280, 720)]
         assert sum(box.width * box.height for box in part) < 1280 * 720 / 5
 

@@ -38,6 +38,7 @@ class TestAsText:
     def test_lines_stand_in_reading_order(self):
         lines = [line("third", 0, 60), line("second", 300, 3), line("first", 0, 0)]
         assert as_text(lines) == "first  second\nthird"
+        assert as_text(lines, "A flow chart.") == "first  second\nthird\nA flow chart."
 
     def test_it_has_a_limit(self):
         assert len(as_text(line("x" * 300, 0, y * 30) for y in range(40))) == 4_000

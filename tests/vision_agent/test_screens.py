@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from fleetkit.context import Attribution
 from harness.waiting import eventually
+from vision_agent.frames.content import ContentType
 from vision_agent.frames.tiles import Box
 from vision_agent.screens import Screen, Screens, TextLine, Unread
 from vision_agent.store import SessionKey
@@ -20,7 +21,9 @@ def shared(conversation_id: UUID | None = None, tenant_id: UUID = TENANT) -> Scr
     key = SessionKey(tenant_id, conversation_id or uuid4(), uuid4())
     screen = Screen(key, Attribution(purpose="screen"), time.monotonic() + 60)
     screen.lines = [TextLine("secret", BOX)]
-    screen.unread = Unread(uuid4(), b"picture", (64, 64), (BOX,), datetime.now(UTC))
+    screen.unread = Unread(
+        uuid4(), b"picture", (64, 64), (BOX,), datetime.now(UTC), ContentType.CODE_TEXT
+    )
     return screen
 
 

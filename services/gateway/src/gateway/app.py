@@ -23,6 +23,7 @@ from gateway.routes import (
     identity,
     knowledge,
     messages,
+    models,
     money,
     widget,
 )
@@ -40,6 +41,7 @@ API: list[HTTPRouteHandler] = [
     *erasures.HANDLERS,
     *analytics.HANDLERS,
     *frames.HANDLERS,
+    *models.HANDLERS,
     *money.HANDLERS,
     *health.HANDLERS,
 ]

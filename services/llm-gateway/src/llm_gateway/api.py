@@ -1,11 +1,13 @@
 """LlmGatewayService: translate, call, translate."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 
 from fleetdesk.llm_gateway.v1 import budget_pb2
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
+from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as settings_pb
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceServicer
+from fleetdesk.llm_gateway.v1.model_settings_service_pb2_grpc import ModelSettingsServiceServicer
 from fleetkit.clock import Clock
 from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument
@@ -19,20 +21,26 @@ from fleetkit.rpc.fields import (
 )
 from grpc.aio import ServicerContext
 
-from llm_gateway import answer, budgets, embed, rerank, see, usage
+from llm_gateway import answer, budgets, complete, embed, rerank, see, usage
 from llm_gateway.answer import Ladder
 from llm_gateway.attempts import Attempts, Completed
 from llm_gateway.breaker import CircuitView
+from llm_gateway.complete import Completers
+from llm_gateway.completing import Prompt
 from llm_gateway.embed import Embedders
+from llm_gateway.health import ModelHealth
 from llm_gateway.metering import Metering
 from llm_gateway.models import Models
+from llm_gateway.prices import TenantPrices
+from llm_gateway.pricing import Tier
 from llm_gateway.question import Cited, FinishReason, Passage, Question, TextDelta, Turn
 from llm_gateway.rerank import Rerankers
 from llm_gateway.reranking import Document
 from llm_gateway.routing import load_weights
-from llm_gateway.seeing import Region, SeeProvider
+from llm_gateway.see import Readers
+from llm_gateway.seeing import Content, Region
 from llm_gateway.store.ledger import Selection
-from llm_gateway.translate import to_budget, to_entry
+from llm_gateway.translate import to_budget, to_entry, to_price
 from llm_gateway.workers.lanes import Lane
 
 _LANES = {pb.EMBED_KIND_QUERY: Lane.INTERACTIVE, pb.EMBED_KIND_PASSAGE: Lane.BULK}
@@ -53,15 +61,23 @@ _LEVELS: dict[int, str] = dict(
 _PERIODS: dict[int, str] = dict(
     zip(budget_pb2.BudgetPeriod.values()[1:], budgets.PERIODS, strict=True)
 )
+_CONTENTS = {
+    pb.CONTENT_KIND_CODE_TEXT: Content.CODE_TEXT,
+    pb.CONTENT_KIND_STATIC_UI: Content.STATIC_UI,
+    pb.CONTENT_KIND_DOCUMENTATION: Content.DOCUMENTATION,
+    pb.CONTENT_KIND_VIDEO: Content.VIDEO,
+}
 _KEYS = dict(zip(pb.UsageKey.values()[1:], usage.KEYS, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class Seeing:
-    """The readers of pictures by provider, and the model that reads when a request names none."""
+class Once:
+    """What serves calls without a stream, and what calls cost."""
 
-    providers: Mapping[str, SeeProvider]
-    default_model: str
+    readers: Readers
+    rerankers: Rerankers
+    completers: Completers
+    prices: TenantPrices
 
 
 class LlmGatewayApi(LlmGatewayServiceServicer):
@@ -75,8 +91,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         models: Models,
         attempts: Attempts,
         embedders: Embedders,
-        seeing: Seeing,
-        rerankers: Rerankers,
+        once: Once,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -85,8 +100,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         self._attempts = attempts
         self._routing = load_weights()
         self._embedders = embedders
-        self._seeing = seeing
-        self._rerankers = rerankers
+        self._once = once
 
     async def Answer(
         self, request: pb.AnswerRequest, context: ServicerContext
@@ -132,7 +146,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         documents = [Document(given.text, given.token_vectors) for given in request.documents]
         made = await rerank.rerank(
             self._metering,
-            self._rerankers,
+            self._once.rerankers,
             tenant_id(),
             request.query,
             documents,
@@ -142,13 +156,10 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
 
     async def See(self, request: pb.SeeRequest, context: ServicerContext) -> pb.SeeResponse:
         regions = [Region(box.x, box.y, box.width, box.height) for box in request.regions]
+        picture = see.checked_picture(request.image, regions)
+        content = _CONTENTS.get(request.content, Content.STATIC_UI)
         seen = await see.see(
-            self._metering,
-            self._seeing.providers,
-            tenant_id(),
-            request.image,
-            regions,
-            request.model or self._seeing.default_model,
+            self._metering, self._once.readers, tenant_id(), picture, content, request.model
         )
         lines = [
             pb.SeenLine(
@@ -158,9 +169,33 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
                 ),
                 confidence_millis=round(line.confidence * 1000),
             )
-            for line in seen.lines
+            for line in seen.reading.lines
         ]
-        return pb.SeeResponse(lines=lines, model=seen.model)
+        return pb.SeeResponse(
+            lines=lines, model=seen.model, description=seen.reading.shows, reason=seen.reason
+        )
+
+    async def Complete(
+        self, request: pb.CompleteRequest, context: ServicerContext
+    ) -> pb.CompleteResponse:
+        prompt = Prompt(
+            model=request.model,
+            instructions=request.instructions,
+            text=request.prompt,
+            max_tokens=request.max_tokens,
+            temperature_millis=request.temperature_millis,
+        )
+        made = await complete.complete(
+            self._metering, self._once.completers, tenant_id(), prompt, request.json_schema
+        )
+        return pb.CompleteResponse(
+            text=made.text,
+            json=made.json,
+            model=made.model,
+            call_id=str(made.call_id),
+            repaired=made.repaired,
+            cut=made.cut,
+        )
 
     async def ListUsage(
         self, request: pb.ListUsageRequest, context: ServicerContext
@@ -252,6 +287,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
     async def ListModels(
         self, request: pb.ListModelsRequest, context: ServicerContext
     ) -> pb.ListModelsResponse:
+        own = await self._once.prices.own(tenant_id())
         models = [
             pb.Model(
                 model=model.model,
@@ -260,7 +296,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
                 output_nanos_per_million=model.output_nanos_per_million,
                 unit=model.unit,
             )
-            for model in self._models.listed()
+            for model in self._models.listed(own)
         ]
         return pb.ListModelsResponse(models=models)
 
@@ -324,6 +360,51 @@ def _budget_status(status: budgets.BudgetStatus) -> budget_pb2.BudgetStatus:
     )
 
 
+class ModelSettingsApi(ModelSettingsServiceServicer):
+    """The RPCs of a tenant's settings; `configured` are the providers that are."""
+
+    def __init__(
+        self,
+        prices: TenantPrices,
+        configured: Collection[str],
+        metering: Metering,
+        attempts: Attempts,
+    ) -> None:
+        self._prices = prices
+        self._configured = configured
+        self._metering = metering
+        self._attempts = attempts
+
+    async def ListModelHealth(
+        self, request: settings_pb.ListModelHealthRequest, context: ServicerContext
+    ) -> settings_pb.ListModelHealthResponse:
+        circuits = {view.name: view for view in self._attempts.circuits()}
+        models = [_health(model, circuits) for model in self._metering.health.models()]
+        return settings_pb.ListModelHealthResponse(models=models)
+
+    async def ListPrices(
+        self, request: settings_pb.ListPricesRequest, context: ServicerContext
+    ) -> settings_pb.ListPricesResponse:
+        listed = await self._prices.listed(tenant_id())
+        return settings_pb.ListPricesResponse(
+            prices=[to_price(price, self._configured) for price in listed],
+            price_book_version=self._prices.book.version,
+        )
+
+    async def SetPrices(
+        self, request: settings_pb.SetPricesRequest, context: ServicerContext
+    ) -> settings_pb.SetPricesResponse:
+        tiers = [Tier(tier.above_prompt_tokens, dict(tier.prices)) for tier in request.tiers]
+        made = await self._prices.set(tenant_id(), request.model, tiers)
+        return settings_pb.SetPricesResponse(price=to_price(made, self._configured))
+
+    async def ClearPrices(
+        self, request: settings_pb.ClearPricesRequest, context: ServicerContext
+    ) -> settings_pb.ClearPricesResponse:
+        await self._prices.clear(tenant_id(), request.model)
+        return settings_pb.ClearPricesResponse()
+
+
 def _question(request: pb.AnswerRequest) -> Question:
     passages = tuple(
         Passage(
@@ -376,6 +457,25 @@ def _response(piece: TextDelta | Cited | Completed) -> pb.AnswerResponse:
                 tier_reason=piece.tier_reason,
             )
             return pb.AnswerResponse(completed=completed)
+
+
+def _health(health: ModelHealth, circuits: Mapping[str, CircuitView]) -> settings_pb.ModelHealth:
+    names = (health.model, health.model.partition("/")[0])
+    views = [circuits[name] for name in names if name in circuits]
+    # What keeps it longest from being asked decides.
+    view = max(views, key=lambda view: (view.state != "closed", view.retry_after_s), default=None)
+    return settings_pb.ModelHealth(
+        model=health.model,
+        calls=health.calls,
+        failures=health.failures,
+        last_success_time=optional_timestamp(health.last_success_time),
+        last_failure_time=optional_timestamp(health.last_failure_time),
+        last_reason=health.last_reason,
+        p50_ms=health.p50_ms,
+        p95_ms=health.p95_ms,
+        circuit=_STATES[view.state] if view else pb.CIRCUIT_STATE_CLOSED,
+        retry_after_ms=round(view.retry_after_s * 1000) if view else 0,
+    )
 
 
 def _circuit(view: CircuitView) -> pb.Circuit:

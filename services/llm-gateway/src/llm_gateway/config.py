@@ -63,7 +63,11 @@ class Settings(FleetSettings):
     embed_worker_nice: int = Field(default=0, ge=0, le=19)
 
     see_model: str = "local/rapidocr"
-    """Provider and model that reads pictures when a request names none."""
+    """Provider and model that reads pictures when neither request nor content asks for another."""
+    see_sight_model: str = ""
+    """Provider and model that reads code, documentation, errors and what is hard to read."""
+    complete_model: str = ""
+    """Provider and model that completes when a request names none; `answer_model` if unset."""
     see_threads: int = Field(default=1, ge=1, le=64)
     """Threads of the local reader."""
     see_nice: int = Field(default=5, ge=0, le=19)

@@ -31,12 +31,14 @@ from llm_gateway.entries import (
     reservation,
     reservation_entries,
 )
+from llm_gateway.prices import TenantPrices
 from llm_gateway.pricing import PriceBook, Unit
 from llm_gateway.store import ledger as store
 from llm_gateway.store.ledger import CallRow, EntryRow
+from llm_gateway.tenant_settings import TenantSettings
 from llm_gateway.translate import to_entry
 
-Operation = Literal["answer", "embed", "rerank", "see"]
+Operation = Literal["answer", "complete", "embed", "rerank", "see"]
 
 # After a call's deadline its process needs a moment to settle it.
 _SETTLE_GRACE_S = 10.0
@@ -70,12 +72,17 @@ class Call:
 
 
 class Ledger:
-    """Writes the ledger of all tenants; prices come from `book`."""
+    """Writes the ledger of all tenants, at the prices of `book` or a tenant's own.
 
-    def __init__(self, db: Database, clock: Clock, book: PriceBook) -> None:
+    `decided` is shared with who changes what tenants decide.
+    """
+
+    def __init__(
+        self, db: Database, clock: Clock, book: PriceBook, decided: TenantSettings | None = None
+    ) -> None:
         self._db = db
         self._clock = clock
-        self._book = book
+        self._prices = TenantPrices(db, clock, book, decided or TenantSettings(db))
         self._remembered: set[UUID] = set()
 
     async def open_call(
@@ -93,9 +100,10 @@ class Ledger:
         (BUDGET_EXHAUSTED) when a hard budget has no room for it.
         """
         now = self._clock.now()
-        period = self._book.period(model, now, at_most)
-        prices = Prices(period, self._book.baseline(model, now))
-        row = self._row(now, tenant_id, operation, model, reservation(period, at_most), attempt)
+        held = await self._prices.holding(tenant_id, model, now, at_most)
+        prices = Prices(held.period, self._prices.book.baseline(model, now))
+        reserved_units = reservation(held.period, at_most)
+        row = self._row(now, tenant_id, operation, model, reserved_units, attempt, held.version)
         remaining = context.remaining_s()
         expires_in_s = (_DEFAULT_EXPIRY_S if remaining is None else remaining) + _SETTLE_GRACE_S
         async with self._db.tenant(tenant_id) as conn:
@@ -184,6 +192,7 @@ class Ledger:
         model: str,
         reserved: list[dict[str, Any]],
         attempt: Attempt = NO_ATTEMPT,
+        version: str = "",
     ) -> CallRow:
         provider, _, name = model.partition("/")
         work = context.current()
@@ -201,7 +210,7 @@ class Ledger:
             agent_id=work.attribution.agent_id,
             visitor_id=work.attribution.visitor_id,
             knowledge_document_id=work.attribution.knowledge_document_id,
-            price_book_version=self._book.version,
+            price_book_version=version or self._prices.book.version,
             reserved=reserved,
             reserved_nanos=sum(item["amount_nanos"] for item in reserved),
             tier=attempt.tier,

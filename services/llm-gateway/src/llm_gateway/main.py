@@ -5,16 +5,20 @@ from datetime import timedelta
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import (
     add_LlmGatewayServiceServicer_to_server,
 )
+from fleetdesk.llm_gateway.v1.model_settings_service_pb2_grpc import (
+    add_ModelSettingsServiceServicer_to_server,
+)
 from fleetkit.errors import FailedPrecondition
 from fleetkit.logging import get_logger
 from fleetkit.service import Runtime, cli
 from fleetkit.telemetry import tracer
 
 from llm_gateway import budgets, price_check, pricing, sweeper
-from llm_gateway.api import LlmGatewayApi, Seeing
+from llm_gateway.api import LlmGatewayApi, ModelSettingsApi, Once
 from llm_gateway.attempts import Attempts, Patience
 from llm_gateway.breaker import Breaker
 from llm_gateway.caching.planner import Planner
+from llm_gateway.complete import Completers
 from llm_gateway.config import Settings
 from llm_gateway.embed import Embedders
 from llm_gateway.erasure import ERASURE
@@ -24,13 +28,15 @@ from llm_gateway.metering import Metering
 from llm_gateway.minilm.artifact import weights_folder
 from llm_gateway.models import Models
 from llm_gateway.pair_cache import PairCache
+from llm_gateway.prices import TenantPrices
 from llm_gateway.pricing import PriceBook, Unit
-from llm_gateway.providers import answer_providers, embed_providers, rerank_providers
+from llm_gateway.providers import Providers, configured, embed_providers, rerank_providers
 from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.providers.rapidocr import RapidOcr
 from llm_gateway.rapidocr_worker.reader import Reader
 from llm_gateway.rerank import Rerankers
-from llm_gateway.seeing import SeeProvider
+from llm_gateway.see import Readers
+from llm_gateway.tenant_settings import TenantSettings
 from llm_gateway.workers.child import ChildOptions
 from llm_gateway.workers.pool import WorkerPool
 
@@ -42,30 +48,27 @@ def build(rt: Runtime) -> None:
     """
     settings: Settings = rt.settings
     book = pricing.load(settings.price_book_file, settings.price_book_additions_file)
-    ledger = Ledger(rt.db, rt.clock, book)
+    decided = TenantSettings(rt.db)
+    prices = TenantPrices(rt.db, rt.clock, book, decided)
+    ledger = Ledger(rt.db, rt.clock, book, decided)
     embedder = _local_embedder(rt)
-    providers = answer_providers(settings, embedder, book)
-    for provider in providers.values():
+    providers = configured(settings, embedder, book)
+    for provider in providers.answering.values():
         rt.on_close(provider.close)
-    models = Models(providers, book, rt.clock, settings.answer_model)
+    models = Models(providers.answering, book, rt.clock, settings.answer_model)
     tracing = tracer(settings.service, settings.otlp_endpoint)
     metering = Metering(ledger, rt.spawn, tracing)
-    seeing = Seeing(_see_providers(rt), settings.see_model)
     rerankers = _rerankers(rt, embedder)
     patience = Patience(settings.attempt_first_text_s, settings.attempt_silence_s)
     planner = Planner(rt.db, rt.clock, book)
     attempts = Attempts(metering, planner, Breaker(), patience)
-    api = LlmGatewayApi(
-        rt.db,
-        rt.clock,
-        metering,
-        models,
-        attempts,
-        _embedders(rt, embedder),
-        seeing,
-        rerankers,
-    )
+    once = _once(rt, providers, rerankers, prices)
+    embedders = _embedders(rt, embedder)
+    api = LlmGatewayApi(rt.db, rt.clock, metering, models, attempts, embedders, once)
     rt.server.add(add_LlmGatewayServiceServicer_to_server, api)
+    names = {*providers.answering, *providers.seeing, *rerankers.providers}
+    settings_api = ModelSettingsApi(prices, names, metering, attempts)
+    rt.server.add(add_ModelSettingsServiceServicer_to_server, settings_api)
     rt.consume(HANDLERS)
     rt.erase(ERASURE)
     rt.background(sweeper.sweep_forever(rt.db, ledger, settings.sweep_interval_s), "sweeper")
@@ -75,15 +78,23 @@ def build(rt: Runtime) -> None:
     rt.schedule("forget-windows", timedelta(days=1), lambda: _forget_windows(rt))
 
 
-def _see_providers(rt: Runtime) -> dict[str, SeeProvider]:
-    """The configured readers of pictures, by the name before the slash in "provider/model"."""
+def _once(rt: Runtime, providers: Providers, rerankers: Rerankers, prices: TenantPrices) -> Once:
+    """Readers of pictures, the local one among them, and providers of completions."""
     settings: Settings = rt.settings
     reader = Reader(
         settings.see_threads, settings.see_nice, settings.see_queue, settings.see_idle_s
     )
     rt.background(reader.end_when_idle(), "see_worker")
     rt.on_close(reader.close)
-    return {"local": RapidOcr(reader)}
+    providers.seeing["local"] = RapidOcr(reader)
+    readers = Readers(
+        providers.seeing, prices.book, rt.clock, settings.see_model, settings.see_sight_model
+    )
+    for model in filter(None, (settings.see_model, settings.see_sight_model)):
+        readers.of(model)
+    default = settings.complete_model or settings.answer_model
+    completers = Completers(providers.completing, prices.book, rt.clock, default)
+    return Once(readers, rerankers, completers, prices)
 
 
 def _rerankers(rt: Runtime, embedder: MiniLm | None) -> Rerankers:
@@ -143,7 +154,7 @@ async def _check_prices(rt: Runtime, book: PriceBook, models: Models, rerankers:
     if reranker is not None:
         served.append((settings.rerank_model, reranker.kinds))
     served += [
-        (model.model, models.answering(model.model).provider.kinds) for model in models.listed()
+        (model.model, models.answering(model.model).provider.kinds) for model in models.listed({})
     ]
     for sentence in price_check.stale(book, rt.clock.now()):
         get_logger().warning("price_is_old", price=sentence)

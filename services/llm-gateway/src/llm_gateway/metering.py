@@ -14,6 +14,7 @@ from fleetkit.telemetry import Tracer, counter, histogram
 
 from llm_gateway import genai
 from llm_gateway.entries import Meter
+from llm_gateway.health import Health
 from llm_gateway.ledger import NO_ATTEMPT, Attempt, Call, Ledger, Operation
 from llm_gateway.pricing import Unit
 
@@ -38,6 +39,7 @@ class Metering:
         self._ledger = ledger
         self._spawn = spawn
         self._tracer = tracer
+        self.health = Health()
         self._calls = counter(
             "fleetdesk_llm_calls", "Calls to models.", ("operation", "model", "outcome")
         )
@@ -75,7 +77,10 @@ class Metering:
                 finally:
                     traced |= genai.of_usage(metered.meter.units, failure)
         finally:
-            self._seconds.labels(operation, model).observe(time.monotonic() - started)
+            seconds = time.monotonic() - started
+            if failure != "CANCELLED":
+                self.health.note(model, seconds, failure)
+            self._seconds.labels(operation, model).observe(seconds)
             self._calls.labels(operation, model, failure or "ok").inc()
             await asyncio.shield(self._spawn(self._close(metered, failure), "close_call"))
 

@@ -10,6 +10,7 @@ from fleetkit.logging import get_logger
 from llm_gateway.estimate import TierEstimate, bound, largest
 from llm_gateway.pricing import PriceBook, Unit
 from llm_gateway.question import AnswerProvider, Question
+from llm_gateway.tenant_settings import OwnPrice
 
 MOST_TIERS = 3
 
@@ -128,8 +129,8 @@ class Models:
             made.append(TierEstimate(tier.tier, tier.model.name, most_nanos))
         return made
 
-    def listed(self) -> list[ListedModel]:
-        """Every model that can answer here, the default first, then by name."""
+    def listed(self, own: Mapping[str, OwnPrice]) -> list[ListedModel]:
+        """Every model that can answer here, the default first, then by name; `own` prices hold."""
         now = self._clock.now()
         listed: list[ListedModel] = []
         for name, priced in self._book.models.items():
@@ -137,7 +138,8 @@ class Models:
             period = priced.period(now)
             if provider is None or priced.serves != "answer" or period is None:
                 continue
-            prices = period.tiers[0].prices
+            holding = own[name].period if name in own else period
+            prices = holding.tiers[0].prices
             compute = prices.get(Unit.COMPUTE_US)
             listed.append(
                 ListedModel(

@@ -1,5 +1,6 @@
 """What a provider of reading is given and gives."""
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +29,23 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a picture says; `shows` is a sentence on the rest of it, "" when there is none."""
+
+    lines: Sequence[Line]
+    shows: str = ""
+
+
+class Content(enum.Enum):
+    """What a picture of a screen shows."""
+
+    CODE_TEXT = enum.auto()
+    STATIC_UI = enum.auto()
+    DOCUMENTATION = enum.auto()
+    VIDEO = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A picture whose size is known from its header; no `regions` means all of it."""
 
@@ -47,10 +65,15 @@ class Picture:
 class SeeProvider(Protocol):
     """Reads pictures. `model` is the provider's own name of the model."""
 
+    @property
+    def kinds(self) -> frozenset[Unit]:
+        """Every kind of unit that a call may use: each must have a price."""
+        ...
+
     def at_most(self, model: str, picture: Picture) -> Mapping[Unit, int]:
         """An upper bound of the units that reading it takes."""
         ...
 
-    async def see(self, model: str, picture: Picture, meter: Meter) -> Sequence[Line]:
-        """The lines of text; reports to `meter` what it took, also when it fails."""
+    async def see(self, model: str, picture: Picture, meter: Meter) -> Reading:
+        """What it says; reports to `meter` what it took, also when it fails."""
         ...

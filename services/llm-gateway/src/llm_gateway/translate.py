@@ -1,10 +1,14 @@
-"""Rows of the ledger and of budgets as protos have them."""
+"""Rows of the ledger, of budgets and prices as protos have them."""
 
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from fleetdesk.llm_gateway.v1 import budget_pb2, usage_pb2
+from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as settings_pb
 from fleetkit.rpc.fields import timestamp
 
+from llm_gateway.prices import ListedPrice
+from llm_gateway.pricing import Tier
 from llm_gateway.store.budgets import BudgetRow
 from llm_gateway.store.ledger import EntryRow
 
@@ -52,6 +56,31 @@ def to_budget(row: BudgetRow) -> budget_pb2.Budget:
         hard=row.hard,
         create_time=timestamp(row.create_time),
     )
+
+
+def to_price(price: ListedPrice, configured: Collection[str]) -> settings_pb.ModelPrice:
+    """A model's price; `configured` are the providers that are."""
+    model = price.priced.model
+    return settings_pb.ModelPrice(
+        model=model,
+        serves=price.priced.serves,
+        source=price.of_book.source,
+        source_date=price.of_book.date.isoformat(),
+        tiers=_tiers(price.holding.tiers),
+        book_tiers=_tiers(price.of_book.tiers),
+        is_own=price.own is not None,
+        own_since=timestamp(price.own.since) if price.own else None,
+        is_configured=model.partition("/")[0] in configured,
+    )
+
+
+def _tiers(tiers: Iterable[Tier]) -> list[settings_pb.PriceTier]:
+    return [
+        settings_pb.PriceTier(
+            above_prompt_tokens=tier.above_prompt_tokens, prices=dict(tier.prices)
+        )
+        for tier in tiers
+    ]
 
 
 def _text(value: UUID | None) -> str:

@@ -19,6 +19,7 @@ from fleetkit.rpc.fields import timestamp
 from fleetkit.rpc.retry import retry_idempotent
 from fleetkit.telemetry import counter
 
+from vision_agent.frames.content import ContentType
 from vision_agent.frames.tiles import Box
 from vision_agent.screens import Screen, TextLine, Unread
 from vision_agent.statistics import Statistics
@@ -28,6 +29,12 @@ _MAX_TEXT_CHARS = 4_000
 _LEAST_CONFIDENCE_MILLIS = 500
 # Lines whose middles are closer than this share of their height stand side by side.
 _SAME_ROW = 0.5
+_CONTENTS = {
+    ContentType.CODE_TEXT: llm_pb.CONTENT_KIND_CODE_TEXT,
+    ContentType.STATIC_UI: llm_pb.CONTENT_KIND_STATIC_UI,
+    ContentType.DOCUMENTATION: llm_pb.CONTENT_KIND_DOCUMENTATION,
+    ContentType.VIDEO: llm_pb.CONTENT_KIND_VIDEO,
+}
 
 
 class Reading:
@@ -94,18 +101,21 @@ class Reading:
     async def _read(self, screen: Screen, unread: Unread) -> None:
         with background(screen.key.tenant_id, screen.attribution), deadline_in(self._timeout_s):
             if unread.boxes:
-                screen.lines = await self._see(screen.lines, unread)
+                screen.lines, screen.shows = await self._see(screen.lines, unread)
                 self._statistics.read(screen.key)
             request = conversation_pb.AddObservationRequest(
                 conversation_id=str(screen.key.conversation_id),
                 frame_id=str(unread.frame_id),
-                text=as_text(screen.lines),
+                text=as_text(screen.lines, screen.shows),
                 capture_time=timestamp(unread.captured),
             )
             await retry_idempotent(lambda: self._conversation.AddObservation(request))
 
-    async def _see(self, known: list[TextLine], unread: Unread) -> list[TextLine]:
-        """What stands on the screen now: changed parts read anew, the others as they were."""
+    async def _see(self, known: list[TextLine], unread: Unread) -> tuple[list[TextLine], str]:
+        """What stands on the screen now: changed parts read anew, the others as they were.
+
+        And what is to be seen on it beside text, "" when nothing is.
+        """
         regions = whole_lines(unread.boxes, known, unread.size)
         request = llm_pb.SeeRequest(
             image=unread.image,
@@ -113,6 +123,7 @@ class Reading:
                 llm_pb.PixelBox(x=box.x, y=box.y, width=box.width, height=box.height)
                 for box in regions
             ],
+            content=_CONTENTS[unread.content],
         )
         response = await self._llm_gateway.See(request)
         kept = [line for line in known if not any(line.box.overlaps(box) for box in regions)]
@@ -121,7 +132,7 @@ class Reading:
             for line in response.lines
             if line.confidence_millis >= _LEAST_CONFIDENCE_MILLIS
         ]
-        return [*kept, *read]
+        return [*kept, *read], response.description
 
 
 def whole_lines(
@@ -153,8 +164,11 @@ def merged(boxes: Iterable[Box], size: tuple[int, int]) -> tuple[Box, ...]:
     return tuple(found)
 
 
-def as_text(lines: Iterable[TextLine]) -> str:
-    """Lines in reading order, those of one row side by side; at most 4,000 characters."""
+def as_text(lines: Iterable[TextLine], shows: str = "") -> str:
+    """Lines in reading order, those of one row side by side; at most 4,000 characters.
+
+    `shows`, what is to be seen beside text, stands at the end.
+    """
     rows: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda line: line.box.y + line.box.height / 2):
         last = rows[-1][-1] if rows else None
@@ -163,7 +177,7 @@ def as_text(lines: Iterable[TextLine]) -> str:
         else:
             rows.append([line])
     texts = ["  ".join(each.text for each in sorted(row, key=lambda n: n.box.x)) for row in rows]
-    return "\n".join(texts)[:_MAX_TEXT_CHARS].replace("\0", "")
+    return "\n".join(filter(None, [*texts, shows]))[:_MAX_TEXT_CHARS].replace("\0", "")
 
 
 def _middle(line: TextLine) -> float:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from fleetkit.context import Attribution
 
+from vision_agent.frames.content import ContentType
 from vision_agent.frames.deciding import Eyes
 from vision_agent.frames.tiles import Box
 from vision_agent.store import SessionKey
@@ -30,13 +31,17 @@ class TextLine:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A kept frame that waits to be read; without `boxes` the text is as it was."""
+    """A kept frame that waits to be read; without `boxes` the text is as it was.
+
+    `content` is what it shows: it decides what reads it.
+    """
 
     frame_id: UUID
     image: bytes
     size: tuple[int, int]
     boxes: tuple[Box, ...]
     captured: datetime
+    content: ContentType
 
 
 @dataclass(slots=True)
@@ -44,7 +49,8 @@ class Screen:
     """One sharing session. `turn` is held while a frame is decided about.
 
     `seen_at`: when a frame was last sent, whatever became of it; `came_at`: when one was last
-    decided about. `missed`: parts of kept frames whose reading failed.
+    decided about. `missed`: parts of kept frames whose reading failed. `shows`: what the last
+    reading saw beside text, in a sentence.
     """
 
     key: SessionKey
@@ -61,6 +67,7 @@ class Screen:
     reading: bool = False
     lines: list[TextLine] = field(default_factory=list)
     missed: tuple[Box, ...] = ()
+    shows: str = ""
 
 
 class Screens:

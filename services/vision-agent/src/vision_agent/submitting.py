@@ -161,7 +161,8 @@ def _record(
             tiles_changed=decision.tiles_changed,
         )
         captured = deps.clock.now()
-        deps.reading.put(screen, Unread(frame_id, frame.image, size, decision.boxes, captured))
+        unread = Unread(frame_id, frame.image, size, decision.boxes, captured, decision.type)
+        deps.reading.put(screen, unread)
     deps.statistics.decided(frame.key, decision.type, decision.type_changed_from, event)
     log_every_100(frame.key, screen.captured, screen.kept)
     return Outcome(frame_id, reason_of(decision.reason), decision)

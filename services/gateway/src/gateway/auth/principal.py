@@ -24,6 +24,8 @@ SCOPES = (
     "keys:write",
     "knowledge:read",
     "knowledge:write",
+    "models:read",
+    "models:write",
 )
 
 

@@ -31,6 +31,7 @@ NAV = (
     NavItem("costs", "Costs", "coins", "/costs", "o"),
     NavItem("settings", "Settings", "settings", "/settings/widget", "s"),
     NavItem("widget", "Widget", "message-circle", "/settings/widget", "w", False, "settings"),
+    NavItem("models", "Models", "cpu", "/settings/models", "m", False, "settings"),
     NavItem(
         "api-keys",
         "API keys",

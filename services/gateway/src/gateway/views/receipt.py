@@ -11,7 +11,10 @@ _UNITS = {
     "input_token": "input tokens",
     "output_token": "output tokens",
     "cache_read_token": "tokens read from cache",
-    "cache_write_token": "tokens written to cache",
+    "cache_write_5m_token": "tokens written to cache for 5 min",
+    "cache_write_30m_token": "tokens written to cache for 30 min",
+    "cache_write_1h_token": "tokens written to cache for 1 h",
+    "image_token": "tokens of pictures",
     "compute_us": "µs of compute",
 }
 

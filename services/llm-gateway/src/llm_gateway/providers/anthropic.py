@@ -18,7 +18,6 @@ from anthropic.types import (
     CitationContentBlockLocation,
     RawContentBlockDeltaEvent,
     RawMessageStreamEvent,
-    Usage,
 )
 from anthropic.types.citations_delta import Citation
 
@@ -26,6 +25,7 @@ from llm_gateway.entries import Meter
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.anthropic_errors import translated, was_sent
 from llm_gateway.providers.anthropic_request import Documents, build_request, most_units
+from llm_gateway.providers.anthropic_usage import report_prompt
 from llm_gateway.providers.attempts import broken_off, first_token_late, opened
 from llm_gateway.providers.grounding import Grounding, quoted_span, same_words
 from llm_gateway.question import Finished, FinishReason, Piece, Question
@@ -35,19 +35,24 @@ _CONNECT_TIMEOUT_S = 5.0
 _SILENCE_S = 30.0
 
 
+def client_of(api_key: str, base_url: str) -> AsyncAnthropic:
+    """A client for all calls to Anthropic; `Anthropic.close` closes it."""
+    return AsyncAnthropic(
+        api_key=api_key,
+        base_url=base_url,
+        # Retried here, where each attempt is accounted for.
+        max_retries=0,
+        timeout=anthropic.Timeout(_SILENCE_S, connect=_CONNECT_TIMEOUT_S),
+        http_client=DefaultAioHttpClient(),
+    )
+
+
 class Anthropic:
     """Answers by Claude."""
 
-    def __init__(self, api_key: str, base_url: str, first_token_timeout_s: float) -> None:
+    def __init__(self, client: AsyncAnthropic, first_token_timeout_s: float) -> None:
+        self._client = client
         self._first_token_timeout_s = first_token_timeout_s
-        self._client = AsyncAnthropic(
-            api_key=api_key,
-            base_url=base_url,
-            # Retried here, where each attempt is accounted for.
-            max_retries=0,
-            timeout=anthropic.Timeout(_SILENCE_S, connect=_CONNECT_TIMEOUT_S),
-            http_client=DefaultAioHttpClient(),
-        )
 
     @property
     def kinds(self) -> frozenset[Unit]:
@@ -125,7 +130,7 @@ class _Answering:
     def take(self, event: RawMessageStreamEvent) -> list[Piece]:
         match event.type:
             case "message_start":
-                _report_prompt(self._meter, event.message.usage)
+                report_prompt(self._meter, event.message.usage)
             case "content_block_start" if event.content_block.type == "text":
                 return self._grounding.text(event.content_block.text)
             case "content_block_delta":
@@ -199,13 +204,3 @@ async def _next(
         raise broken_off("STREAM_BROKEN") from error
     except ValueError as error:
         raise broken_off("STREAM_MALFORMED") from error
-
-
-def _report_prompt(meter: Meter, usage: Usage) -> None:
-    """`input_tokens` leaves out what was read from and written to the cache."""
-    meter.report(Unit.INPUT, usage.input_tokens)
-    meter.report(Unit.CACHE_READ, usage.cache_read_input_tokens or 0)
-    written = usage.cache_creation_input_tokens or 0
-    hour = usage.cache_creation.ephemeral_1h_input_tokens if usage.cache_creation else 0
-    meter.report(Unit.CACHE_WRITE_1H, hour)
-    meter.report(Unit.CACHE_WRITE_5M, written - hour)

@@ -29,21 +29,27 @@ _CONNECT_TIMEOUT_S = 5.0
 _SILENCE_S = 30.0
 
 
+def client_of(endpoint: OpenAiEndpoint) -> AsyncOpenAI:
+    """A client for all calls to an endpoint; `OpenAiCompatible.close` closes it."""
+    key = endpoint.api_key
+    return AsyncOpenAI(
+        # Servers of one's own take any key.
+        api_key=key.get_secret_value() if key else "none",
+        base_url=endpoint.base_url,
+        # Retried here, where each attempt is accounted for.
+        max_retries=0,
+        timeout=openai.Timeout(_SILENCE_S, connect=_CONNECT_TIMEOUT_S),
+        http_client=DefaultAioHttpClient(),
+    )
+
+
 class OpenAiCompatible:
     """Answers by the models of one endpoint, as far as they stand in the price book."""
 
-    def __init__(self, endpoint: OpenAiEndpoint, book: PriceBook) -> None:
+    def __init__(self, endpoint: OpenAiEndpoint, client: AsyncOpenAI, book: PriceBook) -> None:
         self._endpoint = endpoint
+        self._client = client
         self._book = book
-        key = endpoint.api_key
-        self._client = AsyncOpenAI(
-            # Servers of one's own take any key.
-            api_key=key.get_secret_value() if key else "none",
-            base_url=endpoint.base_url,
-            max_retries=0,
-            timeout=openai.Timeout(_SILENCE_S, connect=_CONNECT_TIMEOUT_S),
-            http_client=DefaultAioHttpClient(),
-        )
 
     @property
     def kinds(self) -> frozenset[Unit]:

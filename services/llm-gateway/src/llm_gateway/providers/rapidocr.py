@@ -1,11 +1,11 @@
 """The provider `local/rapidocr`: reads screens without a key, in one worker process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from llm_gateway.entries import Meter
 from llm_gateway.pricing import Unit
 from llm_gateway.rapidocr_worker.reader import Reader
-from llm_gateway.seeing import Line, Picture
+from llm_gateway.seeing import Picture, Reading
 
 MODEL = "local/rapidocr"
 
@@ -20,6 +20,11 @@ class RapidOcr:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
+    @property
+    def kinds(self) -> frozenset[Unit]:
+        """CPU microseconds."""
+        return frozenset({Unit.COMPUTE_US})
+
     def at_most(self, model: str, picture: Picture) -> Mapping[Unit, int]:  # noqa: ARG002 - there is only one
         """CPU microseconds by the pixels to be read."""
         return {Unit.COMPUTE_US: _MOST_US_PER_CALL + picture.pixels * _MOST_US_PER_PIXEL}
@@ -29,10 +34,10 @@ class RapidOcr:
         model: str,  # noqa: ARG002 - there is only one
         picture: Picture,
         meter: Meter,
-    ) -> Sequence[Line]:
+    ) -> Reading:
         """The lines; errors are those of `Reader.read`.
 
         A reading that was cut short cost what nobody measured: it stays unconfirmed at its
         reservation, unless it never began.
         """
-        return await self._reader.read(picture.image, list(picture.regions), meter)
+        return Reading(await self._reader.read(picture.image, list(picture.regions), meter))

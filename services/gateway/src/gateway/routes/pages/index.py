@@ -10,6 +10,7 @@ from gateway.routes.pages import (
     erasures,
     home,
     knowledge,
+    models,
     search,
     settings,
 )
@@ -23,5 +24,6 @@ PAGES: list[HTTPRouteHandler] = [
     *conversations.HANDLERS,
     *costs.HANDLERS,
     *settings.HANDLERS,
+    *models.HANDLERS,
     *erasures.HANDLERS,
 ]
