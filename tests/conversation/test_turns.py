@@ -66,6 +66,12 @@ class TestAnswer:
         assert call.identity is None
         assert neighbours.retrieval.calls[0].attribution == work
 
+    @pytest.mark.parametrize("rerank", [False, True])
+    async def test_has_passages_reranked_where_that_is_set(self, start, arrive, neighbours, rerank):
+        visitor = await arrive(await start(rerank_turns=rerank))
+        await visitor.ask(QUESTION)
+        assert neighbours.retrieval.reranks == [rerank]
+
     async def test_tells_the_bus_without_any_text(self, running, visitor):
         message = (await visitor.ask(QUESTION))[-1].finished.message
         [event] = await running.events(events_pb2.MessageCompleted)

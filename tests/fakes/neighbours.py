@@ -141,12 +141,14 @@ class FakeRetrieval(retrieval_grpc.RetrievalServiceServicer):
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.queries: list[str] = []
+        self.reranks: list[bool] = []
         self.calls: list[CallContext] = []
 
     async def Search(
         self, request: retrieval_pb.SearchRequest, context: Any
     ) -> retrieval_pb.SearchResponse:
         self.queries.append(request.query)
+        self.reranks.append(request.rerank)
         self.calls.append(current())
         if self.gate is not None:
             await self.gate.wait()

@@ -72,7 +72,14 @@ class Answering:
         asked_back = _asked_back(recent)
         question = _question(turn, earlier, asked_back)
         focus = observations.focus(question, screen)
-        gathered = await gather(self._deps.neighbours, turn, question, recent, focus)
+        gathered = await gather(
+            self._deps.neighbours,
+            turn,
+            question,
+            recent,
+            focus,
+            rerank=self._deps.settings.rerank_turns,
+        )
         evidence = Evidence(gathered.relevance, gathered.topics, gathered.entitled, asked_back)
         decision = decide_from_evidence(evidence, rules)
         if isinstance(decision, Answer):

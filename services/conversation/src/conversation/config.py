@@ -31,6 +31,8 @@ class Settings(FleetSettings):
     """Relevance from which an agent answers, in thousandths, unless it has its own."""
     handoff_threshold_millis: int = Field(default=300, ge=0, le=1_000)
     """Relevance below which an agent hands over at once, in thousandths, unless it has its own."""
+    rerank_turns: bool = False
+    """Have the passages of a turn reranked: worth its time with a hosted reranker."""
 
     @model_validator(mode="after")
     def _thresholds_in_order(self) -> Self:

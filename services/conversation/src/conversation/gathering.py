@@ -68,6 +68,8 @@ async def gather(
     question: str,
     recent: Sequence[MessageRow],
     focus: str = "",
+    *,
+    rerank: bool = False,
 ) -> Gathered:
     """Asks billing, memory and retrieval at once.
 
@@ -79,8 +81,9 @@ async def gather(
     async with asyncio.TaskGroup() as group:
         entitled = group.create_task(_entitled(neighbours, turn))
         history = group.create_task(_history(neighbours, turn, recent))
-        found = group.create_task(_search(neighbours, question))
-        seen = group.create_task(_search(neighbours, f"{question}\n{focus}")) if focus else None
+        found = group.create_task(_search(neighbours, question, rerank))
+        on_screen = f"{question}\n{focus}"
+        seen = group.create_task(_search(neighbours, on_screen, rerank)) if focus else None
         models = len(turn.config.models)
         tier = group.create_task(
             rephrasing.first_tier(neighbours.llm_gateway, turn.text, recent, models)
@@ -113,10 +116,10 @@ async def gather(
 
 
 async def _search(
-    neighbours: Neighbours, question: str
+    neighbours: Neighbours, question: str, rerank: bool
 ) -> retrieval_pb.SearchResponse | FleetError:
     """The passages; an error is returned, so that it does not come out as a group of errors."""
-    request = retrieval_pb.SearchRequest(query=question, top_k=TOP_K, explain=True, rerank=True)
+    request = retrieval_pb.SearchRequest(query=question, top_k=TOP_K, explain=True, rerank=rerank)
     try:
         return await retry_idempotent(
             lambda: neighbours.retrieval.Search(request, timeout=_SEARCH_TIMEOUT_S),
