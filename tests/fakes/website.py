@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -35,11 +36,18 @@ class Names(AbstractResolver):
 
 
 class Website:
-    """A web server on loopback that answers as it was told, and notes who asked for what."""
+    """A web server on loopback that answers as it was told, and notes who asked for what.
+
+    `pages` are HTML or text by path, `answers` anything else; other paths are not found. With
+    `etags` pages can be asked for whether they have changed.
+    """
 
     def __init__(self) -> None:
+        self.pages: dict[str, str] = {}
         self.answers: dict[str, Callable[[web.Request], Any]] = {}
         self.requests: list[web.Request] = []
+        self.etags = False
+        self.delay_s = 0.0
         self.port = 0
 
     @property
@@ -48,8 +56,18 @@ class Website:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
-        made = self.answers[request.path](request)
-        return await made if asyncio.iscoroutine(made) else made
+        await asyncio.sleep(self.delay_s)
+        if (answer := self.answers.get(request.path)) is not None:
+            made = answer(request)
+            return await made if asyncio.iscoroutine(made) else made
+        if (page := self.pages.get(request.path)) is None:
+            return web.Response(status=404)
+        etag = f'"{zlib.crc32(page.encode())}"'
+        if self.etags and request.headers.get("If-None-Match") == etag:
+            return web.Response(status=304)
+        kind = "text/html" if page.lstrip().startswith("<") else "text/plain"
+        headers = {"ETag": etag} if self.etags else {}
+        return web.Response(text=page, content_type=kind, headers=headers)
 
 
 @asynccontextmanager

@@ -37,6 +37,7 @@ class Office:
     headers: dict[str, str]
     document_id: str
     source_id: str
+    website_id: str
     conversation_id: str
     receipt_token: str
 
@@ -45,6 +46,7 @@ class Office:
         ids = {
             "document_id": self.document_id,
             "source_id": self.source_id,
+            "website_id": self.website_id,
             "conversation_id": self.conversation_id,
         }
         for name, value in ids.items():
@@ -66,6 +68,8 @@ async def office(desk: Desk) -> Office:
     company = await desk.sign_up(company="Kettles & <Sons>")
     document_id = await desk.teach(company, "Warranty", TEXT)
     listed = await desk.client.get("/v1/knowledge/sources", headers=company.bearer)
+    inside = {"type": "url", "url": "http://127.0.0.1/", "title": "Our intranet"}
+    website = await desk.client.post("/v1/knowledge/sources", json=inside, headers=company.bearer)
     conversation_id, visitor = await desk.begin(company)
     path = f"/v1/conversations/{conversation_id}/messages"
     for text in (QUESTION, "What is the capital of France?"):
@@ -78,6 +82,7 @@ async def office(desk: Desk) -> Office:
         await desk.sign_in(company),
         document_id,
         listed.json()["items"][0]["source_id"],
+        website.json()["source_id"],
         conversation_id,
         await _receipt_token(desk),
     )

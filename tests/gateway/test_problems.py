@@ -219,8 +219,15 @@ class TestServices:
 
 
 class TestKnowledgeInput:
-    @pytest.mark.parametrize("kind", ["url", "sitemap", "crawl", "file", "dream"])
-    async def test_only_texts_and_files_exist_so_far(self, door: Desk, kind: str):
+    @pytest.mark.parametrize("kind", ["url", "sitemap", "crawl"])
+    async def test_a_website_has_no_text(self, door: Desk, kind: str):
+        acme = await door.sign_up()
+        body = {"type": kind, "url": "https://docs.example", "text": "x"}
+        answer = await door.client.post("/v1/knowledge/sources", json=body, headers=acme.bearer)
+        assert problem_of(answer, 400)["errors"][0]["field"] == "text"
+
+    @pytest.mark.parametrize("kind", ["file", "dream"])
+    async def test_other_types_are_refused(self, door: Desk, kind: str):
         acme = await door.sign_up()
         body = {"type": kind, "url": "https://docs.example"}
         answer = await door.client.post("/v1/knowledge/sources", json=body, headers=acme.bearer)
@@ -237,7 +244,7 @@ class TestKnowledgeInput:
 
     async def test_a_batch_names_which_of_its_texts_is_wrong(self, door: Desk):
         acme = await door.sign_up()
-        body = {"sources": [{"type": "text", "text": "fine"}, {"type": "url"}]}
+        body = {"sources": [{"type": "text", "text": "fine"}, {"type": "dream"}]}
         answer = await door.client.post(
             "/v1/knowledge/sources:batch", json=body, headers=acme.bearer
         )

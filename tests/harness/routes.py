@@ -12,6 +12,7 @@ _IDS = (
     "agent_id",
     "conversation_id",
     "source_id",
+    "website_id",
     "document_id",
     "key_id",
     "visitor_id",

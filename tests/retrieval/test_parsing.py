@@ -133,6 +133,10 @@ class TestHtml:
         document = read("<html><body>" + "<div>" * 20_000 + "deep" + "</div>" * 20_000)
         assert document.text == "deep"
 
+    def test_keeps_the_order_of_what_stands_around_a_nested_list(self):
+        document = read("<html><ol><li>Fill in:<ul><li>Name</li></ul>Then send.</li></ol></html>")
+        assert document.text == "1. Fill in:\n   - Name\n   Then send."
+
     @pytest.mark.parametrize("tags", ["<div>", "<ul><li>", "<table><tr><td>", "<b>", "<dl><dd>"])
     def test_reads_in_time_what_nests_without_end(self, tags):
         document = read("<html><body>" + tags * 20_000 + "the end</body></html>")

@@ -14,12 +14,16 @@ from gateway.text import checked_text
 from gateway.uploads import Upload
 
 _MAX_TEXT_BYTES = 4 * 1024 * 1024
-_LATER = ("url", "sitemap", "crawl")
+_WEBSITES = {
+    "url": document_pb2.SOURCE_TYPE_URL,
+    "sitemap": document_pb2.SOURCE_TYPE_SITEMAP,
+    "crawl": document_pb2.SOURCE_TYPE_CRAWL,
+}
 _UPLOAD_FIELDS = frozenset({"title", "url", "external_id", "csrf_token"})
 
 
 def source_input(given: SourceRequest, where: str) -> pb.SourceInput:
-    """A source given as JSON; `where` names it in a batch. InvalidArgument unless it is a text."""
+    """A source given as JSON, `where` names it in a batch; InvalidArgument for a file."""
     prefix = f"{where}." if where else ""
     if given.type == "file":
         raise InvalidArgument(
@@ -27,10 +31,12 @@ def source_input(given: SourceRequest, where: str) -> pb.SourceInput:
             field=f"{prefix}type",
             reason="SOURCE_TYPE_UNSUPPORTED",
         )
+    if given.type in _WEBSITES:
+        return _website(given, prefix)
     if given.type != "text":
-        what = "is not possible yet" if given.type in _LATER else "is no type of source"
         raise InvalidArgument(
-            f"{given.type[:60]!r} {what}: send type text, or a file as a multipart form",
+            f"{given.type[:60]!r} is no type of source: send text, url, sitemap or crawl, or a "
+            "file as a multipart form",
             field=f"{prefix}type",
             reason="SOURCE_TYPE_UNSUPPORTED",
         )
@@ -41,6 +47,21 @@ def source_input(given: SourceRequest, where: str) -> pb.SourceInput:
         title=given.title,
         url=given.url,
         content=text.encode(),
+    )
+
+
+def _website(given: SourceRequest, prefix: str) -> pb.SourceInput:
+    if given.text:
+        raise InvalidArgument(
+            "a website has no text: leave it out, or send type text", field=f"{prefix}text"
+        )
+    return pb.SourceInput(
+        type=_WEBSITES[given.type],
+        external_id=given.external_id,
+        title=given.title,
+        url=given.url,
+        max_pages=given.max_pages,
+        max_depth=given.max_depth,
     )
 
 

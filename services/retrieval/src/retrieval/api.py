@@ -84,6 +84,7 @@ class RetrievalApi(RetrievalServiceServicer):
             sources=[wire.source(row) for row in page.rows],
             next_page_token=str(page.next_before or ""),
             counts=wire.counts(page.counts),
+            document_counts=wire.counts(page.document_counts),
         )
 
     async def DeleteSource(
@@ -100,12 +101,27 @@ class RetrievalApi(RetrievalServiceServicer):
         row = await sources.sync_source(self._db, tenant_id(), request.request_id, source_id)
         return pb.SyncSourceResponse(source=wire.source(row))
 
+    async def CancelSource(
+        self, request: pb.CancelSourceRequest, context: Any
+    ) -> pb.CancelSourceResponse:
+        source_id = to_uuid(request.source_id, "source_id")
+        row = await sources.cancel_source(self._db, tenant_id(), source_id)
+        return pb.CancelSourceResponse(source=wire.source(row))
+
+    async def ScheduleSource(
+        self, request: pb.ScheduleSourceRequest, context: Any
+    ) -> pb.ScheduleSourceResponse:
+        source_id = to_uuid(request.source_id, "source_id")
+        row = await sources.schedule_source(self._db, tenant_id(), source_id, request.sync_every_s)
+        return pb.ScheduleSourceResponse(source=wire.source(row))
+
     async def ListDocuments(
         self, request: pb.ListDocumentsRequest, context: Any
     ) -> pb.ListDocumentsResponse:
         page = await documents.list_documents(
             self._db,
             tenant_id(),
+            source_id=to_optional_uuid(request.source_id, "source_id"),
             statuses=wire.parse_statuses(request.statuses),
             before=to_optional_uuid(request.page_token, "page_token"),
             page_size=request.page_size,

@@ -38,6 +38,20 @@ class Settings(FleetSettings):
     """How often a document is tried when something else than the document is wrong."""
     ingest_lease_s: float = Field(default=30.0, ge=1, le=600)
     """How long a document waits after its process died before another one takes it over."""
+    sync_concurrency: int = Field(default=4, ge=1, le=64)
+    """Websites that are read at once, each by one request at a time."""
+    sync_turn_s: float = Field(default=30.0, gt=0)
+    """How long one is read before another that waits has its turn."""
+    sync_total_s: float = Field(default=7_200.0, ge=60)
+    """The longest run of one."""
+    fetch_pause_s: float = Field(default=0.25, ge=0, le=30)
+    """The shortest pause between two requests to a website; its crawl-delay may ask for more."""
+    fetch_max_pause_s: float = Field(default=30.0, ge=0)
+    """The longest pause that a website gets when it asks for one."""
+    fetch_timeout_s: float = Field(default=15.0, gt=0, le=60)
+    """The longest that one page may take."""
+    max_page_bytes: int = Field(default=20 * 2**20, ge=1024)
+    """The largest page or sitemap."""
     embed_batch_size: int = Field(default=32, ge=1, le=64)
     """Passages of one call to the embedding model."""
     embed_timeout_s: float = Field(default=60.0, gt=0, le=115)

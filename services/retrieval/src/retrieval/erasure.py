@@ -16,6 +16,8 @@ ERASURE = Erasure(
         Table("chunk_tokens"),
         Table("chunk"),
         Table("document"),
+        Table("page"),
+        Table("site"),
         Table("source"),
         Table("request"),
         Table("index_stat"),

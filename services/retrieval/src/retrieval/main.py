@@ -1,9 +1,13 @@
 """Composes retrieval: constructs everything, serves, drains."""
 
+from datetime import timedelta
+from functools import partial
+
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import (
     add_RetrievalServiceServicer_to_server,
 )
+from fleetkit.fetch import AddressPolicy, Fetcher, FetchLimits
 from fleetkit.service import Runtime, cli
 from fleetkit.tokens import tokenizer_path
 
@@ -17,10 +21,16 @@ from retrieval.index.search import Searcher
 from retrieval.index.weights import load_weights
 from retrieval.knowledge.ingest import Ingest
 from retrieval.knowledge.originals import SWEEP, Originals
-from retrieval.knowledge.sources import INGEST
+from retrieval.knowledge.syncing import SiteSync, SyncLimits
+from retrieval.knowledge.web import Web
+from retrieval.knowledge.websites import sync_due
+from retrieval.knowledge.work import INGEST, SYNC
 from retrieval.parsing.dispatch import ParseLimits
 from retrieval.parsing.pool import ParsingPool, PoolSettings
 from retrieval.parsing.prepare import PrepareOptions
+
+# Websites are read again at the hour or day, so a look every five minutes is often enough.
+_SYNC_PERIOD = timedelta(minutes=5)
 
 
 def build(rt: Runtime) -> None:
@@ -52,10 +62,33 @@ def build(rt: Runtime) -> None:
     )
     rt.consume(HANDLERS)
     rt.erase(ERASURE)
+    sync = _site_sync(rt, settings, originals, pool)
+    rt.run_jobs(
+        {SYNC: sync.run},
+        concurrency=settings.sync_concurrency,
+        max_attempts=settings.ingest_max_attempts,
+        on_dead=sync.give_up,
+        lease_s=settings.ingest_lease_s,
+    )
+    rt.schedule("sync-websites", _SYNC_PERIOD, partial(sync_due, rt.db))
     reranker = Reranker(rt.db, llm_gateway, settings.rerank_model, settings.rerank_timeout_s)
     searcher = Searcher(rt.db, embedder, load_weights(), reranker, candidates=settings.candidates)
     servicer = RetrievalApi(rt.db, originals, searcher, settings)
     rt.server.add(add_RetrievalServiceServicer_to_server, servicer)
+
+
+def _site_sync(
+    rt: Runtime, settings: Settings, originals: Originals, pool: ParsingPool
+) -> SiteSync:
+    fetcher = Fetcher(
+        AddressPolicy.parse(settings.fetch_allow),
+        user_agent="FleetdeskBot/1.0 (reads help pages for their owner)",
+        limits=FetchLimits(total_s=settings.fetch_timeout_s, max_bytes=settings.max_page_bytes),
+    )
+    rt.on_close(fetcher.close)
+    web = Web(fetcher, pool, pause_s=settings.fetch_pause_s, max_pause_s=settings.fetch_max_pause_s)
+    limits = SyncLimits(settings.sync_total_s, settings.sync_turn_s)
+    return SiteSync(rt.db, originals, web, limits)
 
 
 def pool_settings(settings: Settings) -> PoolSettings:

@@ -10,11 +10,18 @@ from retrieval.index.reranking import Reordered
 from retrieval.index.search import Found, Hit
 from retrieval.knowledge.inputs import SourceInput
 from retrieval.knowledge.requests import Outcome
-from retrieval.store.rows import DocumentRow, PassageRow, SourceRow
+from retrieval.store.rows import DocumentRow, PassageRow, SiteProgress, SourceRow
 
-_TYPES = {"file": pb.SOURCE_TYPE_FILE, "text": pb.SOURCE_TYPE_TEXT}
+_TYPES = {
+    "file": pb.SOURCE_TYPE_FILE,
+    "text": pb.SOURCE_TYPE_TEXT,
+    "url": pb.SOURCE_TYPE_URL,
+    "sitemap": pb.SOURCE_TYPE_SITEMAP,
+    "crawl": pb.SOURCE_TYPE_CRAWL,
+}
 _STATUSES = {
     "queued": pb.DOCUMENT_STATUS_QUEUED,
+    "fetching": pb.DOCUMENT_STATUS_FETCHING,
     "parsing": pb.DOCUMENT_STATUS_PARSING,
     "embedding": pb.DOCUMENT_STATUS_EMBEDDING,
     "ready": pb.DOCUMENT_STATUS_READY,
@@ -41,6 +48,8 @@ def source_input(given: pb_service.SourceInput, content: bytes | None = None) ->
         url=given.url,
         file_name=given.file_name,
         content=given.content if content is None else content,
+        max_pages=given.max_pages,
+        max_depth=given.max_depth,
     )
 
 
@@ -58,11 +67,31 @@ def source(row: SourceRow) -> pb.Source:
         status=_STATUSES[row.status],
         error=row.error,
         error_reason=row.error_reason,
-        document_id=str(row.document_id),
+        document_id=str(row.document_id or ""),
         chunk_count=row.chunk_count,
+        site=None if row.site is None else _site(row.site),
     )
     message.create_time.FromDatetime(row.create_time)
     message.update_time.FromDatetime(row.update_time)
+    return message
+
+
+def _site(row: SiteProgress) -> pb.Site:
+    message = pb.Site(
+        running=row.is_running,
+        found_count=row.found,
+        visited_count=row.visited,
+        ready_count=row.ready,
+        pending_count=row.pending,
+        failed_count=row.failed,
+        truncated=row.truncated,
+        max_pages=row.max_pages,
+        max_depth=row.max_depth,
+        sync_every_s=row.sync_every_s,
+    )
+    for name in ("begin_time", "end_time", "next_sync_time"):
+        if (time := getattr(row, name)) is not None:
+            getattr(message, name).FromDatetime(time)
     return message
 
 

@@ -24,6 +24,7 @@ from gateway.shapes.knowledge import (
     BatchResponse,
     Document,
     DocumentList,
+    ScheduleRequest,
     SearchRequest,
     SearchResponse,
     SearchResult,
@@ -57,13 +58,13 @@ _Status = Annotated[
     status_code=201,
     max_body_bytes=MAX_FORM_BYTES,
     tags=_TAGS,
-    summary="Give a file or a text",
+    summary="Give a file, a text or a website",
 )
 async def post_source(request: GatewayRequest, idempotency_key: IdempotencyKey = "") -> Source:
-    """Stores the original and queues it; follow its `status`.
+    """Queues it to be read; follow its `status`.
 
     A file comes as a multipart form: fields `title`, `url`, `external_id` first, then `file`. A
-    text comes as JSON. A known `external_id` replaces that source.
+    text or website comes as JSON. A known `external_id` replaces that source.
     """
     if request.content_type[0] == "multipart/form-data":
         return await _take_form(request, idempotency_key)
@@ -78,12 +79,12 @@ async def post_source(request: GatewayRequest, idempotency_key: IdempotencyKey =
     _WRITE,
     max_body_bytes=_MAX_JSON_BYTES,
     tags=_TAGS,
-    summary="Give several texts",
+    summary="Give several texts or websites",
 )
 async def post_batch(
     request: GatewayRequest, data: JSONBody[BatchRequest], idempotency_key: IdempotencyKey = ""
 ) -> BatchResponse:
-    """Up to 100 texts; each is taken or refused by itself."""
+    """Up to 100 texts or websites; each is taken or refused by itself."""
     inputs = [source_input(source, f"sources[{i}]") for i, source in enumerate(data.sources)]
     async with request_id(request, idempotency_key, data) as key:
         made = await call(
@@ -140,7 +141,7 @@ async def get_source(request: GatewayRequest, source_id: FromPath[UUID]) -> Sour
     summary="Delete a source",
 )
 async def delete_source(request: GatewayRequest, source_id: FromPath[UUID]) -> None:
-    """Removes a source with its original, document, chunks and vectors."""
+    """Removes a source with its originals, documents, chunks and vectors."""
     # Not repeated: the second call would not find what the first has deleted.
     await parts_of(request).clients.retrieval.DeleteSource(
         pb.DeleteSourceRequest(source_id=str(source_id))
@@ -157,7 +158,10 @@ async def delete_source(request: GatewayRequest, source_id: FromPath[UUID]) -> N
 async def post_sync(
     request: GatewayRequest, source_id: FromPath[UUID], idempotency_key: IdempotencyKey = ""
 ) -> Source:
-    """Reads the original again; a retry for one that failed."""
+    """Reads the original or website again; a retry for one that failed.
+
+    Pages that have not changed are not made anew.
+    """
     async with request_id(request, idempotency_key, None) as key:
         queued = await call(
             parts_of(request).clients.retrieval.SyncSource,
@@ -166,10 +170,47 @@ async def post_sync(
     return Source.of(queued.source)
 
 
+@endpoint(
+    "POST",
+    "/v1/knowledge/sources/{source_id:uuid}/cancel",
+    _ACT,
+    tags=_TAGS,
+    summary="Stop reading a source",
+)
+async def post_source_cancel(request: GatewayRequest, source_id: FromPath[UUID]) -> Source:
+    """Ends the reading; what could be found before still can."""
+    stopped = await call(
+        parts_of(request).clients.retrieval.CancelSource,
+        pb.CancelSourceRequest(source_id=str(source_id)),
+    )
+    return Source.of(stopped.source)
+
+
+@endpoint(
+    "PUT",
+    "/v1/knowledge/sources/{source_id:uuid}/schedule",
+    _WRITE,
+    tags=_TAGS,
+    summary="Say how often a website is read again",
+)
+async def put_source_schedule(
+    request: GatewayRequest, source_id: FromPath[UUID], data: JSONBody[ScheduleRequest]
+) -> Source:
+    """Reads a website again every so often; each run costs only what changed."""
+    scheduled = await call(
+        parts_of(request).clients.retrieval.ScheduleSource,
+        pb.ScheduleSourceRequest(source_id=str(source_id), sync_every_s=data.sync_every_s),
+    )
+    return Source.of(scheduled.source)
+
+
 @endpoint("GET", "/v1/knowledge/documents", _READ, tags=_TAGS, summary="List documents")
 async def get_documents(
     request: GatewayRequest,
     status: _Status = None,
+    source_id: Annotated[
+        UUID | None, QueryParameter(name="source_id", description="Only those of this source.")
+    ] = None,
     page_size: PageSize = 50,
     page_token: PageToken = "",
 ) -> DocumentList:
@@ -177,7 +218,10 @@ async def get_documents(
     found = await call(
         parts_of(request).clients.retrieval.ListDocuments,
         pb.ListDocumentsRequest(
-            statuses=statuses_of(status), page_size=page_size, page_token=page_token
+            statuses=statuses_of(status),
+            page_size=page_size,
+            page_token=page_token,
+            source_id=str(source_id or ""),
         ),
     )
     items = [Document.of(document, with_text=False) for document in found.documents]
@@ -273,6 +317,8 @@ HANDLERS: list[HTTPRouteHandler] = [
     get_source,
     delete_source,
     post_sync,
+    post_source_cancel,
+    put_source_schedule,
     get_documents,
     get_document,
     post_search,

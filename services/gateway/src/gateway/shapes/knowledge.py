@@ -6,15 +6,59 @@ from typing import Annotated, Any, Literal
 from fleetdesk.retrieval.v1 import document_pb2, retrieval_service_pb2
 from msgspec import Meta, Struct
 
-from gateway.shapes.common import SomeText, label_of, time_of, value_of
+from gateway.shapes.common import SomeText, label_of, optional_time, time_of, value_of
 
 _STATUS = "DOCUMENT_STATUS_"
-_PENDING = ("queued", "parsing", "embedding")
+_PENDING = ("queued", "fetching", "parsing", "embedding")
 MAX_BATCH = 100
 
 
+class Site(Struct, frozen=True):
+    """How a website is read, and how far that is.
+
+    A run finds pages and visits each once; the other counts are of documents. After a `truncated`
+    run, which did not see everything, nothing counts as gone.
+    """
+
+    running: bool
+    found_count: int
+    visited_count: int
+    ready_count: int
+    pending_count: int
+    failed_count: int
+    truncated: bool
+    max_pages: int
+    max_depth: int
+    sync_every_s: int
+    begin_time: datetime | None
+    end_time: datetime | None
+    next_sync_time: datetime | None
+
+    @classmethod
+    def of(cls, site: document_pb2.Site) -> "Site":
+        """From the proto."""
+        return cls(
+            running=site.running,
+            found_count=site.found_count,
+            visited_count=site.visited_count,
+            ready_count=site.ready_count,
+            pending_count=site.pending_count,
+            failed_count=site.failed_count,
+            truncated=site.truncated,
+            max_pages=site.max_pages,
+            max_depth=site.max_depth,
+            sync_every_s=site.sync_every_s,
+            begin_time=optional_time(site, "begin_time"),
+            end_time=optional_time(site, "end_time"),
+            next_sync_time=optional_time(site, "next_sync_time"),
+        )
+
+
 class Source(Struct, frozen=True):
-    """A thing given as knowledge. `error` says what to do when `status` is `failed`."""
+    """A thing given as knowledge. `error` says what to do when `status` is `failed`.
+
+    A website (`url`, `sitemap`, `crawl`) has a `site` and many documents, so no `document_id`.
+    """
 
     source_id: str
     document_id: str
@@ -31,6 +75,7 @@ class Source(Struct, frozen=True):
     chunk_count: int
     create_time: datetime
     update_time: datetime
+    site: Site | None
 
     @classmethod
     def of(cls, source: document_pb2.Source) -> "Source":
@@ -51,6 +96,7 @@ class Source(Struct, frozen=True):
             chunk_count=source.chunk_count,
             create_time=time_of(source.create_time),
             update_time=time_of(source.update_time),
+            site=Site.of(source.site) if source.HasField("site") else None,
         )
 
 
@@ -73,13 +119,25 @@ class SourceList(Struct, frozen=True):
 
 
 class SourceRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Knowledge given as JSON. Only `text` exists so far; files come as multipart forms."""
+    """Knowledge given as JSON: a `text`, or a website; files come as multipart forms.
+
+    Of a website, `url` is a page (type `url`), a sitemap (`sitemap`), or where following links
+    begins (`crawl`); `max_pages` and `max_depth` are 500 and 5 when 0.
+    """
 
     type: str
     text: str = ""
     title: Annotated[str, Meta(max_length=512)] = ""
     url: Annotated[str, Meta(max_length=2048)] = ""
     external_id: Annotated[str, Meta(max_length=512)] = ""
+    max_pages: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    max_depth: Annotated[int, Meta(ge=0, le=20)] = 0
+
+
+class ScheduleRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often a website is read again: 3,600 (hourly) to 2,678,400 (31 days), or 0 for never."""
+
+    sync_every_s: Annotated[int, Meta(ge=0, le=2_678_400)]
 
 
 class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,7 +162,7 @@ class BatchResponse(Struct, frozen=True):
 
 
 class Document(Struct, frozen=True, omit_defaults=True):
-    """The text of a source; lists leave `text` out."""
+    """The text of a source, or of a page of it; lists leave `text` out."""
 
     document_id: str
     source_id: str
@@ -226,7 +284,7 @@ class SearchResponse(Struct, frozen=True):
     knowledge_version: int
 
 
-StatusFilter = Literal["pending", "queued", "parsing", "embedding", "ready", "failed"]
+StatusFilter = Literal["pending", "queued", "fetching", "parsing", "embedding", "ready", "failed"]
 
 
 def statuses_of(label: StatusFilter | None) -> list[Any]:

@@ -8,7 +8,8 @@ from fleetdesk.retrieval.v1 import document_pb2 as doc
 
 from gateway.views.format import When, count, when_of
 from gateway.views.frame import Badge
-from gateway.views.knowledge import badge_of, kind_of
+from gateway.views.knowledge import kind_of
+from gateway.views.websites import badge_of
 
 
 @dataclass(frozen=True, slots=True)

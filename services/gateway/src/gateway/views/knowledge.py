@@ -11,9 +11,11 @@ from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 from gateway.views.format import When, count, size, when_of
 from gateway.views.frame import Badge, Tab, link
 from gateway.views.tables import Column, columns
+from gateway.views.websites import TYPE_LABELS, badge_of, progress
 
 PENDING = (
     doc.DOCUMENT_STATUS_QUEUED,
+    doc.DOCUMENT_STATUS_FETCHING,
     doc.DOCUMENT_STATUS_PARSING,
     doc.DOCUMENT_STATUS_EMBEDDING,
 )
@@ -22,13 +24,6 @@ STATUS_FILTERS = {
     "ready": (doc.DOCUMENT_STATUS_READY,),
     "pending": PENDING,
     "failed": (doc.DOCUMENT_STATUS_FAILED,),
-}
-_BADGES: dict[int, Badge] = {
-    doc.DOCUMENT_STATUS_QUEUED: Badge("Waiting", "clock"),
-    doc.DOCUMENT_STATUS_PARSING: Badge("Reading", "loader-circle", "busy"),
-    doc.DOCUMENT_STATUS_EMBEDDING: Badge("Indexing", "loader-circle", "busy"),
-    doc.DOCUMENT_STATUS_READY: Badge("Ready", "circle-check", "good"),
-    doc.DOCUMENT_STATUS_FAILED: Badge("Failed", "circle-alert", "bad"),
 }
 _PHRASE_CHARS = 24
 _KINDS = {
@@ -80,11 +75,6 @@ class SourceList:
         return bool(self.filter or self.status)
 
 
-def badge_of(status: int) -> Badge:
-    """A status in an icon and a word."""
-    return _BADGES.get(status, Badge("Unknown", "circle-question-mark"))
-
-
 def kind_of(media_type: str) -> str:
     """A media type as people call it."""
     return _KINDS.get(media_type, media_type or "File")
@@ -94,8 +84,12 @@ def source_row(source: doc.Source, now: datetime) -> SourceRow:
     """A source as a row."""
     name = source.title or source.file_name or source.external_id or "Untitled"
     ready = source.status == doc.DOCUMENT_STATUS_READY
+    is_site = source.HasField("site")
+    href = f"/documents/{source.document_id}" if ready and source.document_id else ""
     details = (
-        kind_of(source.media_type),
+        f"{TYPE_LABELS.get(source.type, 'Website')} · {progress(source.site)}"
+        if is_site
+        else kind_of(source.media_type),
         source.file_name if source.file_name != name else "",
         source.external_id if source.external_id not in (name, source.file_name) else "",
     )
@@ -108,7 +102,7 @@ def source_row(source: doc.Source, now: datetime) -> SourceRow:
         passages=f"{source.chunk_count:,}" if ready else "",
         size=size(source.byte_count),
         created=when_of(source.create_time, now),
-        href=f"/documents/{source.document_id}" if ready and source.document_id else "",
+        href=f"/knowledge/websites/{source.source_id}" if is_site else href,
         can_retry=source.status == doc.DOCUMENT_STATUS_FAILED,
     )
 
@@ -186,6 +180,7 @@ def source_list(
 ) -> SourceList:
     """The page of documents as asked for."""
     counts = counts_of(response)
+    documents = {item.status: item.count for item in response.document_counts}
     state = {"status": status, "filter": needle}
     order = {"sort": sort, "dir": "desc" if descending else ""}
     return SourceList(
@@ -193,7 +188,7 @@ def source_list(
             source_row(source, now) for source in sorted_sources(response.sources, sort, descending)
         ),
         tabs=status_tabs(counts, status, needle),
-        headline=headline(counts),
+        headline=headline(documents),
         total=sum(counts.values()),
         pending=sum(counts.get(state, 0) for state in PENDING),
         filter=needle,
@@ -229,10 +224,14 @@ def delete_source_view(source: doc.Source, error: str = "") -> DeleteSource:
     title = source.title or source.file_name or "Untitled"
     passages = count(source.chunk_count, "passage")
     original = f"the original ({size(source.byte_count)})"
+    pages = count(source.site.ready_count + source.site.failed_count, "page")
+    is_site = source.HasField("site")
     return DeleteSource(
         source_id=source.source_id,
         title=title,
-        what=f"the document, its {passages}, and {original}",
+        what=f"the website with its {pages} and {passages}"
+        if is_site
+        else f"the document, its {passages}, and {original}",
         phrase=confirmation(title),
         error=error,
     )

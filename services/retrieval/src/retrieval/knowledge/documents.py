@@ -34,13 +34,24 @@ async def get_document(db: Database, tenant_id: UUID, document_id: UUID) -> Docu
 
 
 async def list_documents(
-    db: Database, tenant_id: UUID, *, statuses: list[str], before: UUID | None, page_size: int
+    db: Database,
+    tenant_id: UUID,
+    *,
+    source_id: UUID | None,
+    statuses: list[str],
+    before: UUID | None,
+    page_size: int,
 ) -> DocumentPage:
-    """Documents without text, newest first, those after `before`."""
+    """Documents of a source or of all, without text, newest first, those after `before`."""
     limit = page_limit(page_size)
     async with db.tenant(tenant_id) as conn:
         rows = await store.list_documents(
-            conn, tenant_id, statuses=statuses, before=before, limit=limit + 1
+            conn,
+            tenant_id,
+            source_id=source_id,
+            statuses=statuses,
+            before=before,
+            limit=limit + 1,
         )
     more = len(rows) > limit
     return DocumentPage(rows[:limit], rows[limit - 1].document_id if more else None)

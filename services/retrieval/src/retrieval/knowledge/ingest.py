@@ -26,9 +26,8 @@ from retrieval.parsing.pool import ParsingPool
 from retrieval.parsing.prepare import PreparedDocument, PrepareOptions, embedded_text
 from retrieval.store import chunks as chunk_store
 from retrieval.store import documents as document_store
-from retrieval.store import sources as source_store
 from retrieval.store import token_vectors as token_store
-from retrieval.store.rows import KnownVectors, NewChunk, SourceRow
+from retrieval.store.rows import KnownVectors, NewChunk, OriginalRow
 
 _BATCHES_IN_FLIGHT = 2
 
@@ -78,30 +77,30 @@ class Ingest:
     async def give_up(self, job: Job, error: Exception) -> None:
         """The last attempt failed for a reason that is not the document's."""
         async with self._db.tenant(job.tenant_id) as conn:
-            source_id = await source_store.find_by_document(conn, job.tenant_id, job.subject_id)
-            row = source_id and await source_store.get_source(conn, job.tenant_id, source_id)
+            row = await document_store.get_original(conn, job.tenant_id, job.subject_id)
         if row:
             reason = error.reason if isinstance(error, FleetError) else "INTERNAL"
             await self._fail(job.tenant_id, row, reason, _GAVE_UP)
 
-    async def _begin(self, tenant_id: UUID, document_id: UUID) -> SourceRow | None:
+    async def _begin(self, tenant_id: UUID, document_id: UUID) -> OriginalRow | None:
+        """The document's original; None when it is gone, or its reading was stopped."""
         async with self._db.tenant(tenant_id) as conn:
-            source_id = await source_store.find_by_document(conn, tenant_id, document_id)
-            if source_id is None:
+            row = await document_store.get_original(conn, tenant_id, document_id, lock=True)
+            if row is None or row.error_reason == "CANCELLED":
                 return None
             await document_store.set_status(conn, tenant_id, document_id, "parsing", conn.now())
-            return await source_store.get_source(conn, tenant_id, source_id)
+            return row
 
-    def _options_for(self, row: SourceRow) -> PrepareOptions:
+    def _options_for(self, row: OriginalRow) -> PrepareOptions:
         return PrepareOptions(
             title=row.given_title,
-            fallback_title=PurePath(row.file_name).stem,
+            fallback_title=PurePath(row.fallback_title).stem,
             limits=self._options.limits,
             sizes=self._options.sizes,
             max_chunks=self._options.max_chunks,
         )
 
-    async def _finish(self, tenant_id: UUID, row: SourceRow, document: PreparedDocument) -> None:
+    async def _finish(self, tenant_id: UUID, row: OriginalRow, document: PreparedDocument) -> None:
         async with self._db.tenant(tenant_id) as conn:
             await document_store.set_status(
                 conn, tenant_id, row.document_id, "embedding", conn.now()
@@ -160,7 +159,7 @@ class Ingest:
     async def _replace(
         self,
         tenant_id: UUID,
-        row: SourceRow,
+        row: OriginalRow,
         document: PreparedDocument,
         vectors: KnownVectors,
         chunks: list[NewChunk],
@@ -168,7 +167,7 @@ class Ingest:
         """Everything that makes the document findable, at once; nothing if it is stale."""
         async with self._db.tenant(tenant_id) as conn:
             await chunk_store.lock_stat(conn, tenant_id)
-            now = await source_store.get_source(conn, tenant_id, row.source_id, lock=True)
+            now = await document_store.get_original(conn, tenant_id, row.document_id, lock=True)
             if now is None or now.revision != row.revision:
                 return
             version = await writing.replace_document(
@@ -193,9 +192,9 @@ class Ingest:
             event = KnowledgeChanged(document_id=str(row.document_id))
             await publish(conn, event, revision=version)
 
-    async def _fail(self, tenant_id: UUID, row: SourceRow, reason: str, message: str) -> None:
+    async def _fail(self, tenant_id: UUID, row: OriginalRow, reason: str, message: str) -> None:
         async with self._db.tenant(tenant_id) as conn:
-            now = await source_store.get_source(conn, tenant_id, row.source_id, lock=True)
+            now = await document_store.get_original(conn, tenant_id, row.document_id, lock=True)
             if now is None or now.revision != row.revision:
                 return
             await document_store.set_failed(

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fleetkit.errors import InvalidArgument
+from fleetkit.fetch import FetchError, checked_url
 
+from retrieval.knowledge.websites import SITE_TYPES, checked_limits
 from retrieval.parsing.document import one_line
 from retrieval.parsing.errors import DocumentError
 from retrieval.parsing.sniff import refuse_early
@@ -22,7 +24,10 @@ _NOT_IN_A_NAME = re.compile(r"^.*[/\\]", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class SourceInput:
-    """A source as given; `type` is "file", "text" or "" when it was not said."""
+    """A source as given; `type` is "" when it was not said.
+
+    Of a website `url` is where it begins; `max_pages` and `max_depth` are 0 for the usual ones.
+    """
 
     type: str
     external_id: str
@@ -30,6 +35,8 @@ class SourceInput:
     url: str
     file_name: str
     content: bytes
+    max_pages: int = 0
+    max_depth: int = 0
 
 
 def check_request_id(request_id: str) -> None:
@@ -43,19 +50,25 @@ def check_request_id(request_id: str) -> None:
 
 def check_header(given: SourceInput) -> SourceInput:
     """The input with its names tidied; InvalidArgument naming the field that is wrong."""
-    if given.type not in ("file", "text"):
-        raise InvalidArgument("type is one of file and text", field="type")
+    if given.type not in ("file", "text", *SITE_TYPES):
+        raise InvalidArgument("type is one of file, text, url, sitemap and crawl", field="type")
     for field in ("external_id", "title"):
         _check_length(field, getattr(given, field), _MAX_SHORT_BYTES)
-    _check_url(given.url)
+    url = given.url
+    if given.type in SITE_TYPES:
+        url = _checked_site(given)
+    else:
+        _check_url(url)
     name = one_line(_NOT_IN_A_NAME.sub("", given.file_name))
     return SourceInput(
         type=given.type,
         external_id=check_text("external_id", given.external_id),
         title=one_line(given.title),
-        url=given.url,
+        url=url,
         file_name=name.encode()[:_MAX_SHORT_BYTES].decode(errors="ignore"),
         content=given.content,
+        max_pages=given.max_pages,
+        max_depth=given.max_depth,
     )
 
 
@@ -78,7 +91,9 @@ def digest(inputs: Sequence[SourceInput]) -> bytes:
     """SHA-256 of a request, to tell a repeated one from another with the same id."""
     whole = hashlib.sha256()
     for given in inputs:
-        for value in (given.type, given.external_id, given.title, given.url, given.file_name):
+        limits = f"{given.max_pages} {given.max_depth}"
+        names = (given.type, given.external_id, given.title, given.url, given.file_name, limits)
+        for value in names:
             encoded = value.encode()
             whole.update(len(encoded).to_bytes(8, "big") + encoded)
         whole.update(hashlib.sha256(given.content).digest())
@@ -98,6 +113,18 @@ def check_text(field: str, value: str) -> str:
     if any(ord(char) < 32 or ord(char) == 127 for char in value):
         raise InvalidArgument(f"{field} has control characters in it", field=field)
     return value
+
+
+def _checked_site(given: SourceInput) -> str:
+    """Where a website begins, as it will be asked for."""
+    if given.content:
+        raise InvalidArgument("a website has no content: leave it out", field="content")
+    checked_limits(given.max_pages, given.max_depth, given.type)
+    _check_length("url", given.url, _MAX_URL_BYTES)
+    try:
+        return str(checked_url(check_text("url", given.url)))
+    except FetchError as error:
+        raise InvalidArgument(error.message, field="url", reason=error.reason) from error
 
 
 def _check_url(url: str) -> None:

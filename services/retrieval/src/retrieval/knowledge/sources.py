@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from fleetdesk.retrieval.v1.events_pb2 import KnowledgeChanged
 from fleetkit import jobs
 from fleetkit.errors import FleetError, InvalidArgument, NotFound
-from fleetkit.events.outbox import publish
 from fleetkit.ids import new_id
 from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
 
-from retrieval.index import writing
-from retrieval.knowledge import requests
+from retrieval.knowledge import requests, websites
 from retrieval.knowledge.inputs import (
     MAX_BATCH,
     SourceInput,
@@ -26,24 +23,30 @@ from retrieval.knowledge.inputs import (
     digest,
 )
 from retrieval.knowledge.originals import Originals, sweep_soon
+from retrieval.knowledge.removal import remove_documents
 from retrieval.knowledge.requests import Outcome
-from retrieval.store import chunks as chunk_store
+from retrieval.knowledge.work import INGEST, SYNC
 from retrieval.store import documents as document_store
+from retrieval.store import sites as site_store
 from retrieval.store import sources as store
 from retrieval.store.rows import SourceRow
 
-INGEST = "ingest"
 MAX_PAGE = 500
 _DEFAULT_PAGE = 50
+_DELETED_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
 class SourcePage:
-    """One page of sources, where the next begins, and counts over all states."""
+    """One page of sources, where the next begins, and counts over all states.
+
+    `counts` are of sources, `document_counts` of their documents.
+    """
 
     rows: list[SourceRow]
     next_before: UUID | None
     counts: dict[str, int]
+    document_counts: dict[str, int]
 
 
 async def create_sources(
@@ -71,7 +74,12 @@ async def create_sources(
         lambda: [_checked(given, max_content_bytes) for given in inputs]
     )
     accepted = {new_id(): given for given in checked if isinstance(given, SourceInput)}
-    await originals.put(tenant_id, {key: given.content for key, given in accepted.items()})
+    contents = {
+        key: given.content
+        for key, given in accepted.items()
+        if given.type not in websites.SITE_TYPES
+    }
+    await originals.put(tenant_id, contents)
     content_ids = iter(accepted)
     planned = [(next(content_ids), i) if isinstance(i, SourceInput) else i for i in checked]
     return await _commit(db, originals, tenant_id, request_id, fingerprint, planned)
@@ -104,29 +112,58 @@ async def list_sources(
             before=before,
             limit=limit + 1,
         )
-        counts = await document_store.count_by_status(conn, tenant_id)
+        counts = await store.count_by_status(conn, tenant_id)
+        documents = await document_store.count_by_status(conn, tenant_id)
     more = len(rows) > limit
-    return SourcePage(rows[:limit], rows[limit - 1].source_id if more else None, counts)
+    return SourcePage(rows[:limit], rows[limit - 1].source_id if more else None, counts, documents)
 
 
 async def delete_source(
     db: Database, originals: Originals, tenant_id: UUID, source_id: UUID
 ) -> int:
-    """Removes a source with everything made of it; returns how many chunks that were."""
+    """Removes a source with everything made of it; returns how many chunks that were.
+
+    A large one goes in steps, its reading being ended first; called again it goes on.
+    """
     async with db.tenant(tenant_id) as conn:
-        await chunk_store.lock_stat(conn, tenant_id)
         row = await _existing(conn, tenant_id, source_id, lock=True)
-        count, version = await writing.remove_document(conn, tenant_id, row.document_id)
-        await store.delete_source(conn, tenant_id, source_id)
-        event = KnowledgeChanged(document_id=str(row.document_id), removed=True)
-        await publish(conn, event, revision=version)
-        await sweep_soon(conn, tenant_id, row.content_id)
-    await originals.remove(tenant_id, [row.content_id])
+        await _stop(conn, tenant_id, row)
+    count = 0
+    while True:
+        async with db.tenant(tenant_id) as conn:
+            documents = await document_store.source_documents(
+                conn, tenant_id, source_id, _DELETED_AT_ONCE
+            )
+            count += await remove_documents(conn, tenant_id, documents)
+            if len(documents) < _DELETED_AT_ONCE:
+                unused = await store.delete_source(conn, tenant_id, source_id)
+                for content_id in unused:
+                    await sweep_soon(conn, tenant_id, content_id)
+                break
+    await originals.remove(tenant_id, unused)
     return count
 
 
+async def cancel_source(db: Database, tenant_id: UUID, source_id: UUID) -> SourceRow:
+    """Ends the reading of a source; what was found before is found further on."""
+    async with db.tenant(tenant_id) as conn:
+        row = await _existing(conn, tenant_id, source_id, lock=True)
+        await _stop(conn, tenant_id, row)
+        return await _existing(conn, tenant_id, source_id)
+
+
+async def schedule_source(
+    db: Database, tenant_id: UUID, source_id: UUID, every_s: int
+) -> SourceRow:
+    """Reads a website again every so many seconds, 0 for never."""
+    async with db.tenant(tenant_id) as conn:
+        await _existing(conn, tenant_id, source_id, lock=True)
+        await websites.schedule(conn, tenant_id, source_id, every_s)
+        return await _existing(conn, tenant_id, source_id)
+
+
 async def sync_source(db: Database, tenant_id: UUID, request_id: str, source_id: UUID) -> SourceRow:
-    """Reads the original again; what was found before is found until that is done."""
+    """Reads the original, or the website, again; what was found before is found until then."""
     check_request_id(request_id)
     fingerprint = hashlib.sha256(b"sync" + source_id.bytes).digest()
     if (earlier := await requests.answered(db, tenant_id, request_id, fingerprint)) is not None:
@@ -134,8 +171,7 @@ async def sync_source(db: Database, tenant_id: UUID, request_id: str, source_id:
     async with db.tenant(tenant_id) as conn:
         if await requests.recall(conn, tenant_id, request_id, fingerprint) is None:
             row = await _existing(conn, tenant_id, source_id, lock=True)
-            await store.raise_revision(conn, tenant_id, source_id)
-            await _queue(conn, tenant_id, row.document_id)
+            await _read_again(conn, tenant_id, row)
             await requests.remember(conn, tenant_id, request_id, fingerprint, [Outcome(row)])
         return await _existing(conn, tenant_id, source_id)
 
@@ -147,16 +183,11 @@ def page_limit(page_size: int) -> int:
     return page_size or _DEFAULT_PAGE
 
 
-def _check_all(
-    inputs: Sequence[SourceInput], max_content_bytes: int
-) -> list[SourceInput | FleetError]:
-    return [_checked(given, max_content_bytes) for given in inputs]
-
-
 def _checked(given: SourceInput, max_content_bytes: int) -> SourceInput | FleetError:
     try:
         tidy = check_header(given)
-        check_content(given.content, max_content_bytes)
+        if tidy.type not in websites.SITE_TYPES:
+            check_content(given.content, max_content_bytes)
     except InvalidArgument as error:
         return error
     return tidy
@@ -198,25 +229,62 @@ async def _take(
     source_id = None
     if given.external_id:
         source_id = await store.find_by_external_id(conn, tenant_id, given.external_id)
-    if source_id is None:
-        await store.insert_source(conn, tenant_id, row)
-        await _queue(conn, tenant_id, row.document_id)
+    former = await _existing(conn, tenant_id, source_id) if source_id else None
+    if row.type in websites.SITE_TYPES or (former and former.site):
+        return await _take_website(conn, tenant_id, row, given, former)
+    if former is None or source_id is None:
+        document_id = new_id()
+        await store.insert_source(conn, tenant_id, row, document_id)
+        await _queue(conn, tenant_id, document_id)
         return Outcome(await _existing(conn, tenant_id, row.source_id))
-    former = await _existing(conn, tenant_id, source_id)
     if _is_same(former, row):
         unused.append(content_id)
         return Outcome(former)
-    unused.append(former.content_id)
-    await store.replace_content(conn, tenant_id, replace(row, source_id=source_id))
-    await _queue(conn, tenant_id, former.document_id)
+    if former.content_id is not None and former.document_id is not None:
+        unused.append(former.content_id)
+        await store.replace_content(conn, tenant_id, replace(row, source_id=source_id))
+        await _queue(conn, tenant_id, former.document_id)
     return Outcome(await _existing(conn, tenant_id, source_id))
+
+
+async def _take_website(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    row: SourceRow,
+    given: SourceInput,
+    former: SourceRow | None,
+) -> Outcome:
+    """A new website, or another address and other limits for a known one, which is read again."""
+    if former is not None and former.type != row.type:
+        error = InvalidArgument(
+            f"external_id is that of a source of type {former.type}: delete that one first, or "
+            "choose another external_id",
+            field="external_id",
+        )
+        return Outcome(None, error)
+    limits = websites.checked_limits(given.max_pages, given.max_depth, row.type)
+    if former is None:
+        await store.insert_website(conn, tenant_id, row)
+        await site_store.insert_site(
+            conn, tenant_id, row.source_id,
+            max_pages=limits.max_pages, max_depth=limits.max_depth,
+        )  # fmt: skip
+        await jobs.enqueue(conn, tenant_id, SYNC, row.source_id)
+    else:
+        row = replace(row, source_id=former.source_id)
+        await store.set_website(conn, tenant_id, row)
+        await site_store.set_limits(
+            conn, tenant_id, row.source_id, limits.max_pages, limits.max_depth
+        )
+        await websites.start_run(conn, tenant_id, row.source_id)
+    return Outcome(await _existing(conn, tenant_id, row.source_id))
 
 
 def _row(conn: FleetConnection, content_id: UUID, given: SourceInput) -> SourceRow:
     now = conn.now()
     return SourceRow(
         source_id=new_id(),
-        document_id=new_id(),
+        document_id=None,
         type=given.type,
         external_id=given.external_id,
         title=given.title,
@@ -243,6 +311,20 @@ def _is_same(former: SourceRow, row: SourceRow) -> bool:
         getattr(former, name) == getattr(row, name)
         for name in ("type", "given_title", "url", "file_name", "content_sha256")
     )
+
+
+async def _read_again(conn: FleetConnection, tenant_id: UUID, row: SourceRow) -> None:
+    if row.document_id is None:
+        await websites.start_run(conn, tenant_id, row.source_id)
+    else:
+        await store.raise_revision(conn, tenant_id, row.source_id)
+        await _queue(conn, tenant_id, row.document_id)
+
+
+async def _stop(conn: FleetConnection, tenant_id: UUID, row: SourceRow) -> None:
+    """Makes stale what is under way."""
+    await store.raise_revision(conn, tenant_id, row.source_id)
+    await websites.stop_run(conn, tenant_id, row.source_id)
 
 
 async def _queue(conn: FleetConnection, tenant_id: UUID, document_id: UUID) -> None:

@@ -42,7 +42,7 @@ def parse(markup: str, max_chars: int) -> ParsedDocument:
     title = tree.css_first("title")
     name = one_line(title.text()) if title is not None else ""
     builder = DocumentBuilder(max_chars)
-    root = _main(tree)
+    root = main_part(tree)
     if root is not None:
         _Walker(builder).walk(root)
     return builder.build(HTML, name)
@@ -50,18 +50,19 @@ def parse(markup: str, max_chars: int) -> ParsedDocument:
 
 def add_fragment(builder: DocumentBuilder, markup: str) -> None:
     """Adds the content of an HTML fragment to a document of another type."""
-    root = _main(LexborHTMLParser(flattened(markup)))
+    root = main_part(LexborHTMLParser(flattened(markup)))
     if root is not None:
         _Walker(builder).walk(root)
 
 
 def plain(markup: str) -> str:
     """The visible text of a fragment."""
-    root = _main(LexborHTMLParser(flattened(markup)))
+    root = main_part(LexborHTMLParser(flattened(markup)))
     return squeeze(_text(root, 0)) if root is not None else ""
 
 
-def _main(tree: LexborHTMLParser) -> LexborNode | None:
+def main_part(tree: LexborHTMLParser) -> LexborNode | None:
+    """The element with the page's own content; what is none is taken out of the tree."""
     tree.strip_tags(_DROPPED)
     for node in tree.css(_DROPPED_ROLES):
         if node.tag not in ("body", "html", "main"):
@@ -147,17 +148,26 @@ def _list_lines(node: LexborNode, depth: int) -> Iterator[str]:
 
 
 def _item_lines(item: LexborNode, marker: str, depth: int) -> Iterator[str]:
-    own: list[str] = []
-    nested: list[str] = []
+    """The item's lines in their order, lists inside of it among them."""
+    lines: list[str] = []
+    pending: list[str] = []
     for child in item.iter(include_text=True):
         if child.tag in _LISTS and depth < _MAX_DEPTH:
-            nested.extend(_list_lines(child, depth + 1))
+            lines += _own_lines(pending, is_first=not lines)
+            lines += _list_lines(child, depth + 1)
         else:
-            own.append(_text(child, depth + 1))
+            pending.append(_text(child, depth + 1))
+    lines += _own_lines(pending, is_first=not lines)
     indent = " " * len(marker)
-    lines = squeeze("".join(own)).split("\n")
-    yield marker + ("\n" + indent).join(lines)
-    yield from (indent + line for line in nested)
+    yield marker + lines[0]
+    yield from (indent + line for line in lines[1:])
+
+
+def _own_lines(pending: list[str], *, is_first: bool) -> list[str]:
+    """The lines of what was gathered, which begin an item even when they are empty."""
+    text = squeeze("".join(pending))
+    pending.clear()
+    return text.split("\n") if text or is_first else []
 
 
 def _rows(table: LexborNode) -> Iterator[str]:

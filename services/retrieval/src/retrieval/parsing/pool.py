@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retrieval.parsing import wire
 from retrieval.parsing.errors import DocumentError
+from retrieval.parsing.facts import PageFacts, RobotsFacts, SitemapFacts
 from retrieval.parsing.prepare import PreparedDocument, PrepareOptions
 from retrieval.parsing.wire import LENGTHS, document_of, frame, options_head
 
@@ -43,10 +45,29 @@ class ParsingPool:
         A worker that takes too long or too much is killed: PARSE_TIMEOUT, PARSE_OUT_OF_MEMORY;
         one that dies by itself gives PARSE_CRASHED. A cancelled call kills its worker, too.
         """
+        head, body = await self._ask(options_head(options), content)
+        return await asyncio.to_thread(document_of, head["document"], body)
+
+    async def read_page(self, content: bytes, url: str, robots: str) -> PageFacts:
+        """Where a page leads; raises as `prepare` does."""
+        head, _ = await self._ask({"op": wire.PAGE, "url": url, "robots": robots}, content)
+        return wire.page_facts(head["facts"])
+
+    async def read_sitemap(self, content: bytes, robots: str) -> SitemapFacts:
+        """What a sitemap lists; raises as `prepare` does."""
+        head, _ = await self._ask({"op": wire.SITEMAP, "robots": robots}, content)
+        return wire.sitemap_facts(head["facts"])
+
+    async def read_robots(self, robots: str, urls: list[str]) -> RobotsFacts:
+        """What a robots.txt says about addresses; raises as `prepare` does."""
+        head, _ = await self._ask({"op": wire.ROBOTS, "urls": urls}, robots.encode())
+        return wire.robots_facts(head["facts"])
+
+    async def _ask(self, head: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
         async with self._slots:
             worker = self._free.pop() if self._free else await self._start()
             try:
-                result = await worker.prepare(content, options)
+                result = await worker.ask(head, content)
             except BaseException as error:
                 if isinstance(error, DocumentError) and worker.usable:
                     self._free.append(worker)
@@ -119,13 +140,13 @@ class _Worker:
         """Whether it can take another document."""
         return self._clean and self._left > 0 and self.process.returncode is None
 
-    async def prepare(self, content: bytes, options: PrepareOptions) -> PreparedDocument:
-        """Sends one document and waits for its outcome, as long as there is progress."""
+    async def ask(self, head: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
+        """Sends one request and waits for its outcome, as long as there is progress."""
         self._clean = False
         self._left -= 1
         try:
             async with asyncio.timeout(self._settings.total_s):
-                head, body = await self._exchange(content, options)
+                head, body = await self._exchange(head, content)
         except TimeoutError as error:
             raise _timeout() from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -135,7 +156,7 @@ class _Worker:
         self._clean = True
         if refused := head.get("error"):
             raise DocumentError(refused["reason"], refused["message"])
-        return await asyncio.to_thread(document_of, head["document"], body)
+        return head, body
 
     async def kill(self) -> None:
         """Ends the process, whatever it is doing."""
@@ -146,12 +167,10 @@ class _Worker:
                 pass  # it ended a moment ago
         await self.process.wait()
 
-    async def _exchange(
-        self, content: bytes, options: PrepareOptions
-    ) -> tuple[dict[str, Any], bytes]:
+    async def _exchange(self, head: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
         stdin = self.process.stdin
         assert stdin is not None  # noqa: S101 - started with a pipe
-        stdin.write(frame(options_head(options), content))
+        stdin.write(frame(head, content))
         await stdin.drain()
         while True:
             async with asyncio.timeout(self._settings.stall_s):

@@ -1,8 +1,8 @@
 """Frames between the service and a parsing worker, over the worker's standard streams.
 
 A frame is two big-endian unsigned 32-bit lengths, that many bytes of JSON, that many raw bytes.
-Requests carry options and the file; replies are {"progress": n}, {"error": {…}}, or
-{"document": {…}} with the text as raw UTF-8.
+Requests carry what is asked ("op") with its options, and the file; replies are {"progress": n},
+{"error": {…}}, {"document": {…}} with the text as raw UTF-8, or {"facts": {…}}.
 """
 
 import json
@@ -13,8 +13,10 @@ from typing import Any, BinaryIO
 from retrieval.parsing.chunking import ChunkSizes
 from retrieval.parsing.dispatch import ParseLimits
 from retrieval.parsing.errors import DocumentError
+from retrieval.parsing.facts import PageFacts, RobotsFacts, SitemapFacts
 from retrieval.parsing.prepare import PreparedChunk, PreparedDocument, PrepareOptions
 
+PREPARE, PAGE, SITEMAP, ROBOTS = "prepare", "page", "sitemap", "robots"
 LENGTHS = struct.Struct(">II")
 
 
@@ -34,8 +36,8 @@ def read_frame(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
 
 
 def options_head(options: PrepareOptions) -> dict[str, Any]:
-    """The head of a request."""
-    return asdict(options)
+    """The head of a request to prepare a document."""
+    return {"op": PREPARE, **asdict(options)}
 
 
 def options_of(head: dict[str, Any]) -> PrepareOptions:
@@ -65,6 +67,28 @@ def document_of(head: dict[str, Any], body: bytes) -> PreparedDocument:
         for start, end, path, token_count, terms in head["chunks"]
     )
     return PreparedDocument(head["media_type"], head["title"], body.decode(), chunks)
+
+
+def facts_frame(facts: PageFacts | SitemapFacts | RobotsFacts) -> bytes:
+    """The reply with what was found out."""
+    return frame({"facts": asdict(facts)})
+
+
+def page_facts(facts: dict[str, Any]) -> PageFacts:
+    """The facts of a page in a reply."""
+    return PageFacts(**{**facts, "links": tuple(facts["links"])})
+
+
+def sitemap_facts(facts: dict[str, Any]) -> SitemapFacts:
+    """The facts of a sitemap in a reply."""
+    pages = tuple((url, changed) for url, changed in facts["pages"])
+    return SitemapFacts(pages, tuple(facts["sitemaps"]))
+
+
+def robots_facts(facts: dict[str, Any]) -> RobotsFacts:
+    """The facts of a robots.txt in a reply."""
+    allowed, sitemaps = tuple(facts["allowed"]), tuple(facts["sitemaps"])
+    return RobotsFacts(allowed, facts["crawl_delay_s"], sitemaps)
 
 
 def error_frame(error: DocumentError) -> bytes:

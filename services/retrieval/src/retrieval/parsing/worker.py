@@ -8,13 +8,21 @@ import os
 import resource
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fleetkit.tokens import TokenCounter
 
+from retrieval.parsing import page, robots, sitemap, wire
 from retrieval.parsing.errors import DocumentError
 from retrieval.parsing.prepare import prepare
-from retrieval.parsing.wire import document_frame, error_frame, frame, options_of, read_frame
+from retrieval.parsing.wire import (
+    document_frame,
+    error_frame,
+    facts_frame,
+    frame,
+    options_of,
+    read_frame,
+)
 
 
 def main(tokenizer_file: Path, memory_bytes: int) -> None:
@@ -29,12 +37,20 @@ def main(tokenizer_file: Path, memory_bytes: int) -> None:
         _send(replies, _answer(head, content, tokens, replies))
 
 
-def _answer(head: dict[str, object], content: bytes, tokens: TokenCounter, out: BinaryIO) -> bytes:
+def _answer(head: dict[str, Any], content: bytes, tokens: TokenCounter, out: BinaryIO) -> bytes:
     try:
-        document = prepare(
-            content, options_of(head), tokens, lambda n: _send(out, frame({"progress": n}))
-        )
-        return document_frame(document)
+        match head["op"]:
+            case wire.PAGE:
+                return facts_frame(page.read(content, head["url"], head["robots"]))
+            case wire.SITEMAP:
+                return facts_frame(sitemap.read(content, head["robots"]))
+            case wire.ROBOTS:
+                return facts_frame(robots.read(content.decode(errors="replace"), head["urls"]))
+            case _:
+                document = prepare(
+                    content, options_of(head), tokens, lambda n: _send(out, frame({"progress": n}))
+                )
+                return document_frame(document)
     except DocumentError as error:
         return error_frame(error)
     except MemoryError:

@@ -6,7 +6,7 @@ from uuid import UUID
 from fleetkit.postgres.connection import FleetConnection
 from psycopg.rows import class_row
 
-from retrieval.store.rows import DocumentRow
+from retrieval.store.rows import DocumentRow, OriginalRow
 
 
 async def get_document(
@@ -16,11 +16,14 @@ async def get_document(
     async with conn.cursor(row_factory=class_row(DocumentRow)) as cursor:
         await cursor.execute(
             "select d.document_id, d.source_id, coalesce(s.external_id, '') as external_id,"
-            "  coalesce(nullif(d.title, ''), nullif(s.given_title, ''), s.file_name) as title,"
-            "  s.url, d.text, d.status, d.error, d.chunk_count, d.media_type, d.update_time"
+            "  coalesce(nullif(d.title, ''), p.url, nullif(s.given_title, ''), s.file_name)"
+            "   as title, coalesce(p.url, s.url) as url, d.text, d.status, d.error,"
+            "  d.chunk_count, d.media_type, d.update_time"
             " from document d join source s on s.source_id = d.source_id"
-            " where d.tenant_id = %s and s.tenant_id = %s and d.document_id = %s",
-            [tenant_id, tenant_id, document_id],
+            "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
+            " where d.tenant_id = %(tenant_id)s and s.tenant_id = %(tenant_id)s"
+            "  and d.document_id = %(document_id)s",
+            {"tenant_id": tenant_id, "document_id": document_id},
         )
         return await cursor.fetchone()
 
@@ -29,22 +32,32 @@ async def list_documents(
     conn: FleetConnection,
     tenant_id: UUID,
     *,
+    source_id: UUID | None,
     statuses: list[str],
     before: UUID | None,
     limit: int,
 ) -> list[DocumentRow]:
-    """Documents without text, newest first, from the one after `before`."""
+    """Documents without text, newest first, from the one after `before`; of one source or all."""
     async with conn.cursor(row_factory=class_row(DocumentRow)) as cursor:
         await cursor.execute(
             "select d.document_id, d.source_id, coalesce(s.external_id, '') as external_id,"
-            "  coalesce(nullif(d.title, ''), nullif(s.given_title, ''), s.file_name) as title,"
-            "  s.url, '' as text, d.status, d.error, d.chunk_count, d.media_type, d.update_time"
+            "  coalesce(nullif(d.title, ''), p.url, nullif(s.given_title, ''), s.file_name)"
+            "   as title, coalesce(p.url, s.url) as url, '' as text, d.status, d.error,"
+            "  d.chunk_count, d.media_type, d.update_time"
             " from document d join source s on s.source_id = d.source_id"
+            "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
             " where d.tenant_id = %(tenant_id)s and s.tenant_id = %(tenant_id)s"
+            "  and (%(source_id)s::uuid is null or d.source_id = %(source_id)s)"
             "  and (%(statuses)s::text[] = '{}' or d.status = any(%(statuses)s))"
             "  and (%(before)s::uuid is null or d.document_id < %(before)s)"
             " order by d.document_id desc limit %(limit)s",
-            {"tenant_id": tenant_id, "statuses": statuses, "before": before, "limit": limit},
+            {
+                "tenant_id": tenant_id,
+                "source_id": source_id,
+                "statuses": statuses,
+                "before": before,
+                "limit": limit,
+            },
         )
         return await cursor.fetchall()
 
@@ -55,6 +68,129 @@ async def count_by_status(conn: FleetConnection, tenant_id: UUID) -> dict[str, i
         "select status, count(*) from document where tenant_id = %s group by status", [tenant_id]
     )
     return dict(await rows.fetchall())
+
+
+async def get_original(
+    conn: FleetConnection, tenant_id: UUID, document_id: UUID, *, lock: bool = False
+) -> OriginalRow | None:
+    """What a document is read from, None before a page was fetched.
+
+    With `lock`, nobody replaces it until the transaction ends.
+    """
+    if lock:
+        await conn.execute(
+            "select from source where tenant_id = %(tenant_id)s and source_id = (select source_id"
+            "  from document where tenant_id = %(tenant_id)s and document_id = %(document_id)s)"
+            " for no key update",
+            {"tenant_id": tenant_id, "document_id": document_id},
+        )
+        await conn.execute(
+            "select from page where tenant_id = %s and page_id = %s for no key update",
+            [tenant_id, document_id],
+        )
+    async with conn.cursor(row_factory=class_row(OriginalRow)) as cursor:
+        await cursor.execute(
+            "select d.document_id, d.source_id,"
+            "  case when p.page_id is null then s.content_id else p.content_id end as content_id,"
+            "  case when p.page_id is null then s.revision else p.revision end as revision,"
+            "  case when s.type in ('sitemap', 'crawl') then '' else s.given_title end"
+            "   as given_title, coalesce(p.url, s.file_name) as fallback_title, d.error_reason"
+            " from document d join source s on s.source_id = d.source_id"
+            "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
+            " where d.tenant_id = %(tenant_id)s and s.tenant_id = %(tenant_id)s"
+            "  and d.document_id = %(document_id)s"
+            "  and (p.page_id is null or p.content_id is not null)",
+            {"tenant_id": tenant_id, "document_id": document_id},
+        )
+        return await cursor.fetchone()
+
+
+async def source_documents(
+    conn: FleetConnection, tenant_id: UUID, source_id: UUID, limit: int
+) -> list[UUID]:
+    """Ids of documents of a source."""
+    rows = await conn.execute(
+        "select document_id from document where tenant_id = %s and source_id = %s limit %s",
+        [tenant_id, source_id, limit],
+    )
+    return [row[0] for row in await rows.fetchall()]
+
+
+async def delete_document(conn: FleetConnection, tenant_id: UUID, document_id: UUID) -> bool:
+    """The document alone, whose chunks are gone; False when it was gone already."""
+    result = await conn.execute(
+        "delete from document where tenant_id = %s and document_id = %s", [tenant_id, document_id]
+    )
+    return result.rowcount == 1
+
+
+async def set_fetching(
+    conn: FleetConnection, tenant_id: UUID, document_id: UUID, now: datetime
+) -> None:
+    """The state "fetching", unless the document can be found: then it stays so meanwhile."""
+    await conn.execute(
+        "update document set status = 'fetching', error = '', error_reason = '', update_time = %s"
+        " where tenant_id = %s and document_id = %s and status <> 'ready'",
+        [now, tenant_id, document_id],
+    )
+
+
+async def requeue_page(
+    conn: FleetConnection, tenant_id: UUID, document_id: UUID, source_id: UUID, now: datetime
+) -> None:
+    """The state "queued" for a page's document, made when the page had none."""
+    await conn.execute(
+        "insert into document (tenant_id, document_id, source_id, status, update_time)"
+        " values (%(tenant_id)s, %(document_id)s, %(source_id)s, 'queued', %(now)s)"
+        " on conflict (document_id) do update"
+        " set status = 'queued', error = '', error_reason = '', update_time = %(now)s",
+        {
+            "tenant_id": tenant_id,
+            "document_id": document_id,
+            "source_id": source_id,
+            "now": now,
+        },
+    )
+
+
+async def fail_unread(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    document_id: UUID,
+    error_reason: str,
+    error: str,
+    now: datetime,
+) -> None:
+    """The state "failed" for what was never read; what can be found stays so, with the error."""
+    await conn.execute(
+        "update document set status = case when chunk_count > 0 then 'ready' else 'failed' end,"
+        "  error = %s, error_reason = %s, update_time = %s"
+        " where tenant_id = %s and document_id = %s",
+        [error, error_reason, now, tenant_id, document_id],
+    )
+
+
+async def clear_error(
+    conn: FleetConnection, tenant_id: UUID, document_id: UUID, now: datetime
+) -> None:
+    """Forgets what went wrong with a document that can be found."""
+    await conn.execute(
+        "update document set error = '', error_reason = '', update_time = %s"
+        " where tenant_id = %s and document_id = %s and status = 'ready' and error <> ''",
+        [now, tenant_id, document_id],
+    )
+
+
+async def stop_pending(
+    conn: FleetConnection, tenant_id: UUID, source_id: UUID, error: str, now: datetime
+) -> None:
+    """Ends the work on a source's documents: those read before stay as they were."""
+    await conn.execute(
+        "update document set status = case when chunk_count > 0 then 'ready' else 'failed' end,"
+        "  error = %s, error_reason = 'CANCELLED', update_time = %s"
+        " where tenant_id = %s and source_id = %s and status not in ('ready', 'failed')",
+        [error, now, tenant_id, source_id],
+    )
 
 
 async def set_status(

@@ -7,10 +7,13 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A source with the state of its document; `external_id` is "" when there is none."""
+    """A source with the state of its document, or of its documents together for a website.
+
+    `external_id` is "" when there is none; `document_id` is None for a website.
+    """
 
     source_id: UUID
-    document_id: UUID
+    document_id: UUID | None
     type: str
     external_id: str
     title: str
@@ -23,11 +26,83 @@ class SourceRow:
     error_reason: str
     chunk_count: int
     revision: int
-    content_id: UUID
-    content_sha256: bytes
+    content_id: UUID | None
+    content_sha256: bytes | None
     given_title: str
     create_time: datetime
     update_time: datetime
+    site: "SiteProgress | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteProgress:
+    """How far the reading of a website is, and how it is read.
+
+    `found` and `visited` are pages of the present or last run, the others documents by state.
+    """
+
+    is_running: bool
+    found: int
+    visited: int
+    ready: int
+    pending: int
+    failed: int
+    truncated: bool
+    max_pages: int
+    max_depth: int
+    sync_every_s: int
+    begin_time: datetime | None
+    end_time: datetime | None
+    next_sync_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRow:
+    """A website as a run needs it."""
+
+    source_id: UUID
+    type: str
+    url: str
+    state: str
+    run: int
+    planned: bool
+    truncated: bool
+    max_pages: int
+    max_depth: int
+    begin_time: datetime | None
+    sync_every_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageRow:
+    """A page to visit; `status` is its document's, "" when it has none (`skipped` says why)."""
+
+    page_id: UUID
+    url: str
+    depth: int
+    attempts: int
+    misses: int
+    skipped: str
+    etag: str
+    last_modified: str
+    links: list[str]
+    content_id: UUID | None
+    content_sha256: bytes | None
+    revision: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalRow:
+    """What a document is read from: a file, a text, or a page as it was fetched."""
+
+    document_id: UUID
+    source_id: UUID
+    content_id: UUID
+    revision: int
+    given_title: str
+    fallback_title: str
+    error_reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,12 @@ async def passages(
     async with conn.cursor(row_factory=class_row(PassageRow)) as cursor:
         await cursor.execute(
             "select c.chunk_no, c.slot, c.chunk_id, c.document_id, d.source_id,"
-            "  coalesce(s.external_id, '') as external_id, d.title, s.url, c.heading_path, c.text,"
+            "  coalesce(s.external_id, '') as external_id, d.title,"
+            "  coalesce(p.url, s.url) as url, c.heading_path, c.text,"
             "  c.span_start, c.span_end"
             " from chunk c join document d on d.document_id = c.document_id"
             "  join source s on s.source_id = d.source_id"
+            "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
             " where c.tenant_id = %(tenant_id)s and d.tenant_id = %(tenant_id)s"
             "  and s.tenant_id = %(tenant_id)s and c.slot = any(%(slots)s)",
             {"tenant_id": tenant_id, "slots": list(slots)},

@@ -1,34 +1,102 @@
 """Sources, and the requests that made them."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from fleetkit.postgres.connection import FleetConnection
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import dict_row, scalar_row
 from psycopg.types.json import Jsonb
 
-from retrieval.store.rows import SourceRow
+from retrieval.store.rows import SiteProgress, SourceRow
+
+# A website (`w`) has many documents, whose states together (`n`) are its own; `g` are the pages of
+# its present or last run. Any other source has one document (`d`).
+_SOURCES = """
+select * from (
+  select s.source_id, d.document_id, s.type, coalesce(s.external_id, '') as external_id,
+    coalesce(nullif(d.title, ''), nullif(s.given_title, ''), nullif(s.file_name, ''),
+      case when w.source_id is null then '' else s.url end) as title,
+    s.url, s.file_name, coalesce(d.media_type, '') as media_type,
+    s.byte_count + coalesce(g.byte_count, 0)::bigint as byte_count,
+    case when w.source_id is null then d.status
+      when w.state = 'queued' then 'queued'
+      when w.state = 'running' then 'fetching'
+      when n.pending > 0 then 'embedding'
+      when w.state = 'failed' or n.ready = 0 then 'failed'
+      else 'ready' end as status,
+    case when w.source_id is null then d.error
+      when w.state in ('queued', 'running') then ''
+      when w.error <> '' then w.error
+      when n.ready = 0 and n.pending = 0 then coalesce(nullif(n.error, ''),
+        'No page was read. Sync again, or check the address.')
+      else '' end as error,
+    case when w.source_id is null then d.error_reason
+      when w.state in ('queued', 'running') then ''
+      when w.error <> '' then w.error_reason
+      when n.ready = 0 and n.pending = 0 then coalesce(nullif(n.error_reason, ''), 'NO_PAGES')
+      else '' end as error_reason,
+    coalesce(d.chunk_count, n.chunk_count, 0)::int as chunk_count, s.revision, s.content_id,
+    s.content_sha256, s.given_title, s.create_time,
+    greatest(s.update_time, d.update_time, w.begin_time, w.end_time, n.update_time) as update_time,
+    w.source_id is not null as is_site, w.state in ('queued', 'running') as is_running,
+    coalesce(g.found, 0) as found, coalesce(g.visited, 0) as visited, coalesce(n.ready, 0) as ready,
+    coalesce(n.pending, 0) as pending, coalesce(n.failed, 0) as failed, w.truncated, w.max_pages,
+    w.max_depth, w.sync_every_s, w.begin_time, w.end_time, w.next_sync_time
+  from source s
+    left join site w on w.tenant_id = %(tenant_id)s and w.source_id = s.source_id
+    left join document d on w.source_id is null and d.tenant_id = %(tenant_id)s
+      and d.source_id = s.source_id
+    left join lateral (
+      select count(*) filter (where status = 'ready') as ready,
+        count(*) filter (where status = 'failed') as failed,
+        count(*) filter (where status not in ('ready', 'failed')) as pending,
+        sum(chunk_count) as chunk_count, max(update_time) as update_time,
+        (array_agg(error) filter (where status = 'failed'))[1] as error,
+        (array_agg(error_reason) filter (where status = 'failed'))[1] as error_reason
+      from document where tenant_id = %(tenant_id)s and source_id = w.source_id
+    ) n on w.source_id is not null
+    left join lateral (
+      select count(*) as found, count(*) filter (where visited_run = w.run) as visited,
+        sum(byte_count) as byte_count
+      from page where tenant_id = %(tenant_id)s and source_id = w.source_id and run = w.run
+    ) g on w.source_id is not null
+  where s.tenant_id = %(tenant_id)s
+) found"""
+_STATUS_COUNTS = "select status, count(*) from (" + _SOURCES + ") counted group by status"  # noqa: S608
+_SITE = tuple(SiteProgress.__dataclass_fields__)
+
+
+def _source_row(cursor: Any) -> Callable[[Sequence[Any]], SourceRow]:
+    """Makes rows of `_SOURCES`."""
+    to_dict = dict_row(cursor)
+
+    def make(values: Sequence[Any]) -> SourceRow:
+        row = to_dict(values)
+        is_site = row.pop("is_site")
+        site = {name: row.pop(name) for name in _SITE}
+        return SourceRow(**row, site=SiteProgress(**site) if is_site else None)
+
+    return make
 
 
 async def get_source(
     conn: FleetConnection, tenant_id: UUID, source_id: UUID, *, lock: bool = False
 ) -> SourceRow | None:
-    """The source; with `lock`, nobody else changes it until the transaction ends."""
+    """The source; with `lock`, nobody else changes it until the transaction ends.
+
+    Rows that refer to it may be added meanwhile: a run adds pages while it holds its website.
+    """
     if lock:
         await conn.execute(
-            "select from source where tenant_id = %s and source_id = %s for update",
+            "select from source where tenant_id = %s and source_id = %s for no key update",
             [tenant_id, source_id],
         )
-    async with conn.cursor(row_factory=class_row(SourceRow)) as cursor:
+    async with conn.cursor(row_factory=_source_row) as cursor:
         await cursor.execute(
-            "select s.source_id, d.document_id, s.type, coalesce(s.external_id, '') as external_id,"
-            "  coalesce(nullif(d.title, ''), nullif(s.given_title, ''), s.file_name) as title,"
-            "  s.url, s.file_name, d.media_type, s.byte_count, d.status, d.error, d.error_reason,"
-            "  d.chunk_count, s.revision, s.content_id, s.content_sha256, s.given_title,"
-            "  s.create_time, greatest(s.update_time, d.update_time) as update_time"
-            " from source s join document d on d.source_id = s.source_id"
-            " where s.tenant_id = %s and d.tenant_id = %s and s.source_id = %s",
-            [tenant_id, tenant_id, source_id],
+            _SOURCES + " where found.source_id = %(source_id)s",
+            {"tenant_id": tenant_id, "source_id": source_id},
         )
         return await cursor.fetchone()
 
@@ -39,20 +107,9 @@ async def find_by_external_id(
     """The source that has the tenant's own id, locked until the transaction ends."""
     async with conn.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
-            "select source_id from source where tenant_id = %s and external_id = %s for update",
+            "select source_id from source where tenant_id = %s and external_id = %s"
+            " for no key update",
             [tenant_id, external_id],
-        )
-        return await cursor.fetchone()
-
-
-async def find_by_document(
-    conn: FleetConnection, tenant_id: UUID, document_id: UUID
-) -> UUID | None:
-    """The source of a document."""
-    async with conn.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(
-            "select source_id from document where tenant_id = %s and document_id = %s",
-            [tenant_id, document_id],
         )
         return await cursor.fetchone()
 
@@ -67,20 +124,14 @@ async def list_sources(
     limit: int,
 ) -> list[SourceRow]:
     """Sources, newest first, from the one after `before`; empty `statuses` means all."""
-    async with conn.cursor(row_factory=class_row(SourceRow)) as cursor:
+    async with conn.cursor(row_factory=_source_row) as cursor:
         await cursor.execute(
-            "select s.source_id, d.document_id, s.type, coalesce(s.external_id, '') as external_id,"
-            "  coalesce(nullif(d.title, ''), nullif(s.given_title, ''), s.file_name) as title,"
-            "  s.url, s.file_name, d.media_type, s.byte_count, d.status, d.error, d.error_reason,"
-            "  d.chunk_count, s.revision, s.content_id, s.content_sha256, s.given_title,"
-            "  s.create_time, greatest(s.update_time, d.update_time) as update_time"
-            " from source s join document d on d.source_id = s.source_id"
-            " where s.tenant_id = %(tenant_id)s and d.tenant_id = %(tenant_id)s"
-            "  and (%(statuses)s::text[] = '{}' or d.status = any(%(statuses)s))"
-            "  and (%(before)s::uuid is null or s.source_id < %(before)s)"
-            "  and (%(containing)s = '' or strpos(lower(concat_ws(chr(10), d.title, s.given_title,"
-            "    s.file_name, s.external_id)), lower(%(containing)s)) > 0)"
-            " order by s.source_id desc limit %(limit)s",
+            _SOURCES + " where (%(statuses)s::text[] = '{}' or found.status = any(%(statuses)s))"
+            "  and (%(before)s::uuid is null or found.source_id < %(before)s)"
+            "  and (%(containing)s = '' or strpos(lower(concat_ws(chr(10), found.title,"
+            "    found.given_title, found.file_name, found.external_id)),"
+            "    lower(%(containing)s)) > 0)"
+            " order by found.source_id desc limit %(limit)s",
             {
                 "tenant_id": tenant_id,
                 "statuses": statuses,
@@ -92,10 +143,49 @@ async def list_sources(
         return await cursor.fetchall()
 
 
+async def count_by_status(conn: FleetConnection, tenant_id: UUID) -> dict[str, int]:
+    """How many sources are in each state; states without any are left out."""
+    rows = await conn.execute(
+        _STATUS_COUNTS,
+        {"tenant_id": tenant_id},
+    )
+    return dict(await rows.fetchall())
+
+
+async def insert_website(conn: FleetConnection, tenant_id: UUID, row: SourceRow) -> None:
+    """A new source that is a website; see `sites.insert_site`."""
+    await conn.execute(
+        "insert into source (tenant_id, source_id, type, external_id, given_title, url, file_name,"
+        "  byte_count, revision, create_time, update_time)"
+        " values (%s, %s, %s, nullif(%s, ''), %s, %s, '', 0, %s, %s, %s)",
+        [
+            tenant_id,
+            row.source_id,
+            row.type,
+            row.external_id,
+            row.given_title,
+            row.url,
+            row.revision,
+            row.create_time,
+            row.update_time,
+        ],
+    )
+
+
+async def set_website(conn: FleetConnection, tenant_id: UUID, row: SourceRow) -> None:
+    """Another title and address for a website."""
+    await conn.execute(
+        "update source set given_title = %s, url = %s, update_time = %s"
+        " where tenant_id = %s and source_id = %s",
+        [row.given_title, row.url, row.update_time, tenant_id, row.source_id],
+    )
+
+
 async def insert_source(
     conn: FleetConnection,
     tenant_id: UUID,
     row: SourceRow,
+    document_id: UUID,
 ) -> None:
     """A new source and its document, queued."""
     await conn.execute(
@@ -121,7 +211,7 @@ async def insert_source(
     await conn.execute(
         "insert into document (tenant_id, document_id, source_id, status, update_time)"
         " values (%s, %s, %s, 'queued', %s)",
-        [tenant_id, row.document_id, row.source_id, row.update_time],
+        [tenant_id, document_id, row.source_id, row.update_time],
     )
 
 
@@ -154,19 +244,28 @@ async def raise_revision(conn: FleetConnection, tenant_id: UUID, source_id: UUID
     )
 
 
-async def delete_source(conn: FleetConnection, tenant_id: UUID, source_id: UUID) -> None:
-    """The source with its document, chunks, vectors and postings (by cascade)."""
-    await conn.execute(
-        "delete from source where tenant_id = %s and source_id = %s", [tenant_id, source_id]
+async def delete_source(conn: FleetConnection, tenant_id: UUID, source_id: UUID) -> list[UUID]:
+    """The source with all that is left of it (by cascade); returns the ids of its originals."""
+    rows = await conn.execute(
+        "with pages as (select content_id from page"
+        "  where tenant_id = %(tenant_id)s and source_id = %(source_id)s),"
+        " gone as (delete from source where tenant_id = %(tenant_id)s"
+        "  and source_id = %(source_id)s returning content_id)"
+        " select content_id from pages where content_id is not null"
+        " union select content_id from gone where content_id is not null",
+        {"tenant_id": tenant_id, "source_id": source_id},
     )
+    return [row[0] for row in await rows.fetchall()]
 
 
 async def is_content_used(conn: FleetConnection, tenant_id: UUID, content_id: UUID) -> bool:
-    """Whether a source has this original."""
+    """Whether a source or page has this original."""
     async with conn.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
-            "select exists (select from source where tenant_id = %s and content_id = %s)",
-            [tenant_id, content_id],
+            "select exists (select from source where tenant_id = %(tenant_id)s"
+            "  and content_id = %(content_id)s) or exists (select from page"
+            "  where tenant_id = %(tenant_id)s and content_id = %(content_id)s)",
+            {"tenant_id": tenant_id, "content_id": content_id},
         )
         return bool(await cursor.fetchone())
 

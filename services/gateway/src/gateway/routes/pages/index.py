@@ -13,6 +13,7 @@ from gateway.routes.pages import (
     models,
     search,
     settings,
+    websites,
 )
 
 PAGES: list[HTTPRouteHandler] = [
@@ -20,6 +21,7 @@ PAGES: list[HTTPRouteHandler] = [
     *account.HANDLERS,
     *home.HANDLERS,
     *knowledge.HANDLERS,
+    *websites.HANDLERS,
     *search.HANDLERS,
     *conversations.HANDLERS,
     *costs.HANDLERS,

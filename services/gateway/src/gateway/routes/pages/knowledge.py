@@ -69,7 +69,7 @@ async def get_text(request: GatewayRequest) -> Response:
 async def post_text(request: GatewayRequest) -> Response:
     """Takes a text as a document."""
     typed = await form_of(request, *_FIELDS)
-    given = SourceRequest(type="text", **typed)
+    given = SourceRequest(type="text", title=typed["title"], url=typed["url"], text=typed["text"])
     try:
         made = await call(
             parts_of(request).clients.retrieval.CreateSources,
