@@ -659,7 +659,8 @@ class TestSettings:
 class TestModels:
     async def test_a_price_is_set_and_given_up_again(self, office: Office, page: Page) -> None:
         await page.goto("/settings/models")
-        row = page.get_by_role("row", name=re.compile("local.extractive"))
+        priced = page.get_by_role("link", name="Change the price")
+        row = page.get_by_role("row", name=re.compile("local.extractive")).filter(has=priced)
         await row.get_by_role("link", name="Change the price").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_label("CPU microseconds").fill("free")

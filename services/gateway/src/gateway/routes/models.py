@@ -35,7 +35,7 @@ async def get_prices(request: GatewayRequest) -> ModelPriceList:
 
 
 @endpoint("GET", "/v1/models/health", _READ, tags=_TAGS, summary="Read how models fare")
-async def get_health(request: GatewayRequest) -> ModelHealthList:
+async def get_model_health(request: GatewayRequest) -> ModelHealthList:
     """Last success and failure, duration, and whether they are asked; of one process."""
     method = parts_of(request).clients.model_settings.ListModelHealth
     found = await call(method, pb.ListModelHealthRequest())
@@ -85,4 +85,4 @@ async def note(request: GatewayRequest, action: str, target: str, **facts: str) 
         await audit.record(conn, principal.tenant_id, actor, action, target, facts)
 
 
-HANDLERS: list[HTTPRouteHandler] = [get_health, get_prices, put_prices, delete_prices]
+HANDLERS: list[HTTPRouteHandler] = [get_model_health, get_prices, put_prices, delete_prices]
