@@ -40,6 +40,7 @@ class AgentConfig:
     suggested_questions: tuple[str, ...] = ()
     handoff_phrases: tuple[str, ...] = ()
     screen_sharing: bool = False
+    response_cache: bool = False
     next_models: tuple[str, ...] = ()
     difficult_share_millis: int = 0
 

@@ -232,6 +232,7 @@ def _request(turn: Turn, question: str, gathered: Gathered, screen: str) -> llm_
         prompt_caching=config.prompt_caching,
         screen_text=screen[: observations.MAX_SCREEN_CHARS],
         screen_focus=gathered.focus,
+        response_cache=config.response_cache,
         next_models=config.next_models,
         first_tier=gathered.first_tier,
         relevance_millis=round(gathered.relevance * 1000),

@@ -24,6 +24,7 @@ def config_of(message: agent_pb2.AgentConfig) -> AgentConfig:
         max_tokens=message.max_tokens,
         temperature_millis=message.temperature_millis,
         prompt_caching=message.prompt_caching,
+        response_cache=message.response_cache,
         answer_threshold_millis=message.answer_threshold_millis,
         handoff_threshold_millis=message.handoff_threshold_millis,
         suggested_questions=tuple(message.suggested_questions),

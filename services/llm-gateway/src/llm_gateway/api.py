@@ -21,7 +21,7 @@ from fleetkit.rpc.fields import (
 )
 from grpc.aio import ServicerContext
 
-from llm_gateway import answer, budgets, complete, embed, rerank, see, usage
+from llm_gateway import answer, budgets, complete, embed, export, rerank, see, usage
 from llm_gateway.answer import Ladder
 from llm_gateway.attempts import Attempts, Completed
 from llm_gateway.breaker import CircuitView
@@ -36,6 +36,7 @@ from llm_gateway.pricing import Tier
 from llm_gateway.question import Cited, FinishReason, Passage, Question, TextDelta, Turn
 from llm_gateway.rerank import Rerankers
 from llm_gateway.reranking import Document
+from llm_gateway.response_cache import Asked, ResponseCache
 from llm_gateway.routing import load_weights
 from llm_gateway.see import Readers
 from llm_gateway.seeing import Content, Region
@@ -67,6 +68,7 @@ _CONTENTS = {
     pb.CONTENT_KIND_DOCUMENTATION: Content.DOCUMENTATION,
     pb.CONTENT_KIND_VIDEO: Content.VIDEO,
 }
+_FORMATS: dict[int, str] = dict(zip(pb.ExportFormat.values()[1:], export.FORMATS, strict=True))
 _KEYS = dict(zip(pb.UsageKey.values()[1:], usage.KEYS, strict=True))
 
 
@@ -80,6 +82,15 @@ class Once:
     prices: TenantPrices
 
 
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """The models that answer, how they are tried, and the answers that are kept."""
+
+    models: Models
+    attempts: Attempts
+    responses: ResponseCache
+
+
 class LlmGatewayApi(LlmGatewayServiceServicer):
     """The RPCs of llm-gateway."""
 
@@ -88,16 +99,16 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         db: Database,
         clock: Clock,
         metering: Metering,
-        models: Models,
-        attempts: Attempts,
+        answering: Answering,
         embedders: Embedders,
         once: Once,
     ) -> None:
         self._db = db
         self._clock = clock
         self._metering = metering
-        self._models = models
-        self._attempts = attempts
+        self._models = answering.models
+        self._responses = answering.responses
+        self._attempts = answering.attempts
         self._routing = load_weights()
         self._embedders = embedders
         self._once = once
@@ -105,13 +116,14 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
     async def Answer(
         self, request: pb.AnswerRequest, context: ServicerContext
     ) -> AsyncIterator[pb.AnswerResponse]:
-        pieces = answer.answer(
-            self._attempts,
-            self._models,
-            self._routing,
+        question = _question(request)
+        ladder = Ladder(request.next_models, request.first_tier, request.difficult_share_millis)
+        pieces = self._responses.answer(
             tenant_id(),
-            _question(request),
-            Ladder(request.next_models, request.first_tier, request.difficult_share_millis),
+            Asked(question, ladder),
+            lambda: answer.answer(
+                self._attempts, self._models, self._routing, tenant_id(), question, ladder
+            ),
         )
         try:
             async for piece in pieces:
@@ -242,6 +254,20 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
             for group in summary.groups
         ]
         return pb.SummarizeUsageResponse(total_nanos=summary.total_nanos, groups=groups)
+
+    async def ExportUsage(
+        self, request: pb.ExportUsageRequest, context: ServicerContext
+    ) -> AsyncIterator[pb.ExportUsageResponse]:
+        pieces = export.export_usage(
+            self._db,
+            tenant_id(),
+            _named(_FORMATS, request.format, "format"),
+            to_optional_time(request, "start_time"),
+            to_optional_time(request, "end_time"),
+            self._clock.now(),
+        )
+        async for data in pieces:
+            yield pb.ExportUsageResponse(data=data)
 
     async def ListBudgets(
         self, request: pb.ListBudgetsRequest, context: ServicerContext
@@ -428,6 +454,7 @@ def _question(request: pb.AnswerRequest) -> Question:
         prompt_caching=request.prompt_caching,
         screen_text=request.screen_text,
         screen_focus=request.screen_focus,
+        response_cache=request.response_cache,
         relevance=request.relevance_millis / 1000,
     )
 

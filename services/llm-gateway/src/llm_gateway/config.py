@@ -46,6 +46,10 @@ class Settings(FleetSettings):
     """A price book instead of the one that ships with the service."""
     price_book_additions_file: Path | None = None
     """A second price book, for models of one's own: adds to the first, or stands in for it."""
+    response_cache_ttl_s: float = Field(default=86_400.0, gt=0)
+    """How long, by the fleet clock, an answer may be given again to the same question."""
+    response_cache_most: int = Field(default=1_000, ge=0, le=100_000)
+    """Answers that are kept for a tenant; 0 keeps none."""
     sweep_interval_s: float = Field(default=15.0, gt=0)
     """How often calls whose process died are looked for."""
 

@@ -13,6 +13,12 @@ _MONEY = "the ledger of what was paid for; it names no person and holds no text"
 ERASURE = Erasure(
     completed=events_pb2.ErasureCompleted,
     tables=(
+        Table(
+            "cached_response",
+            of_visitor=(
+                "visitor_id = %(visitor_id)s or conversation_id = any(%(conversation_ids)s::uuid[])"
+            ),
+        ),
         Table("budget_window", of_visitor=_TARGET),
         Table("budget", of_visitor=_TARGET),
         Table("budget_setting"),

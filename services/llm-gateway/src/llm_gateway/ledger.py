@@ -5,6 +5,7 @@ provider reported; each unit stands on the ledger exactly once. A call that is n
 because the process died, becomes `unconfirmed` at its reservation (`sweep`).
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,15 +107,17 @@ class Ledger:
         row = self._row(now, tenant_id, operation, model, reserved_units, attempt, held.version)
         remaining = context.remaining_s()
         expires_in_s = (_DEFAULT_EXPIRY_S if remaining is None else remaining) + _SETTLE_GRACE_S
-        async with self._db.tenant(tenant_id) as conn:
-            await self._remember(conn, tenant_id)
-            # One round trip with its commit: budgets are locked for no longer than that takes.
-            async with conn.pipeline():
-                written = await store.reserve_call(conn, row, expires_in_s)
-                await conn.commit()
-            reserved = await written.fetchone()
-        if reserved and reserved[0] is not None:
-            raise await refusal(self._db, tenant_id, reserved[0], row)
+        reserving = asyncio.create_task(self._reserve(row, expires_in_s))
+        try:
+            window_id = await asyncio.shield(reserving)
+        except asyncio.CancelledError:
+            # What is cut in the midst would be neither reserved nor free.
+            await asyncio.wait([reserving])
+            if not reserving.cancelled() and not reserving.exception():
+                await self._write(row, "failed", "CANCELLED", [])
+            raise
+        if window_id is not None:
+            raise await refusal(self._db, tenant_id, window_id, row)
         return Call(row, prices)
 
     async def record_hit(
@@ -126,14 +129,13 @@ class Ledger:
         baseline model.
         """
         row = self._row(self._clock.now(), tenant_id, "answer", model, [])
-        async with self._db.tenant(tenant_id) as conn:
-            await self._remember(conn, tenant_id)
-            async with conn.pipeline():
-                await store.reserve_call(conn, row, 0.0)
-                await _settle(
-                    conn, row, "settled", "", [hit_entry(row, saved_nanos, baseline_nanos)]
-                )
-                await conn.commit()
+        entries = [hit_entry(row, saved_nanos, baseline_nanos)]
+        writing = asyncio.create_task(self._write_hit(row, entries))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
         return row.call_id
 
     async def close_call(self, call: Call, meter: Meter, failure: str = "") -> None:
@@ -164,6 +166,24 @@ class Ledger:
                 swept += await self._write(call, "unconfirmed", "", reservation_entries(call))
             if len(calls) < _SWEEP_BATCH:
                 return swept
+
+    async def _reserve(self, row: CallRow, expires_in_s: float) -> UUID | None:
+        """Writes an open call; the window that has no room for it, if there is one."""
+        async with self._db.tenant(row.tenant_id) as conn:
+            await self._remember(conn, row.tenant_id)
+            # One round trip with its commit: budgets are locked for no longer than that takes.
+            async with conn.pipeline():
+                written = await store.reserve_call(conn, row, expires_in_s)
+                await conn.commit()
+            (window_id,) = await written.fetchone() or (None,)
+        self._remembered.add(row.tenant_id)
+        return window_id
+
+    async def _write_hit(self, row: CallRow, entries: list[EntryRow]) -> None:
+        async with self._db.tenant(row.tenant_id) as conn, conn.pipeline():
+            await store.reserve_call(conn, row, 0.0)
+            await _settle(conn, row, "settled", "", entries)
+            await conn.commit()
 
     async def _write(
         self, row: CallRow, status: str, failure: str, entries: list[EntryRow]
@@ -223,7 +243,6 @@ class Ledger:
             await remember_tenant(conn, tenant_id)
             if len(self._remembered) >= _MOST_REMEMBERED:
                 self._remembered.clear()
-            self._remembered.add(tenant_id)
 
 
 async def _settle(

@@ -14,7 +14,7 @@ from fleetkit.service import Runtime, cli
 from fleetkit.telemetry import tracer
 
 from llm_gateway import budgets, price_check, pricing, sweeper
-from llm_gateway.api import LlmGatewayApi, ModelSettingsApi, Once
+from llm_gateway.api import Answering, LlmGatewayApi, ModelSettingsApi, Once
 from llm_gateway.attempts import Attempts, Patience
 from llm_gateway.breaker import Breaker
 from llm_gateway.caching.planner import Planner
@@ -35,6 +35,7 @@ from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.providers.rapidocr import RapidOcr
 from llm_gateway.rapidocr_worker.reader import Reader
 from llm_gateway.rerank import Rerankers
+from llm_gateway.response_cache import CacheLimits, ResponseCache
 from llm_gateway.see import Readers
 from llm_gateway.tenant_settings import TenantSettings
 from llm_gateway.workers.child import ChildOptions
@@ -64,7 +65,10 @@ def build(rt: Runtime) -> None:
     attempts = Attempts(metering, planner, Breaker(), patience)
     once = _once(rt, providers, rerankers, prices)
     embedders = _embedders(rt, embedder)
-    api = LlmGatewayApi(rt.db, rt.clock, metering, models, attempts, embedders, once)
+    limits = CacheLimits(settings.response_cache_ttl_s, settings.response_cache_most)
+    responses = ResponseCache(rt.db, rt.clock, ledger, rt.spawn, settings.answer_model, limits)
+    answering = Answering(models, attempts, responses)
+    api = LlmGatewayApi(rt.db, rt.clock, metering, answering, embedders, once)
     rt.server.add(add_LlmGatewayServiceServicer_to_server, api)
     names = {*providers.answering, *providers.seeing, *rerankers.providers}
     settings_api = ModelSettingsApi(prices, names, metering, attempts)

@@ -52,6 +52,7 @@ class Question:
     screen_text: str = ""
     screen_focus: str = ""
     shown: str = ""
+    response_cache: bool = False
     marks: Marks = NO_MARKS
     relevance: float = 0.0
 

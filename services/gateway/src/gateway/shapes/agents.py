@@ -36,6 +36,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     suggested_questions: Annotated[list[str], Meta(max_length=5)] = field(default_factory=list)
     handoff_phrases: Annotated[list[str], Meta(max_length=50)] = field(default_factory=list)
     screen_sharing: bool = False
+    response_cache: bool = False
     next_models: Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=2)] = field(
         default_factory=list
     )
@@ -54,6 +55,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
             max_tokens=config.max_tokens,
             temperature_millis=config.temperature_millis,
             prompt_caching=config.prompt_caching,
+            response_cache=config.response_cache,
             answer_threshold_millis=config.answer_threshold_millis,
             handoff_threshold_millis=config.handoff_threshold_millis,
             suggested_questions=list(config.suggested_questions),
@@ -74,6 +76,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
             max_tokens=self.max_tokens,
             temperature_millis=self.temperature_millis,
             prompt_caching=self.prompt_caching,
+            response_cache=self.response_cache,
             answer_threshold_millis=self.answer_threshold_millis,
             handoff_threshold_millis=self.handoff_threshold_millis,
             suggested_questions=self.suggested_questions,
