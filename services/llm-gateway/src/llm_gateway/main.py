@@ -14,7 +14,8 @@ from fleetkit.service import Runtime, cli
 from fleetkit.telemetry import tracer
 
 from llm_gateway import budgets, price_check, pricing, sweeper
-from llm_gateway.api import Answering, LlmGatewayApi, ModelSettingsApi, Once
+from llm_gateway.api.model_settings import ModelSettingsApi
+from llm_gateway.api.service import Answering, LlmGatewayApi, Once
 from llm_gateway.attempts import Attempts, Patience
 from llm_gateway.breaker import Breaker
 from llm_gateway.caching.planner import Planner

@@ -1,20 +1,16 @@
 """LlmGatewayService: translate, call, translate."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from fleetdesk.llm_gateway.v1 import budget_pb2
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
-from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as settings_pb
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceServicer
-from fleetdesk.llm_gateway.v1.model_settings_service_pb2_grpc import ModelSettingsServiceServicer
 from fleetkit.clock import Clock
 from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
 from fleetkit.rpc.fields import (
-    optional_timestamp,
-    timestamp,
     to_optional_time,
     to_optional_uuid,
     to_uuid,
@@ -23,17 +19,15 @@ from grpc.aio import ServicerContext
 
 from llm_gateway import answer, budgets, complete, embed, export, rerank, see, usage
 from llm_gateway.answer import Ladder
-from llm_gateway.attempts import Attempts, Completed
-from llm_gateway.breaker import CircuitView
+from llm_gateway.api.wire import to_budget_status, to_circuit, to_question, to_response
+from llm_gateway.attempts import Attempts
 from llm_gateway.complete import Completers
 from llm_gateway.completing import Prompt
 from llm_gateway.embed import Embedders
-from llm_gateway.health import ModelHealth
 from llm_gateway.metering import Metering
 from llm_gateway.models import Models
 from llm_gateway.prices import TenantPrices
-from llm_gateway.pricing import Tier
-from llm_gateway.question import Cited, FinishReason, Passage, Question, TextDelta, Turn
+from llm_gateway.question import Question
 from llm_gateway.rerank import Rerankers
 from llm_gateway.reranking import Document
 from llm_gateway.response_cache import Asked, ResponseCache
@@ -41,21 +35,10 @@ from llm_gateway.routing import load_weights
 from llm_gateway.see import Readers
 from llm_gateway.seeing import Content, Region
 from llm_gateway.store.ledger import Selection
-from llm_gateway.translate import to_budget, to_entry, to_price
+from llm_gateway.translate import to_budget, to_entry
 from llm_gateway.workers.lanes import Lane
 
 _LANES = {pb.EMBED_KIND_QUERY: Lane.INTERACTIVE, pb.EMBED_KIND_PASSAGE: Lane.BULK}
-_REASONS = {
-    FinishReason.COMPLETE: pb.FINISH_REASON_COMPLETE,
-    FinishReason.UNSUPPORTED: pb.FINISH_REASON_UNSUPPORTED,
-    FinishReason.MAX_TOKENS: pb.FINISH_REASON_MAX_TOKENS,
-    FinishReason.PARTIAL: pb.FINISH_REASON_PARTIAL,
-}
-_STATES = {
-    "closed": pb.CIRCUIT_STATE_CLOSED,
-    "open": pb.CIRCUIT_STATE_OPEN,
-    "trying": pb.CIRCUIT_STATE_TRYING,
-}
 _LEVELS: dict[int, str] = dict(
     zip(budget_pb2.BudgetLevel.values()[1:], budgets.LEVELS, strict=True)
 )
@@ -116,7 +99,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
     async def Answer(
         self, request: pb.AnswerRequest, context: ServicerContext
     ) -> AsyncIterator[pb.AnswerResponse]:
-        question = _question(request)
+        question = to_question(request)
         ladder = Ladder(request.next_models, request.first_tier, request.difficult_share_millis)
         pieces = self._responses.answer(
             tenant_id(),
@@ -127,7 +110,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         )
         try:
             async for piece in pieces:
-                yield _response(piece)
+                yield to_response(piece)
         finally:
             await pieces.aclose()
 
@@ -274,7 +257,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
     ) -> pb.ListBudgetsResponse:
         items, time_zone = await budgets.list_budgets(self._db, self._clock, tenant_id())
         return pb.ListBudgetsResponse(
-            items=[_budget_status(status) for status in items], time_zone=time_zone
+            items=[to_budget_status(status) for status in items], time_zone=time_zone
         )
 
     async def CreateBudget(
@@ -355,7 +338,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
     async def ListCircuits(
         self, request: pb.ListCircuitsRequest, context: ServicerContext
     ) -> pb.ListCircuitsResponse:
-        return pb.ListCircuitsResponse(circuits=map(_circuit, self._attempts.circuits()))
+        return pb.ListCircuitsResponse(circuits=map(to_circuit, self._attempts.circuits()))
 
 
 def _named(names: Mapping[int, str], value: int, field: str) -> str:
@@ -364,154 +347,3 @@ def _named(names: Mapping[int, str], value: int, field: str) -> str:
             f"{field} is not set: use one of {', '.join(names.values())}", field=field
         )
     return names[value]
-
-
-def _budget_status(status: budgets.BudgetStatus) -> budget_pb2.BudgetStatus:
-    windows = [
-        budget_pb2.BudgetWindow(
-            target_id="" if status.budget.level == "tenant" else str(window.row.target_id),
-            start_date=str(window.row.start_date),
-            start_time=timestamp(window.start_time),
-            end_time=timestamp(window.end_time),
-            spent_nanos=window.row.spent_nanos,
-            reserved_nanos=window.row.reserved_nanos,
-            forecast_nanos=window.forecast_nanos,
-            warned_percent=window.row.warned_percent,
-            refuse_time=optional_timestamp(window.row.refuse_time),
-        )
-        for window in status.windows
-    ]
-    return budget_pb2.BudgetStatus(
-        budget=to_budget(status.budget), windows=windows, window_count=status.window_count
-    )
-
-
-class ModelSettingsApi(ModelSettingsServiceServicer):
-    """The RPCs of a tenant's settings; `configured` are the providers that are."""
-
-    def __init__(
-        self,
-        prices: TenantPrices,
-        configured: Collection[str],
-        metering: Metering,
-        attempts: Attempts,
-    ) -> None:
-        self._prices = prices
-        self._configured = configured
-        self._metering = metering
-        self._attempts = attempts
-
-    async def ListModelHealth(
-        self, request: settings_pb.ListModelHealthRequest, context: ServicerContext
-    ) -> settings_pb.ListModelHealthResponse:
-        circuits = {view.name: view for view in self._attempts.circuits()}
-        models = [_health(model, circuits) for model in self._metering.health.models()]
-        return settings_pb.ListModelHealthResponse(models=models)
-
-    async def ListPrices(
-        self, request: settings_pb.ListPricesRequest, context: ServicerContext
-    ) -> settings_pb.ListPricesResponse:
-        listed = await self._prices.listed(tenant_id())
-        return settings_pb.ListPricesResponse(
-            prices=[to_price(price, self._configured) for price in listed],
-            price_book_version=self._prices.book.version,
-        )
-
-    async def SetPrices(
-        self, request: settings_pb.SetPricesRequest, context: ServicerContext
-    ) -> settings_pb.SetPricesResponse:
-        tiers = [Tier(tier.above_prompt_tokens, dict(tier.prices)) for tier in request.tiers]
-        made = await self._prices.set(tenant_id(), request.model, tiers)
-        return settings_pb.SetPricesResponse(price=to_price(made, self._configured))
-
-    async def ClearPrices(
-        self, request: settings_pb.ClearPricesRequest, context: ServicerContext
-    ) -> settings_pb.ClearPricesResponse:
-        await self._prices.clear(tenant_id(), request.model)
-        return settings_pb.ClearPricesResponse()
-
-
-def _question(request: pb.AnswerRequest) -> Question:
-    passages = tuple(
-        Passage(
-            chunk_id=passage.chunk_id,
-            document_id=passage.document_id,
-            title=passage.title,
-            heading_path=tuple(passage.heading_path),
-            text=passage.text,
-            score=passage.score,
-        )
-        for passage in request.passages
-    )
-    return Question(
-        model=request.model,
-        instructions=request.instructions,
-        history=tuple(Turn(turn.from_visitor, turn.text) for turn in request.history),
-        passages=passages,
-        text=request.question,
-        max_tokens=request.max_tokens,
-        temperature_millis=request.temperature_millis,
-        prompt_caching=request.prompt_caching,
-        screen_text=request.screen_text,
-        screen_focus=request.screen_focus,
-        response_cache=request.response_cache,
-        relevance=request.relevance_millis / 1000,
-    )
-
-
-def _response(piece: TextDelta | Cited | Completed) -> pb.AnswerResponse:
-    match piece:
-        case TextDelta():
-            return pb.AnswerResponse(delta=pb.AnswerDelta(text=piece.text))
-        case Cited():
-            citation = pb.Citation(
-                chunk_id=piece.passage.chunk_id,
-                document_id=piece.passage.document_id,
-                start=piece.start,
-                end=piece.end,
-                quote=piece.quote,
-                answer_start=piece.answer_start,
-                answer_end=piece.answer_end,
-            )
-            return pb.AnswerResponse(citation=citation)
-        case Completed():
-            completed = pb.AnswerCompleted(
-                finish_reason=_REASONS[piece.reason],
-                support=piece.support,
-                model=piece.model,
-                call_id=str(piece.call_id),
-                tier=piece.tier,
-                tier_reason=piece.tier_reason,
-            )
-            return pb.AnswerResponse(completed=completed)
-
-
-def _health(health: ModelHealth, circuits: Mapping[str, CircuitView]) -> settings_pb.ModelHealth:
-    names = (health.model, health.model.partition("/")[0])
-    views = [circuits[name] for name in names if name in circuits]
-    # What keeps it longest from being asked decides.
-    view = max(views, key=lambda view: (view.state != "closed", view.retry_after_s), default=None)
-    return settings_pb.ModelHealth(
-        model=health.model,
-        calls=health.calls,
-        failures=health.failures,
-        last_success_time=optional_timestamp(health.last_success_time),
-        last_failure_time=optional_timestamp(health.last_failure_time),
-        last_reason=health.last_reason,
-        p50_ms=health.p50_ms,
-        p95_ms=health.p95_ms,
-        circuit=_STATES[view.state] if view else pb.CIRCUIT_STATE_CLOSED,
-        retry_after_ms=round(view.retry_after_s * 1000) if view else 0,
-    )
-
-
-def _circuit(view: CircuitView) -> pb.Circuit:
-    return pb.Circuit(
-        name=view.name,
-        state=_STATES[view.state],
-        failures=view.failures,
-        last_reason=view.last_reason,
-        last_failure_time=optional_timestamp(view.last_failure_time),
-        last_success_time=optional_timestamp(view.last_success_time),
-        retry_after_ms=round(view.retry_after_s * 1000),
-    )

@@ -1,0 +1,1 @@
+"""The RPCs of llm-gateway, a file per service."""
