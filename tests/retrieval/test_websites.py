@@ -422,8 +422,14 @@ class TestGone:
 
         retrieval.advance(7_200)
         await eventually(swept, timeout_s=20)
-        for table in ("source", "site", "page", "document", "chunk", "chunk_vector", "posting"):
+        kept = ("source", "site", "page", "document", "chunk", "chunk_vector", "posting")
+        for table in (*kept, "chunk_embedding", "chunk_tokens", "posting_block"):
             assert await retrieval.rows(f"select from {table}") == [], table
+        # What is left of these is room for the next passages, cleared.
+        [lengths] = await retrieval.rows("select lengths as body from length_block")
+        [codes] = await retrieval.rows("select codes as body from code_block")
+        assert not any(lengths["body"])
+        assert not any(codes["body"])
         assert list((tmp_path / "blobs").rglob("originals/*")) == []
         (stat,) = await retrieval.rows("select chunk_count, length_sum from index_stat")
         assert stat == {"chunk_count": 0, "length_sum": 0.0}
