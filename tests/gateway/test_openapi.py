@@ -64,6 +64,8 @@ class TestDocument:
         shapes = document["components"]["schemas"]
         for name in ("SearchRequest", "CreateAgentRequest", "AgentConfig"):
             assert shapes[name]["additionalProperties"] is False, name
+        # But a map stays one.
+        assert shapes["PriceTier"]["properties"]["prices"]["additionalProperties"] is not False
 
     async def test_a_wrong_credential_and_a_wrong_id_are_in_it_everywhere(self, document):
         for name, operation in _operations(document).items():

@@ -91,8 +91,9 @@ def _close_bodies(document: dict[str, Any]) -> None:
         if name and name not in seen:
             seen.add(name)
             waiting.append(shapes[name])
+        # A map of names that are the caller's says itself what its values are.
         if isinstance(part, dict) and part.get("type") == "object":
-            part["additionalProperties"] = False
+            part.setdefault("additionalProperties", False)
 
 
 def _describe_stream(document: dict[str, Any]) -> None:

@@ -102,6 +102,9 @@ class Ingest:
 
     async def _finish(self, tenant_id: UUID, row: OriginalRow, document: PreparedDocument) -> None:
         async with self._db.tenant(tenant_id) as conn:
+            now = await document_store.get_original(conn, tenant_id, row.document_id, lock=True)
+            if now is None or now.revision != row.revision:
+                return  # stopped or replaced meanwhile: that has set the state which holds
             await document_store.set_status(
                 conn, tenant_id, row.document_id, "embedding", conn.now()
             )
