@@ -1,47 +1,18 @@
 """HTTP statuses of providers as the fleet's errors; never the provider's text, which may quote."""
 
-from fleetkit.errors import (
-    DeadlineExceeded,
-    FailedPrecondition,
-    FleetError,
-    InvalidArgument,
-    ResourceExhausted,
-    Unavailable,
-)
+from fleetkit.errors import DeadlineExceeded, FleetError, InvalidArgument, Unavailable
 
-_DEFAULT_RETRY_S = 1.0
-_LONGEST_RETRY_S = 3600.0
+from llm_gateway.providers.refusals import refused
 
 
 def of_status(status: int, retry_after: str | None, setting: str) -> FleetError:
     """The error of a response; `setting` names the one that holds the provider's key."""
-    if status == 429:
-        return ResourceExhausted(
-            "the model's provider limits our rate",
-            reason="PROVIDER_RATE_LIMITED",
-            retry_after_s=_seconds(retry_after),
-        )
-    if status >= 500 or status == 424:
-        overloaded = status in (503, 529)
-        return Unavailable(
-            "the model's provider is overloaded" if overloaded else "the model's provider failed",
-            reason="PROVIDER_OVERLOADED" if overloaded else "PROVIDER_FAILED",
-        )
-    if status in (401, 402, 403):
-        return FailedPrecondition(
-            f"the model's provider refuses our key: check {setting}", reason="PROVIDER_CREDENTIALS"
-        )
-    if status == 404:
-        return FailedPrecondition(
-            "the model's provider does not know this model", field="model", reason="MODEL_NOT_FOUND"
-        )
     if status == 413:
         return InvalidArgument("the texts are too long for this model", reason="PROMPT_TOO_LONG")
-    return FailedPrecondition(
-        "the model's provider refuses the request",
-        reason="PROVIDER_REFUSED",
-        details={"status": str(status)},
-    )
+    # text-embeddings-inference says 424 where its own backend failed.
+    kind = "server_error" if status == 424 else ""
+    headers = {} if retry_after is None else {"retry-after": retry_after}
+    return refused(status, kind, headers, setting)
 
 
 def late() -> FleetError:
@@ -61,11 +32,3 @@ def malformed() -> FleetError:
     return Unavailable(
         "the model's provider answered what cannot be read", reason="PROVIDER_MALFORMED"
     )
-
-
-def _seconds(retry_after: str | None) -> float:
-    try:
-        seconds = float(retry_after or "")
-    except ValueError:
-        return _DEFAULT_RETRY_S
-    return seconds if 0 <= seconds <= _LONGEST_RETRY_S else _DEFAULT_RETRY_S
