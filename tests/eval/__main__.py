@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from retrieval.evaluation.arms import by_vectors, by_words
+from retrieval.evaluation.measures import MEASURES, interval
 from retrieval.index import ranking, relevance
 from retrieval.index.weights import Weights, load_weights
 
 from .fitting import RankedQuery
-from .metrics import MEASURES, auroc, calibration_error, interval, risk_at
+from .metrics import auroc, calibration_error, risk_at
 from .relevance_data import ANSWERED, NOT_ANSWERED, Example
 from .workbench import Workbench, open_workbench, parser, short, table
 
@@ -72,16 +74,11 @@ def measure(
 def ordered(query: RankedQuery, method: str, weights: Weights) -> list[str]:
     """The documents in a method's order, each at its best passage's place."""
     of = {c.chunk_no: d for c, d in zip(query.candidates, query.documents, strict=True)}
-    match method:
-        case "bm25":
-            key = lambda r: (-r.candidate.bm25, r.candidate.chunk_no)  # noqa: E731
-        case "dense":
-            key = lambda r: (-(r.candidate.cosine or 0.0), r.candidate.chunk_no)  # noqa: E731
-        case _:
-            key = lambda r: (-r.fused, r.candidate.chunk_no)  # noqa: E731
-    ranked = sorted(ranking.rank(query.candidates, query.facts, weights.fusion), key=key)
+    ranked = ranking.rank(query.candidates, query.facts, weights.fusion)
     if method == "bm25":
-        ranked = [item for item in ranked if item.candidate.bm25 > 0]
+        ranked = by_words(ranked)
+    elif method == "dense":
+        ranked = by_vectors(ranked)
     return list(dict.fromkeys(of[item.candidate.chunk_no] for item in ranked))
 
 

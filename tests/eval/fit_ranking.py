@@ -10,11 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from retrieval.evaluation.measures import MEASURES
 from retrieval.index.weights import FusionWeights, LogisticModel, RelevanceWeights, Weights
 
 from .__main__ import measure, print_relevance, print_risk, probability
 from .fitting import EVEN, RankedQuery, fit_fusion, fit_relevance
-from .metrics import MEASURES
 from .relevance_data import Example
 from .workbench import Workbench, open_workbench, parser, short, table
 

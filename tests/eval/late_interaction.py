@@ -13,12 +13,12 @@ import numpy as np
 from llm_gateway.minilm import token_vectors as tv
 from llm_gateway.minilm.artifact import ensure, weights_folder
 from llm_gateway.minilm.encoder import Encoder
+from retrieval.evaluation.measures import MEASURES
 from retrieval.index import ranking
 from retrieval.index.ranking import Ranked
 from retrieval.index.reranking import DEPTH, combined
 from retrieval.index.weights import load_weights
 
-from .metrics import MEASURES
 from .workbench import Workbench, open_workbench, parser, short, table
 
 _WEIGHTS = (0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0)

@@ -2,7 +2,7 @@
 
 The real model would be loaded anew for every test. It speaks gRPC on a real socket and checks no
 token; what it was asked is in `texts` and `attributions`. `down` makes it answer UNAVAILABLE,
-`delay_s` makes it slow.
+`delay_s` makes it slow, for texts with `slow_word` only where that is set.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ class FakeEmbeddings:
         self.model = MODEL
         self.down = False
         self.delay_s = 0.0
+        self.slow_word = ""
         self.token_vectors = b"tokens"
         self.reranked: list[pb.RerankRequest] = []
         self.rerank_delay_s = 0.0
@@ -40,7 +41,8 @@ class FakeEmbeddings:
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:
         metadata = dict(context.invocation_metadata())
         self.attributions.append(md.decode_attribution(metadata.get(md.ATTRIBUTION, b"")))
-        await asyncio.sleep(self.delay_s)
+        if any(self.slow_word in text for text in request.texts):
+            await asyncio.sleep(self.delay_s)
         if self.down:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "down")
         self.texts.extend(request.texts)

@@ -6,14 +6,18 @@ from uuid import UUID, uuid4
 
 import pytest
 from fakes.embeddings import FakeEmbeddings, serve_embeddings
-from fleetdesk.retrieval.v1 import document_pb2
+from fleetdesk.retrieval.v1 import document_pb2, evaluation_pb2
+from fleetdesk.retrieval.v1 import evaluation_service_pb2 as evaluation_pb
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
+from fleetdesk.retrieval.v1.evaluation_service_pb2_grpc import EvaluationServiceStub
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
 from fleetkit.postgres import Database
 from harness.services import Running
 from harness.waiting import eventually
 
 _ENDED = (document_pb2.DOCUMENT_STATUS_READY, document_pb2.DOCUMENT_STATUS_FAILED)
+
+_UNDER_WAY = (evaluation_pb2.EVALUATION_STATE_QUEUED, evaluation_pb2.EVALUATION_STATE_RUNNING)
 
 
 @pytest.fixture
@@ -90,6 +94,44 @@ class Knowledge:
             return (await self.stub.DeleteSource(request)).chunk_count
 
 
+class Evaluations:
+    """What a tenant's people do with evaluations of its knowledge."""
+
+    def __init__(self, stub: Any, knowledge: Knowledge) -> None:
+        self.stub = stub
+        self.knowledge = knowledge
+
+    async def create(self, content: str | bytes = b"", **fields: Any) -> evaluation_pb2.Evaluation:
+        fields.setdefault("request_id", str(uuid4()))
+        encoded = content.encode() if isinstance(content, str) else content
+        request = evaluation_pb.CreateEvaluationRequest(content=encoded, **fields)
+        with self.knowledge.acting("agent"):
+            return (await self.stub.CreateEvaluation(request)).evaluation
+
+    async def get(self, evaluation_id: str, baseline: str = "") -> Any:
+        request = evaluation_pb.GetEvaluationRequest(
+            evaluation_id=evaluation_id, baseline_evaluation_id=baseline
+        )
+        with self.knowledge.acting("viewer"):
+            return await self.stub.GetEvaluation(request)
+
+    async def ended(self, evaluation_id: str) -> evaluation_pb2.Evaluation:
+        async def check() -> evaluation_pb2.Evaluation | None:
+            found = (await self.get(evaluation_id)).evaluation
+            return None if found.state in _UNDER_WAY else found
+
+        found = await eventually(check, timeout_s=30)
+        assert found is not None
+        return found
+
+    async def questions(self, evaluation_id: str, **fields: Any) -> Any:
+        request = evaluation_pb.ListEvaluationQuestionsRequest(
+            evaluation_id=evaluation_id, **fields
+        )
+        with self.knowledge.acting("viewer"):
+            return await self.stub.ListEvaluationQuestions(request)
+
+
 def text(content: str | bytes, **fields: Any) -> pb.SourceInput:
     """A source given by API."""
     encoded = content.encode() if isinstance(content, str) else content
@@ -110,6 +152,16 @@ def knowledge(retrieval, as_identity, tenant_id) -> Knowledge:
 @pytest.fixture
 def other_knowledge(retrieval, as_identity, other_tenant_id) -> Knowledge:
     return Knowledge(stub_of(retrieval), as_identity, other_tenant_id)
+
+
+@pytest.fixture
+def evaluations(retrieval, knowledge) -> Evaluations:
+    return Evaluations(retrieval.stub(EvaluationServiceStub, caller="gateway"), knowledge)
+
+
+@pytest.fixture
+def other_evaluations(retrieval, other_knowledge) -> Evaluations:
+    return Evaluations(retrieval.stub(EvaluationServiceStub, caller="gateway"), other_knowledge)
 
 
 @pytest.fixture

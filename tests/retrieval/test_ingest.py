@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fleetdesk.retrieval.v1 import document_pb2, events_pb2
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
+from fleetdesk.retrieval.v1.evaluation_service_pb2_grpc import EvaluationServiceStub
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
 from fleetkit.clock import Clock
 from fleetkit.ids import new_id
@@ -20,7 +21,7 @@ from harness.waiting import eventually
 from retrieval.config import Settings
 from retrieval.knowledge.originals import Originals
 
-from .conftest import Knowledge, stub_of, text
+from .conftest import Evaluations, Knowledge, stub_of, text
 
 READY = document_pb2.DOCUMENT_STATUS_READY
 FAILED = document_pb2.DOCUMENT_STATUS_FAILED
@@ -167,6 +168,10 @@ class Processes:
         self._clients.append(clients)
         return RetrievalServiceStub(clients.channel("retrieval"))
 
+    def evaluations(self) -> Any:
+        """Calls to its evaluations."""
+        return EvaluationServiceStub(self._clients[-1].channel("retrieval"))
+
     async def end(self) -> None:
         """Leaves nothing running."""
         for clients in self._clients:
@@ -210,22 +215,31 @@ class TestKill:
     async def test_minus_nine_in_the_middle_is_made_good(
         self, processes, embeddings, as_identity, tenant_id
     ):
-        embeddings.delay_s = 30.0
+        embeddings.delay_s, embeddings.slow_word = 30.0, "slowly"
         knowledge = Knowledge(await processes.start(), as_identity, tenant_id)
-        body = "\n\n".join(f"## Part {n}\n\n" + "Tea at four. " * 40 for n in range(6))
+        await knowledge.add("Coffee at nine.", title="Coffee")
+        evaluations = Evaluations(processes.evaluations(), knowledge)
+        given = await evaluations.create("question,document\nWhen?,Coffee\nHow slowly?,Coffee\n")
+        body = "\n\n".join(f"## Part {n}\n\n" + "Tea slowly. " * 40 for n in range(6))
         outcomes = await knowledge.create(*(text(f"# Doc {n}\n\n{body}") for n in range(3)))
 
         async def embedding() -> bool:
-            return len(embeddings.attributions) > 0
+            purposes = [attribution.purpose for attribution in embeddings.attributions]
+            return purposes.count("ingest") > 1 and purposes.count("eval") == 2
 
         await eventually(embedding, timeout_s=30)
         await processes.kill()
         embeddings.delay_s = 0.0
         knowledge = Knowledge(await processes.start(), as_identity, tenant_id)
+        evaluations = Evaluations(processes.evaluations(), knowledge)
+        ended = await evaluations.ended(given.evaluation_id)
+        assert (ended.done_count, len(ended.figures)) == (2, 4)
+        # The question that was in its hands is asked again, and no other.
+        assert embeddings.texts.count("When?") == 1
         for outcome in outcomes:
             source = await knowledge.ended(outcome.source.source_id, timeout_s=60)
             assert source.status == READY
             assert source.chunk_count >= 6
-        found = await knowledge.search("tea", top_k=50)
-        assert len({result.document_id for result in found.results}) == 3
-        assert found.knowledge_version == 3
+        found = await knowledge.search("tea slowly", top_k=50)
+        assert len({result.document_id for result in found.results}) == 4
+        assert found.knowledge_version == 4

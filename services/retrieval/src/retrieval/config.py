@@ -64,3 +64,7 @@ class Settings(FleetSettings):
     """How long a search waits for the reranker before the fused order stands."""
     candidates: int = Field(default=40, ge=5, le=200)
     """Passages taken from each ranking before they are fused."""
+    evaluation_turn_s: float = Field(default=30.0, gt=0)
+    """How long an evaluation's questions are searched before another tenant's have their turn."""
+    evaluation_rerank_timeout_s: float = Field(default=10.0, gt=0, le=60)
+    """How long an evaluation, for which nobody waits, waits for the reranker."""

@@ -20,6 +20,8 @@ ERASURE = Erasure(
         Table("site"),
         Table("source"),
         Table("request"),
+        Table("evaluation_question"),
+        Table("evaluation"),
         Table("index_stat"),
     ),
     has_blobs=True,

@@ -4,6 +4,9 @@ from datetime import timedelta
 from functools import partial
 
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
+from fleetdesk.retrieval.v1.evaluation_service_pb2_grpc import (
+    add_EvaluationServiceServicer_to_server,
+)
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import (
     add_RetrievalServiceServicer_to_server,
 )
@@ -11,9 +14,12 @@ from fleetkit.fetch import AddressPolicy, Fetcher, FetchLimits
 from fleetkit.service import Runtime, cli
 from fleetkit.tokens import tokenizer_path
 
-from retrieval.api import RetrievalApi
+from retrieval.api.evaluations import EvaluationApi
+from retrieval.api.service import RetrievalApi
 from retrieval.config import Settings
 from retrieval.erasure import ERASURE
+from retrieval.evaluation.evaluations import EVALUATE
+from retrieval.evaluation.running import Evaluations
 from retrieval.events import HANDLERS
 from retrieval.index.embedding import Embedder
 from retrieval.index.reranking import Reranker
@@ -75,6 +81,24 @@ def build(rt: Runtime) -> None:
     searcher = Searcher(rt.db, embedder, load_weights(), reranker, candidates=settings.candidates)
     servicer = RetrievalApi(rt.db, originals, searcher, settings)
     rt.server.add(add_RetrievalServiceServicer_to_server, servicer)
+    _evaluate(rt, settings, searcher, llm_gateway)
+
+
+def _evaluate(
+    rt: Runtime, settings: Settings, searcher: Searcher, llm_gateway: "LlmGatewayServiceStub"
+) -> None:
+    reranker = Reranker(
+        rt.db, llm_gateway, settings.rerank_model, settings.evaluation_rerank_timeout_s
+    )
+    evaluations = Evaluations(rt.db, searcher, reranker, turn_s=settings.evaluation_turn_s)
+    rt.run_jobs(
+        {EVALUATE: evaluations.run},
+        concurrency=1,
+        max_attempts=settings.ingest_max_attempts,
+        on_dead=evaluations.give_up,
+        lease_s=settings.ingest_lease_s,
+    )
+    rt.server.add(add_EvaluationServiceServicer_to_server, EvaluationApi(rt.db))
 
 
 def _site_sync(

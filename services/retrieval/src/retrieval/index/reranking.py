@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import RerankDocument, RerankRequest
@@ -56,11 +56,14 @@ class Reranker:
     def __init__(
         self, db: Database, stub: "LlmGatewayServiceStub", model: str, timeout_s: float
     ) -> None:
+        weights = _weights()
         self._db = db
         self._stub = stub
-        self._model = model
+        self.model = model
+        # How its scores count: by the fitted weight of this version, or alone.
+        self._weight = weights["weights"].get(model)
+        self.version: str = weights["version"] if self._weight is not None else ""
         self._timeout_s = timeout_s
-        self._weight = _weights().get(model)
         self._failures = 0
         self._paused_until = 0.0
         self._outcomes = counter("fleetdesk_retrieval_reranks", "Reranked searches.", ("outcome",))
@@ -90,7 +93,7 @@ class Reranker:
         self._outcomes.labels("ok").inc()
         final = combined(head, scores, self._weight)
         order = sorted(head, key=lambda r: (-final[r.candidate.chunk_no], r.candidate.chunk_no))
-        return Reordered([*order, *ranked[depth:]], final, scores, self._model, "")
+        return Reordered([*order, *ranked[depth:]], final, scores, self.model, "")
 
     async def _scores(
         self,
@@ -102,7 +105,7 @@ class Reranker:
         """None when the local model lacks what it reads: passages indexed before there was any."""
         numbers = [item.candidate.chunk_no for item in head]
         tokens: dict[int, bytes] = {}
-        if self._model.startswith("local/"):
+        if self.model.startswith("local/"):
             async with self._db.tenant(tenant_id) as conn:
                 tokens = await store.of_chunks(conn, tenant_id, numbers)
             if len(tokens) < len(numbers):
@@ -111,7 +114,7 @@ class Reranker:
             RerankDocument(text=_text(passages[number]), token_vectors=tokens.get(number, b""))
             for number in numbers
         ]
-        request = RerankRequest(query=query, documents=documents, model=self._model)
+        request = RerankRequest(query=query, documents=documents, model=self.model)
         response = await self._stub.Rerank(request, timeout=self._timeout_s)
         return dict(zip(numbers, response.scores, strict=True))
 
@@ -161,6 +164,5 @@ def _text(passage: PassageRow) -> str:
     return text[:_MAX_TEXT_CHARS]
 
 
-def _weights() -> Mapping[str, float]:
-    raw = (files("retrieval.index") / "rerank_weights.json").read_text("utf-8")
-    return json.loads(raw)["weights"]
+def _weights() -> dict[str, Any]:
+    return json.loads((files("retrieval.index") / "rerank_weights.json").read_text("utf-8"))

@@ -60,6 +60,20 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Fused:
+    """All candidates of a query in the fused order, with their passages by chunk_no.
+
+    `embedding_model` is "" when the query had no vector.
+    """
+
+    ranked: list[Ranked]
+    passages: dict[int, PassageRow]
+    relevance: float
+    knowledge_version: int
+    embedding_model: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     query: str
     terms: tuple[str, ...]
@@ -94,6 +108,11 @@ class Searcher:
         # Read ahead, while the query is embedded, for the model that embedded the query before.
         self._model = ""
 
+    @property
+    def fusion_version(self) -> str:
+        """The version of the weights of fusion and relevance."""
+        return self._weights.version
+
     async def search(
         self, tenant_id: UUID, query: str, top_k: int, *, rerank: bool = False
     ) -> Found:
@@ -103,6 +122,19 @@ class Searcher:
         candidate has a cosine. InvalidArgument for an empty or over-long query.
         """
         top_k = _checked(query, top_k)
+        fused = await self.fused(tenant_id, query, top_k)
+        ranked, reordered = fused.ranked, None
+        if rerank and ranked:
+            with _as_search():
+                reordered = await self._reranker.reorder(
+                    tenant_id, query, ranked, fused.passages, max(DEPTH, top_k)
+                )
+            ranked = reordered.ranked
+        hits = [Hit(fused.passages[item.candidate.chunk_no], item) for item in ranked[:top_k]]
+        return Found(hits, fused.relevance, fused.knowledge_version, reordered)
+
+    async def fused(self, tenant_id: UUID, query: str, top_k: int) -> Fused:
+        """All candidates, of each ranking at least `top_k`, fused; none where nothing was found."""
         asked = _Asked(query, await _distinct_terms(query), asked_exactly(query))
         embedding = asyncio.create_task(self._embedded(query))
         try:
@@ -120,21 +152,15 @@ class Searcher:
             candidates, passages = await _candidates(
                 conn, tenant_id, asked, embedded, scanned, limit
             )
+        model = embedded.model if embedded else ""
+        version = scanned.stat.knowledge_version
         if not candidates:
-            return Found([], 0.0, scanned.stat.knowledge_version)
+            return Fused([], {}, 0.0, version, model)
         facts = _facts(asked, scanned, passages)
         ranked = ranking.rank(candidates, facts, self._weights.fusion)
         texts = {no: _searched_text(passages[no]) for no in facts.matched}
         probability = relevance.probability(ranked, facts, texts, self._weights.relevance)
-        reordered = None
-        if rerank:
-            with _as_search():
-                reordered = await self._reranker.reorder(
-                    tenant_id, query, ranked, passages, max(DEPTH, top_k)
-                )
-            ranked = reordered.ranked
-        hits = [Hit(passages[item.candidate.chunk_no], item) for item in ranked[:top_k]]
-        return Found(hits, probability, scanned.stat.knowledge_version, reordered)
+        return Fused(ranked, passages, probability, version, model)
 
     async def _embedded(self, query: str) -> Embedded | None:
         """None when there is no vector: a search without it is worth more than none."""

@@ -1,4 +1,4 @@
-"""The RPCs: translate, call, translate."""
+"""RetrievalService: translate, call, translate."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,0 +1,1 @@
+"""How well a tenant's own questions find the documents that answer them."""
