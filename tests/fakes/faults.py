@@ -44,6 +44,9 @@ class StreamFaults:
     """An event that is not JSON comes after so many."""
     error_after_events: int | None = None
     """The provider's error event comes after so many."""
+    hold_after_events: int | None = None
+    """After so many events nothing comes until `held` is set."""
+    held: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ async def play(
             if sent == faults.error_after_events:
                 await response.write(oddities.error)
                 return sent
+            if sent == faults.hold_after_events:
+                await faults.held.wait()
             if sent == 1 and faults.first_token_after_s:
                 await _wait(response, faults.first_token_after_s, oddities.ping)
             await response.write(event)

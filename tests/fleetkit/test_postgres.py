@@ -105,6 +105,35 @@ class TestTenant:
             assert await _count(conn) == 0
 
 
+_LABELS: LiteralString = "select labels_with(%(tenant)s, %(label)s) from tenant"
+
+
+class TestCall:
+    async def test_is_a_transaction_of_its_tenant(
+        self, db: Database, tenant_id: UUID, other_tenant_id: UUID
+    ) -> None:
+        woken: list[str] = []
+        db.listen("topic", lambda: woken.append("x"))
+        await _add_note(db, other_tenant_id, "theirs")
+        added = {"tenant": tenant_id, "label": "mine"}
+        # Statements that come again are prepared: the tenant is that of each call all the same.
+        for count in range(1, 8):
+            assert await db.call(tenant_id, _LABELS, added, signal="topic") == [("mine",)] * count
+            shown = await db.call(other_tenant_id, _LABELS, {"tenant": tenant_id, "label": ""})
+            assert shown == [("theirs",)]
+        assert woken == ["x"] * 7
+        async with db.fleet() as conn:
+            assert await _count(conn) == 0
+
+    async def test_cannot_write_a_row_of_another_tenant(
+        self, db: Database, tenant_id: UUID, other_tenant_id: UUID
+    ) -> None:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await db.call(other_tenant_id, _LABELS, {"tenant": tenant_id, "label": "theirs"})
+        async with db.tenant(tenant_id) as conn:
+            assert await _count(conn) == 0
+
+
 class TestFleet:
     async def test_sees_no_rows_of_any_tenant(self, db: Database, tenant_id: UUID) -> None:
         await _add_note(db, tenant_id)
@@ -247,6 +276,16 @@ class TestErrors:
         await asyncio.gather(*(db.ping() for _ in range(6)))
         await self._end_backends(made)
         await asyncio.gather(*(db.ping() for _ in range(6)))
+
+    async def test_a_call_is_made_again_where_its_connection_was_lost(
+        self, settings: Any, opened: Any, tenant_id: UUID
+    ) -> None:
+        made = await settings()
+        db = await opened(made)
+        await db.ping()
+        await self._end_backends(made)
+        asked = {"tenant": tenant_id, "label": "mine"}
+        assert await db.call(tenant_id, _LABELS, asked) == [("mine",)]
 
     async def test_a_connection_lost_half_way_is_unavailable(
         self, settings: Any, opened: Any, tenant_id: UUID

@@ -7,7 +7,6 @@ from llm_gateway.extractive.markup import plain
 from llm_gateway.extractive.sentences import split
 from llm_gateway.extractive.units import Unit, UnitKind, units
 from llm_gateway.providers.grounding import citable_blocks
-from llm_gateway.question import Passage
 
 GUIDE = """Setup guide
 ===========
@@ -118,7 +117,7 @@ class TestUnits:
             assert at <= unit.start < unit.end <= len(text)
             assert text[unit.start : unit.end].strip()
             at = unit.end
-        blocks = citable_blocks(Passage("c", "d", "", (), text, 0))
+        blocks = citable_blocks(text)
         assert text.startswith("".join(block.text for block in blocks))
         assert all(block.end <= len(text) for block in blocks)
 

@@ -1,12 +1,14 @@
 """What llm-gateway adds to a model's answer, beside a proxy that a user would pick.
 
-Run: python tests/load/bench_llm_gateway.py [--quick] [--cache FOLDER]
+Run: python tests/load/bench_llm_gateway.py [--quick] [--paced] [--cache FOLDER]
 
 Every request is one answer, streamed: asked of the provider itself, of llm-gateway (gRPC, citations
-checked, on the ledger) and of Portkey's gateway (HTTP, passed on as it is), in rounds that take
-turns. The provider is a process that plays a recorded answer. "Added" is the difference of the
-percentiles to those of the provider itself; CPU is that of all processes of a gateway, PostgreSQL
-left out. Portkey's gateway (MIT) is installed from npm into --cache; without npm it is left out.
+checked, on the ledger, in hard budgets of tenant, agent and conversation, looked for in the
+response cache and kept there) and of Portkey's gateway (HTTP, passed on as it is), in rounds of
+some seconds that take turns. The provider is a process that plays a recorded answer: at once, or
+--paced, an event every few milliseconds as a model writes. "Added" is the difference of the
+percentiles to those of the provider itself; CPU is that of a gateway's process, PostgreSQL left
+out. Portkey's gateway (MIT) is installed from npm into --cache; without npm it is left out.
 """
 
 import argparse
@@ -44,6 +46,7 @@ from harness.answers import ROUTER, ask, asking, passage
 from harness.databases import Databases
 from harness.run import Run
 from harness.services import FleetServices, Running
+from llm_gateway.budgets import NewBudget, create_budget
 
 from load.machine import describe
 from load.tables import percentile, table
@@ -61,6 +64,8 @@ HEAD = [
     "failed",
 ]
 _START_S = 60.0
+_PACE_MS = 5
+_BUDGET_NANOS = 10**17
 
 Once = Callable[[int], Awaitable[None]]
 """One answer, read to its end; the number makes its question one of its own."""
@@ -83,15 +88,13 @@ class Target:
         return sum(one.user + one.system for one in times)
 
 
-async def round_of(target: Target, in_flight: int, requests: int, numbers: Iterator[int]) -> None:
-    """Asks for `requests` answers, so many at a time."""
+async def round_of(target: Target, in_flight: int, seconds: float, numbers: Iterator[int]) -> None:
+    """Asks for answers, so many at a time, until the seconds are over."""
     taken = target.taken_s.setdefault(in_flight, [])
-    todo = iter(range(requests))
     began, cpu = time.perf_counter(), target.cpu_now_s()
 
     async def caller() -> None:
-        for _ in todo:
-            started = time.perf_counter()
+        while (started := time.perf_counter()) < began + seconds:
             try:
                 await target.once(next(numbers))
             except Exception as error:  # noqa: BLE001 - counted, and told once
@@ -135,7 +138,7 @@ def print_rows(targets: Sequence[Target], flights: Sequence[int]) -> None:
 async def main(options: argparse.Namespace, folder: Path, run: Run) -> None:
     """Starts everything, measures in turns, prints a table, ends everything."""
     logging.configure("bench", "error")
-    flights, rounds, requests = ((1, 16), 2, 100) if options.quick else ((1, 16, 64), 5, 600)
+    flights, rounds, seconds = ((1, 16), 2, 1.0) if options.quick else ((1, 16, 64), 5, 3.0)
     server = NatsServer(folder)
     server.start()
     generate_keys(folder / "keys", SERVICES)
@@ -145,7 +148,8 @@ async def main(options: argparse.Namespace, folder: Path, run: Run) -> None:
         exit_stack.push_async_callback(services.stop_all)
         body, stream = await recording(services)
         (folder / "answer.sse").write_bytes(stream)
-        provider = exit_stack.enter_context(started_provider(folder / "answer.sse"))
+        pace_ms = _PACE_MS if options.paced else 0
+        provider = exit_stack.enter_context(started_provider(folder / "answer.sse", pace_ms))
         session = await exit_stack.enter_async_context(aiohttp.ClientSession())
         url = f"http://127.0.0.1:{provider}"
         ours = await exit_stack.enter_async_context(_gateway(services, folder, url))
@@ -154,12 +158,17 @@ async def main(options: argparse.Namespace, folder: Path, run: Run) -> None:
             targets.append(await _peer(exit_stack, session, peer, url, body))
         numbers = count()
         for target in targets:
-            await round_of(target, 4, 40, numbers)
+            await round_of(target, 4, 1.0, numbers)
         for _ in range(rounds):
             for in_flight in flights:
                 for target in targets:
-                    await round_of(target, in_flight, requests, numbers)
-    print(f"{rounds} rounds of {requests} answers each, in turns; {describe()}\n")
+                    await round_of(target, in_flight, seconds, numbers)
+    played = f"an event every {pace_ms} ms" if pace_ms else "at once"
+    events = stream.count(b"event: content_block_delta")
+    print(
+        f"{rounds} rounds of {seconds:.0f} s each, in turns; an answer of {events} deltas, played"
+        f" {played}; {describe()}\n"
+    )
     print_rows(targets, flights)
 
 
@@ -189,10 +198,11 @@ def _settings(url: str) -> dict[str, object]:
 
 
 @contextmanager
-def started_provider(answer: Path) -> Iterator[int]:
+def started_provider(answer: Path, pace_ms: int) -> Iterator[int]:
     """The port of a process that plays the answer."""
     script = Path(__file__).with_name("played_provider.py")
-    with subprocess.Popen([sys.executable, script, answer], stdout=subprocess.PIPE) as process:
+    command = [sys.executable, script, answer, str(pace_ms)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             yield int(process.stdout.readline())
@@ -219,11 +229,15 @@ class _gateway:  # noqa: N801 - used as a function
         self._clients = RpcClients(settings, keyring, Clock())
         stub = LlmGatewayServiceStub(self._clients.channel("llm-gateway"))
         tenant_id, agent_id = uuid4(), uuid4()
+        for level, target_id in (("tenant", None), ("agent", agent_id), ("conversation", None)):
+            budget = NewBudget(level, target_id, "month", _BUDGET_NANOS, hard=True)
+            await create_budget(beside.db, beside.rt.clock, tenant_id, budget)
 
         async def once(number: int) -> None:
             about = Attribution("turn", conversation_id=uuid4(), agent_id=agent_id)
             with background(tenant_id, about):
-                said = await ask(stub, asking(f"Ports, {number}?", *_PASSAGES))
+                asked = asking(f"Ports, {number}?", *_PASSAGES, response_cache=True)
+                said = await ask(stub, asked)
             assert said.citations
 
         assert self._process is not None
@@ -249,6 +263,7 @@ class _gateway:  # noqa: N801 - used as a function
             "llm_gateway",
             env={**os.environ, **environment},
             stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         async with asyncio.timeout(_START_S):
             while not ports.exists():
@@ -347,7 +362,8 @@ def _free_port() -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under a minute")
+    parser.add_argument("--quick", action="store_true", help="half a minute")
+    parser.add_argument("--paced", action="store_true", help="the provider takes its time")
     parser.add_argument("--cache", type=Path, default=Path(".data/peer-proxy"))
     given = parser.parse_args()
     given.cache = given.cache.resolve()

@@ -1,12 +1,14 @@
 """A provider that plays a recorded answer to whatever it is asked, in some 30 µs of a core.
 
-`python tests/load/played_provider.py FILE` serves the bytes of FILE as an event stream at every
-path and prints its port. The fake of Anthropic thinks about each prompt, which would be measured
-together with what stands before it; what this one says was recorded from that one.
+`python tests/load/played_provider.py FILE [MS]` serves the bytes of FILE as an event stream at
+every path, at once or an event every MS milliseconds, and prints its port. The fake of Anthropic
+thinks about each prompt, which would be measured together with what stands before it; what this one
+says was recorded from that one.
 """
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 _END_OF_HEAD = b"\r\n\r\n"
@@ -16,8 +18,9 @@ _LENGTH = b"content-length:"
 class Player(asyncio.Protocol):
     """One connection: reads requests by their length and answers each at once."""
 
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
+    def __init__(self, parts: Sequence[bytes], pace_s: float) -> None:
+        self._parts = parts
+        self._pace_s = pace_s
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
 
@@ -29,8 +32,14 @@ class Player(asyncio.Protocol):
         self._received += data
         while (size := _request_bytes(self._received)) and len(self._received) >= size:
             del self._received[:size]
-            if self._transport is not None:
-                self._transport.write(self._answer)
+            self._play(0)
+
+    def _play(self, number: int) -> None:
+        if self._transport is None or number == len(self._parts):
+            return
+        self._transport.write(self._parts[number])
+        if self._pace_s:
+            asyncio.get_running_loop().call_later(self._pace_s, self._play, number + 1)
 
 
 def _request_bytes(received: bytearray) -> int:
@@ -44,16 +53,20 @@ def _request_bytes(received: bytearray) -> int:
     return end + len(_END_OF_HEAD) + body
 
 
-async def serve(body: bytes) -> None:
+async def serve(body: bytes, pace_s: float) -> None:
     """Plays until it is killed."""
     head = (
         f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n"
     )
-    answer = head.encode() + body
-    server = await asyncio.get_running_loop().create_server(lambda: Player(answer), "127.0.0.1", 0)
+    parts = [head.encode() + body]
+    if pace_s:
+        parts = [head.encode(), *(event + b"\n\n" for event in body.split(b"\n\n") if event)]
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Player(parts, pace_s), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]).read_bytes()))
+    pace_ms = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    asyncio.run(serve(Path(sys.argv[1]).read_bytes(), pace_ms / 1000))

@@ -218,6 +218,8 @@ class Attempts:
 async def _next(pieces: AsyncGenerator[Piece, None], limit_s: float | None) -> Piece:
     """The next piece. DeadlineExceeded after `limit_s`, Unavailable at an end that is none."""
     try:
+        if limit_s is None:
+            return await anext(pieces)
         async with asyncio.timeout(limit_s):
             return await anext(pieces)
     except TimeoutError as error:

@@ -15,13 +15,12 @@ from uuid import UUID
 from fleetdesk.llm_gateway.v1 import events_pb2
 from fleetkit import context
 from fleetkit.clock import Clock
-from fleetkit.events import publish
+from fleetkit.events.outbox import outgoing
 from fleetkit.ids import new_id
 from fleetkit.logging import get_logger
 from fleetkit.postgres import Database, remember_tenant
-from fleetkit.postgres.connection import FleetConnection
 from fleetkit.rpc.retry import retry_idempotent
-from psycopg import AsyncCursor, DatabaseError
+from psycopg import DatabaseError
 
 from llm_gateway.budgets import refusal, warn
 from llm_gateway.entries import (
@@ -107,7 +106,8 @@ class Ledger:
         row = self._row(now, tenant_id, operation, model, reserved_units, attempt, held.version)
         remaining = context.remaining_s()
         expires_in_s = (_DEFAULT_EXPIRY_S if remaining is None else remaining) + _SETTLE_GRACE_S
-        reserving = asyncio.create_task(self._reserve(row, expires_in_s))
+        await self._remember(tenant_id)
+        reserving = asyncio.create_task(store.reserve_call(self._db, row, expires_in_s))
         try:
             window_id = await asyncio.shield(reserving)
         except asyncio.CancelledError:
@@ -130,7 +130,9 @@ class Ledger:
         """
         row = self._row(self._clock.now(), tenant_id, "answer", model, [])
         entries = [hit_entry(row, saved_nanos, baseline_nanos)]
-        writing = asyncio.create_task(self._write_hit(row, entries))
+        await self._remember(tenant_id)
+        event = self._event(row, entries)
+        writing = asyncio.create_task(store.record_hit(self._db, row, entries, event))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
@@ -167,34 +169,13 @@ class Ledger:
             if len(calls) < _SWEEP_BATCH:
                 return swept
 
-    async def _reserve(self, row: CallRow, expires_in_s: float) -> UUID | None:
-        """Writes an open call; the window that has no room for it, if there is one."""
-        async with self._db.tenant(row.tenant_id) as conn:
-            await self._remember(conn, row.tenant_id)
-            # One round trip with its commit: budgets are locked for no longer than that takes.
-            async with conn.pipeline():
-                written = await store.reserve_call(conn, row, expires_in_s)
-                await conn.commit()
-            (window_id,) = await written.fetchone() or (None,)
-        self._remembered.add(row.tenant_id)
-        return window_id
-
-    async def _write_hit(self, row: CallRow, entries: list[EntryRow]) -> None:
-        async with self._db.tenant(row.tenant_id) as conn, conn.pipeline():
-            await store.reserve_call(conn, row, 0.0)
-            await _settle(conn, row, "settled", "", entries)
-            await conn.commit()
-
     async def _write(
         self, row: CallRow, status: str, failure: str, entries: list[EntryRow]
     ) -> bool:
         """Closes a call, its event and its budgets' counts with it; False when it is closed."""
+        event = self._event(row, entries) if entries else None
         try:
-            async with self._db.tenant(row.tenant_id) as conn:
-                async with conn.pipeline():
-                    settled = await _settle(conn, row, status, failure, entries)
-                    await conn.commit()
-                due = [window_id for (window_id,) in await settled.fetchall()]
+            due = await store.settle_call(self._db, row, status, failure, entries, event)
         except DatabaseError as error:
             if error.sqlstate != store.NOT_OPEN:
                 raise
@@ -203,6 +184,12 @@ class Ledger:
         if due:
             await warn(self._db, row.tenant_id, due)
         return True
+
+    def _event(self, row: CallRow, entries: list[EntryRow]) -> dict[str, Any]:
+        event = events_pb2.UsageRecorded(
+            call_id=str(row.call_id), entries=[to_entry(entry) for entry in entries]
+        )
+        return outgoing(event, row.tenant_id, self._clock.now(), revision=1)
 
     def _row(
         self,
@@ -237,22 +224,12 @@ class Ledger:
             tier_reason=attempt.reason,
         )
 
-    async def _remember(self, conn: FleetConnection, tenant_id: UUID) -> None:
+    async def _remember(self, tenant_id: UUID) -> None:
         """Makes the tenant known to the sweeper: the event that tells of it may come later."""
-        if tenant_id not in self._remembered:
+        if tenant_id in self._remembered:
+            return
+        async with self._db.tenant(tenant_id) as conn:
             await remember_tenant(conn, tenant_id)
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
-
-
-async def _settle(
-    conn: FleetConnection, row: CallRow, status: str, failure: str, entries: list[EntryRow]
-) -> AsyncCursor[tuple[UUID]]:
-    """Sends the settling of a call, and the event that tells of its entries."""
-    settled = await store.settle_call(conn, row.tenant_id, row.call_id, status, failure, entries)
-    if entries:
-        event = events_pb2.UsageRecorded(
-            call_id=str(row.call_id), entries=[to_entry(entry) for entry in entries]
-        )
-        await publish(conn, event, revision=1)
-    return settled
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered.add(tenant_id)

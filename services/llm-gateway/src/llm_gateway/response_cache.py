@@ -7,11 +7,10 @@ knowledge is in it by what it changes. Published agents and changed knowledge al
 """
 
 import hashlib
-import json
 import unicodedata
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -110,8 +109,7 @@ class ResponseCache:
                 yield piece
 
     async def _find(self, tenant_id: UUID, cache_key: bytes) -> ResponseRow | None:
-        async with self._db.tenant(tenant_id) as conn:
-            return await store.find_response(conn, tenant_id, cache_key, self._clock.now())
+        return await store.find_response(self._db, tenant_id, cache_key, self._clock.now())
 
     async def _again(
         self, tenant_id: UUID, question: Question, found: ResponseRow
@@ -171,9 +169,8 @@ class ResponseCache:
             create_time=now,
             expire_time=now + timedelta(seconds=self._limits.ttl_s),
         )
-        async with self._db.tenant(tenant_id) as conn:
-            await store.keep_response(conn, tenant_id, cache_key, kept, origin)
-            await store.trim_responses(conn, tenant_id, self._limits.most_per_tenant, now)
+        most = self._limits.most_per_tenant
+        await store.keep_response(self._db, tenant_id, cache_key, kept, origin, most)
 
 
 def key_of(asked: Asked, default_model: str) -> bytes:
@@ -182,14 +179,15 @@ def key_of(asked: Asked, default_model: str) -> bytes:
     The text is normalised; passages count by their texts and order, not by their scores, which
     a question's spelling moves.
     """
-    question = asked.question
-    fields = asdict(question)
-    fields["ladder"] = [list(asked.ladder.next_models), asked.ladder.difficult_share_millis]
-    fields["text"] = normalised(question.text)
-    fields["model"] = question.model or default_model
-    for passage in fields["passages"]:
-        del passage["score"]
-    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).digest()
+    question = replace(
+        asked.question,
+        text=normalised(asked.question.text),
+        model=asked.question.model or default_model,
+        passages=tuple(replace(passage, score=0.0) for passage in asked.question.passages),
+    )
+    ladder = (*asked.ladder.next_models,), asked.ladder.difficult_share_millis
+    # Fields in their order, texts quoted: no two questions are written alike.
+    return hashlib.sha256(repr((question, ladder)).encode()).digest()
 
 
 def normalised(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, LiteralString
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -38,28 +39,41 @@ async def publish(conn: FleetConnection, event: Message, *, revision: int) -> UU
     once the transaction is committed. ValueError when the event names another tenant than the
     transaction's.
     """
-    event_id, tenant_id, occur_time = _complete(conn, event, revision)
+    row = outgoing(event, conn.tenant_id, conn.now(), revision=revision)
+    await conn.execute(INSERT_EVENT, row)
+    conn.signal(TOPIC)
+    return row["event_id"]
+
+
+# The parameters are those of `outgoing`, for whoever has the insert in a statement of their own:
+# that also has to signal `TOPIC`.
+INSERT_EVENT: LiteralString = (
+    "insert into outbox (event_id, tenant_id, subject, type, headers, body, revision)"
+    " values (%(event_id)s, %(event_tenant_id)s, %(subject)s, %(type)s, %(headers)s, %(body)s,"
+    "  %(revision)s)"
+)
+
+
+def outgoing(
+    event: Message, of_tenant: UUID | None, now: datetime, *, revision: int
+) -> dict[str, Any]:
+    """The parameters of `INSERT_EVENT`; fills in the event and raises as `publish` does."""
+    event_id, tenant_id, occur_time = _complete(event, of_tenant, now, revision)
     event_type = event.DESCRIPTOR.full_name
     headers = cloud_event_headers(
         event_id=event_id, event_type=event_type, tenant_id=tenant_id, occur_time=occur_time
     )
     if (span := context.current().span) is not None:
         headers["traceparent"] = span.traceparent
-    await conn.execute(
-        "insert into outbox (event_id, tenant_id, subject, type, headers, body, revision)"
-        " values (%s, %s, %s, %s, %s, %s, %s)",
-        [
-            event_id,
-            tenant_id,
-            event_subject(event_type, str(tenant_id)),
-            event_type,
-            Jsonb(headers),
-            to_body(event),
-            revision,
-        ],
-    )
-    conn.signal(TOPIC)
-    return event_id
+    return {
+        "event_id": event_id,
+        "event_tenant_id": tenant_id,
+        "subject": event_subject(event_type, str(tenant_id)),
+        "type": event_type,
+        "headers": Jsonb(headers),
+        "body": to_body(event),
+        "revision": revision,
+    }
 
 
 async def replay(db: Database, since: datetime) -> int:
@@ -106,15 +120,17 @@ async def mark_published(conn: FleetConnection, rows: list[OutboxRow]) -> None:
     )
 
 
-def _complete(conn: FleetConnection, event: Message, revision: int) -> tuple[UUID, UUID, datetime]:
+def _complete(
+    event: Message, of_tenant: UUID | None, now: datetime, revision: int
+) -> tuple[UUID, UUID, datetime]:
     """Fills in the fields that every event has, through its descriptor."""
     given = {field.name: value for field, value in event.ListFields()}
     event_id = UUID(given["event_id"]) if "event_id" in given else new_id()
-    tenant_id = UUID(given["tenant_id"]) if "tenant_id" in given else conn.tenant_id
-    if tenant_id is None or tenant_id != conn.tenant_id:
+    tenant_id = UUID(given["tenant_id"]) if "tenant_id" in given else of_tenant
+    if tenant_id is None or tenant_id != of_tenant:
         raise ValueError("an event is of the tenant of its transaction")
     if "occur_time" not in given:
-        getattr(event, "occur_time").FromDatetime(conn.now())  # noqa: B009 - any event has it
+        getattr(event, "occur_time").FromDatetime(now)  # noqa: B009 - any event has it
     setattr(event, "event_id", str(event_id))  # noqa: B010
     setattr(event, "tenant_id", str(tenant_id))  # noqa: B010
     if "revision" in event.DESCRIPTOR.fields_by_name:

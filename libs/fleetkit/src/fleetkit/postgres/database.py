@@ -1,10 +1,10 @@
 """Transactions: each belongs to one tenant, or to none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import LiteralString, Self
+from typing import Any, LiteralString, Self
 from uuid import UUID
 
 import psycopg
@@ -28,6 +28,10 @@ _OPTIONS = " ".join(
     }.items()
 )
 _SNAPSHOT = "set transaction isolation level repeatable read, read only"
+# Read only for the row that it gives, so that it is evaluated before what is called for that row.
+_TENANT: LiteralString = (
+    "with tenant as materialized (select set_config('fleetdesk.tenant_id', %(of_tenant)s, true)) "
+)
 # Classes of SQLSTATE after which the same transaction may well succeed: connection failures,
 # conflicts between transactions, resources short, shutdown.
 _TRANSIENT = ("08", "40", "53", "57P", "55P03")
@@ -98,6 +102,39 @@ class Database:
         async with self._transaction(None) as conn:
             yield conn
 
+    async def call(
+        self,
+        tenant_id: UUID,
+        query: LiteralString,
+        parameters: Mapping[str, Any],
+        *,
+        signal: str = "",
+    ) -> list[tuple[Any, ...]]:
+        """One statement as a transaction of its own: one round trip where `tenant` takes three.
+
+        `query` selects a function's result from the relation `tenant`, whose one row sets the
+        tenant: what such a function reads and writes is the tenant's. `signal` is what to wake once
+        it is committed. It must be idempotent: it is run again when its connection was lost.
+        """
+        statement = _TENANT + query
+        named = {**parameters, "of_tenant": str(tenant_id)}
+        for _ in range(self._pool.max_size + 1):
+            conn = await self._connection()
+            try:
+                rows = await (await conn.execute(statement, named)).fetchall()
+            except psycopg.OperationalError as error:
+                await self._give_back(conn)
+                if not _is_lost(error, conn):
+                    raise _translated(error) from error
+            except BaseException:
+                await asyncio.shield(self._give_back(conn))
+                raise
+            else:
+                await self._pool.putconn(conn)
+                self._wake(signal)
+                return rows
+        raise Unavailable("the database does not answer", retry_after_s=1.0)
+
     def listen(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Calls `wake` after each commit of this process that signalled `topic`.
 
@@ -123,8 +160,11 @@ class Database:
             # connection when it is broken.
             await asyncio.shield(self._give_back(conn))
         for topic in signals:
-            for wake in tuple(self._listeners.get(topic, ())):
-                wake()
+            self._wake(topic)
+
+    def _wake(self, topic: str) -> None:
+        for wake in tuple(self._listeners.get(topic, ())):
+            wake()
 
     async def _begin(self, tenant_id: UUID | None, mode: LiteralString | None) -> FleetConnection:
         """A connection in a fresh transaction; passes over those that died in the pool."""

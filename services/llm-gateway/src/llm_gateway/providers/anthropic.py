@@ -6,20 +6,16 @@ that no phrase has to be read out of its text.
 """
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import Any
 
-import aiohttp
 import anthropic
 import httpx2
 from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient
-from anthropic.types import (
-    CitationCharLocation,
-    CitationContentBlockLocation,
-    RawContentBlockDeltaEvent,
-    RawMessageStreamEvent,
-)
-from anthropic.types.citations_delta import Citation
+from anthropic.types import Message, RawMessageStreamEvent, Usage
+from fleetkit.errors import FleetError
 
 from llm_gateway.entries import Meter
 from llm_gateway.pricing import Unit
@@ -28,11 +24,14 @@ from llm_gateway.providers.anthropic_request import Documents, build_request, mo
 from llm_gateway.providers.anthropic_usage import report_prompt
 from llm_gateway.providers.attempts import broken_off, first_token_late, opened
 from llm_gateway.providers.grounding import Grounding, quoted_span, same_words
+from llm_gateway.providers.refusals import refused
+from llm_gateway.providers.sse import Event, EventReader, joined
 from llm_gateway.question import Finished, FinishReason, Piece, Question
 
 _CONNECT_TIMEOUT_S = 5.0
 # Anthropic pings an idle stream; silence for this long means that it is gone.
 _SILENCE_S = 30.0
+_CITED = ("content_block_location", "char_location")
 
 
 def client_of(api_key: str, base_url: str) -> AsyncAnthropic:
@@ -87,27 +86,38 @@ class Anthropic:
             return
         answering = _Answering(documents, meter)
         first_token_by = time.monotonic() + self._first_token_timeout_s
-        stream = await self._open(question, documents, meter, first_token_by)
+        response = await self._open(question, documents, meter, first_token_by)
+        reader = EventReader(response.aiter_bytes())
         try:
-            while (event := await _next(stream, answering, first_token_by)) is not None:
-                for piece in answering.take(event):
+            while (events := await reader.read(answering.until(first_token_by))) is not None:
+                for piece in answering.take(events, response.headers):
                     yield piece
+                if answering.error is not None:
+                    raise answering.error
         finally:
-            await stream.close()
+            await response.aclose()
         yield answering.finished()
 
     async def _open(
         self, question: Question, documents: Documents, meter: Meter, until: float
-    ) -> AsyncStream[RawMessageStreamEvent]:
+    ) -> httpx2.Response:
         """The stream, its headers received; tried again where nothing can have been billed."""
-        request = build_request(question, documents)
+        # `messages.create` walks through the whole prompt once more before it is written.
+        body = json.dumps({**build_request(question, documents), "stream": True}).encode()
 
-        async def open_once() -> AsyncStream[RawMessageStreamEvent]:
+        async def open_once() -> httpx2.Response:
             # Until an answer says otherwise, what was sent may be billed.
             meter.begun = True
             try:
                 async with asyncio.timeout(until - time.monotonic()):
-                    return await self._client.messages.create(**request, stream=True)
+                    stream = await self._client.post(
+                        "/v1/messages",
+                        content=body,
+                        cast_to=Message,
+                        stream=True,
+                        stream_cls=AsyncStream[RawMessageStreamEvent],
+                    )
+                    return stream.response
             except anthropic.APIError as error:
                 meter.begun = was_sent(error)
                 raise translated(error) from error
@@ -125,55 +135,80 @@ class _Answering:
         self._meter = meter
         self._grounding = Grounding(documents.passages)
         self._stop_reason: str | None = None
-        self.begun = False
+        self._text = ""
+        self._begun = False
+        self.error: FleetError | None = None
 
-    def take(self, event: RawMessageStreamEvent) -> list[Piece]:
-        match event.type:
-            case "message_start":
-                report_prompt(self._meter, event.message.usage)
-            case "content_block_start" if event.content_block.type == "text":
-                return self._grounding.text(event.content_block.text)
+    def until(self, first_token_by: float) -> float | None:
+        """How long the next events may take, by the monotonic clock."""
+        return None if self._begun else first_token_by
+
+    def take(self, events: Iterable[Event], headers: Mapping[str, str]) -> list[Piece]:
+        """What may go out now that these have come; `error` is set by one among them."""
+        pieces: list[Piece] = []
+        try:
+            for event in events:
+                if event.name == "ping":
+                    continue
+                data = json.loads(event.data)
+                if event.name == "error":
+                    kind = str(data["error"]["type"])
+                    self.error = refused(200, kind, headers, "anthropic_api_key")
+                    break
+                pieces += self._take(event.name, data)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.error = broken_off("STREAM_MALFORMED")
+        return joined([*pieces, *self._said()])
+
+    def _take(self, name: str, data: Mapping[str, Any]) -> list[Piece]:
+        match name:
             case "content_block_delta":
-                return self._take_delta(event)
+                self._take_delta(data["delta"])
+            case "content_block_start":
+                self._text += data["content_block"].get("text") or ""
             case "content_block_stop":
-                return self._grounding.end_block()
+                return [*self._said(), *self._grounding.end_block()]
+            case "message_start":
+                report_prompt(self._meter, Usage.model_validate(data["message"]["usage"]))
             case "message_delta":
-                self._stop_reason = event.delta.stop_reason or self._stop_reason
-                self._meter.report(Unit.OUTPUT, event.usage.output_tokens)
+                self._stop_reason = data["delta"]["stop_reason"] or self._stop_reason
+                self._meter.report(Unit.OUTPUT, int(data["usage"]["output_tokens"]))
                 self._meter.complete = self._stop_reason is not None
             case _:
                 pass
         return []
 
-    def _take_delta(self, event: RawContentBlockDeltaEvent) -> list[Piece]:
-        delta = event.delta
-        match delta.type:
+    def _said(self) -> list[Piece]:
+        """The texts of a block that came together, as one."""
+        text, self._text = self._text, ""
+        return self._grounding.text(text) if text else []
+
+    def _take_delta(self, delta: Mapping[str, Any]) -> None:
+        match delta["type"]:
             case "text_delta":
-                self.begun = True
-                return self._grounding.text(delta.text)
+                self._begun = True
+                self._text += delta["text"]
             case "citations_delta":
-                self._cite(delta.citation)
+                self._cite(delta["citation"])
             case "input_json_delta":
-                self.begun = True
+                self._begun = True
             case _:
                 pass
-        return []
 
-    def _cite(self, citation: Citation) -> None:
+    def _cite(self, citation: Mapping[str, Any]) -> None:
         """Keeps a citation if its quote stands where it says; others are dropped."""
-        if not isinstance(citation, CitationContentBlockLocation | CitationCharLocation):
+        kind, document = citation["type"], citation.get("document_index", -1)
+        if kind not in _CITED or not 0 <= document < len(self._documents.passages):
             return
-        if not 0 <= citation.document_index < len(self._documents.passages):
-            return
-        passage = self._documents.passages[citation.document_index]
-        if isinstance(citation, CitationContentBlockLocation):
-            sent = self._documents.blocks[citation.document_index][
-                citation.start_block_index : citation.end_block_index
-            ]
-            if sent and same_words("".join(block.text for block in sent), citation.cited_text):
+        passage = self._documents.passages[document]
+        if kind == "content_block_location":
+            first, end = citation["start_block_index"], citation["end_block_index"]
+            sent = self._documents.blocks[document][first:end]
+            words = "".join(block.text for block in sent)
+            if sent and same_words(words, citation["cited_text"]):
                 self._grounding.cite(passage, sent[0].start, sent[-1].end)
                 return
-        quoted = quoted_span(passage.text, citation.cited_text)
+        quoted = quoted_span(passage.text, citation["cited_text"])
         if quoted is not None:
             self._grounding.cite(passage, *quoted)
 
@@ -186,21 +221,3 @@ class _Answering:
         cut = self._stop_reason in ("max_tokens", "model_context_window_exceeded")
         reason = FinishReason.MAX_TOKENS if cut else FinishReason.COMPLETE
         return Finished(reason, self._grounding.support)
-
-
-async def _next(
-    stream: AsyncStream[RawMessageStreamEvent], answering: _Answering, first_token_by: float
-) -> RawMessageStreamEvent | None:
-    """The next event; None at the end of the stream, whole or not."""
-    limit_s = None if answering.begun else first_token_by - time.monotonic()
-    try:
-        async with asyncio.timeout(limit_s):
-            return await anext(stream, None)
-    except TimeoutError as error:
-        raise first_token_late() from error
-    except anthropic.APIError as error:
-        raise translated(error) from error
-    except (httpx2.HTTPError, aiohttp.ClientError) as error:
-        raise broken_off("STREAM_BROKEN") from error
-    except ValueError as error:
-        raise broken_off("STREAM_MALFORMED") from error

@@ -61,7 +61,9 @@ class Documents:
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self.passages = tuple(passage for passage in passages if passage.text.strip())
-        self.blocks: tuple[list[Block], ...] = tuple(map(citable_blocks, self.passages))
+        self.blocks: tuple[tuple[Block, ...], ...] = tuple(
+            citable_blocks(passage.text) for passage in self.passages
+        )
 
 
 def build_request(question: Question, documents: Documents) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Opening an answer's stream at a provider: tried again where nothing can have been billed."""
 
+import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -25,11 +27,19 @@ async def opened(open_once: Callable[[], Awaitable[T]], meter: Meter, until: flo
     def may_try_again(error: Exception) -> bool:
         return isinstance(error, Unavailable) and not meter.begun
 
+    # Most go well at once, and what counts retries costs more than all else here.
+    try:
+        return await open_once()
+    except Unavailable as error:
+        wait_s = _FIRST_WAIT_S * (1 + random.random())  # noqa: S311 - jitter
+        if not may_try_again(error) or time.monotonic() + wait_s >= until:
+            raise
+    await asyncio.sleep(wait_s)
     retrying = stamina.retry_context(
         on=may_try_again,
-        attempts=_ATTEMPTS,
+        attempts=_ATTEMPTS - 1,
         timeout=max(0.0, until - time.monotonic()),
-        wait_initial=_FIRST_WAIT_S,
+        wait_initial=2 * _FIRST_WAIT_S,
         # Enough to spread callers; the library's second would be felt by who waits.
         wait_jitter=_FIRST_WAIT_S,
     )

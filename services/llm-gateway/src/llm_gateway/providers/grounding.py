@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from llm_gateway.extractive.units import units
 from llm_gateway.question import Cited, Passage, Piece, Question, TextDelta
@@ -34,9 +35,10 @@ class Block:
     end: int
 
 
-def citable_blocks(passage: Passage) -> list[Block]:
-    """The passage cut after each sentence, list or table row."""
-    text = passage.text
+# The same passages come up in one question after another.
+@lru_cache(maxsize=512)
+def citable_blocks(text: str) -> tuple[Block, ...]:
+    """A passage's text cut after each sentence, list or table row."""
     blocks: list[Block] = []
     at = 0
     for unit in units(text):
@@ -46,7 +48,7 @@ def citable_blocks(passage: Passage) -> list[Block]:
     rest = text[at:]
     if rest.strip() or not blocks:
         blocks.append(Block(rest, at, len(text)))
-    return blocks
+    return tuple(blocks)
 
 
 def shown_before(question: Question) -> str:

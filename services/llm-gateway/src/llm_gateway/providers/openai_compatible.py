@@ -5,15 +5,16 @@ citations of their own, so they quote, and each quote is checked: see `quoting`.
 """
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import Any
 
-import aiohttp
 import httpx2
 import openai
-from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient
+from fleetkit.errors import FleetError
+from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletionChunk
 
 from llm_gateway.config import OpenAiEndpoint
 from llm_gateway.entries import Meter
@@ -23,6 +24,8 @@ from llm_gateway.providers.grounding import Grounding
 from llm_gateway.providers.openai_errors import translated, was_sent
 from llm_gateway.providers.openai_request import build_request, most_units
 from llm_gateway.providers.quoting import Quoted
+from llm_gateway.providers.refusals import refused
+from llm_gateway.providers.sse import Event, EventReader, joined
 from llm_gateway.question import Finished, FinishReason, Passage, Piece, Question
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -79,34 +82,38 @@ class OpenAiCompatible:
         if not passages:
             yield Finished(FinishReason.UNSUPPORTED, 0.0)
             return
-        answering = _Answering(passages, meter)
+        answering = _Answering(passages, meter, self._endpoint.name)
         first_token_by = time.monotonic() + self._endpoint.first_token_timeout_s
-        stream = await self._open(question, passages, meter, first_token_by)
+        response = await self._open(question, passages, meter, first_token_by)
+        reader = EventReader(response.aiter_bytes())
         try:
-            while (chunk := await self._next(stream, answering, first_token_by)) is not None:
-                for piece in answering.take(chunk):
+            while (events := await reader.read(answering.until(first_token_by))) is not None:
+                for piece in answering.take(events):
                     yield piece
+                if answering.error is not None:
+                    raise answering.error
         finally:
-            await stream.close()
+            await response.aclose()
         for piece in answering.rest():
             yield piece
         yield answering.finished()
 
     async def _open(
         self, question: Question, passages: tuple[Passage, ...], meter: Meter, until: float
-    ) -> AsyncStream[ChatCompletionChunk]:
+    ) -> httpx2.Response:
         """The stream, its headers received; tried again where nothing can have been billed."""
         facts = self._priced(question.model).facts
         request = build_request(question, passages, facts, self._endpoint.max_output_field)
 
-        async def open_once() -> AsyncStream[ChatCompletionChunk]:
+        async def open_once() -> httpx2.Response:
             # Until an answer says otherwise, what was sent may be billed.
             meter.begun = True
             try:
                 async with asyncio.timeout(until - time.monotonic()):
-                    return await self._client.chat.completions.create(
+                    stream = await self._client.chat.completions.create(
                         **request, stream=True, stream_options={"include_usage": True}
                     )
+                    return stream.response
             except openai.APIError as error:
                 meter.begun = was_sent(error)
                 raise translated(error, self._endpoint.name) from error
@@ -115,51 +122,57 @@ class OpenAiCompatible:
 
         return await opened(open_once, meter, until)
 
-    async def _next(
-        self,
-        stream: AsyncStream[ChatCompletionChunk],
-        answering: "_Answering",
-        first_token_by: float,
-    ) -> ChatCompletionChunk | None:
-        """The next chunk; None at the end of the stream, whole or not."""
-        limit_s = None if answering.begun else first_token_by - time.monotonic()
-        try:
-            async with asyncio.timeout(limit_s):
-                return await anext(stream, None)
-        except TimeoutError as error:
-            raise first_token_late() from error
-        except (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError) as error:
-            raise broken_off("STREAM_BROKEN") from error
-        except openai.APIError as error:
-            raise translated(error, self._endpoint.name) from error
-        except ValueError as error:
-            raise broken_off("STREAM_MALFORMED") from error
-
 
 class _Answering:
     """What has come of one stream."""
 
-    def __init__(self, passages: tuple[Passage, ...], meter: Meter) -> None:
+    def __init__(self, passages: tuple[Passage, ...], meter: Meter, endpoint: str) -> None:
         self._meter = meter
+        self._endpoint = endpoint
         self._grounding = Grounding(passages)
         self._quoted = Quoted(passages, self._grounding)
         self._finish_reason: str | None = None
-        self.begun = False
+        self._begun = False
+        self.error: FleetError | None = None
 
-    def take(self, chunk: ChatCompletionChunk) -> list[Piece]:
+    def until(self, first_token_by: float) -> float | None:
+        """How long the next events may take, by the monotonic clock."""
+        return None if self._begun else first_token_by
+
+    def take(self, events: Iterable[Event]) -> list[Piece]:
+        """What may go out now that these have come; `error` is set by one among them."""
+        text = ""
+        try:
+            for event in events:
+                if event.data.startswith(b"[DONE]"):
+                    continue
+                data = json.loads(event.data)
+                if error := data.get("error"):
+                    self.error = self._refused(error)
+                    break
+                text += self._take(data)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.error = broken_off("STREAM_MALFORMED")
+        return joined(self._quoted.take(text)) if text else []
+
+    def _take(self, chunk: Mapping[str, Any]) -> str:
         # Usage comes with the last chunk, whose choices are empty at OpenAI and not elsewhere.
-        if chunk.usage is not None:
-            report_usage(self._meter, chunk.usage)
-        pieces: list[Piece] = []
-        for choice in chunk.choices:
-            self._finish_reason = choice.finish_reason or self._finish_reason
-            if choice.delta.content:
-                self.begun = True
-                pieces += self._quoted.take(choice.delta.content)
-            elif choice.delta.tool_calls:
-                self.begun = True
+        if usage := chunk.get("usage"):
+            report_usage(self._meter, CompletionUsage.model_validate(usage))
+        text = ""
+        for choice in chunk.get("choices") or ():
+            self._finish_reason = choice.get("finish_reason") or self._finish_reason
+            delta = choice.get("delta") or {}
+            if content := delta.get("content"):
+                text += content
+            self._begun = self._begun or bool(content or delta.get("tool_calls"))
         self._meter.complete = self._finish_reason is not None and bool(self._meter.units)
-        return pieces
+        return text
+
+    def _refused(self, error: Any) -> FleetError:
+        told = error if isinstance(error, dict) else {}
+        kind = str(told.get("code") or told.get("type") or "")
+        return refused(500, kind, {}, f"the key of the endpoint {self._endpoint}")
 
     def rest(self) -> list[Piece]:
         """What was held back; Unavailable when the stream broke off before its end."""

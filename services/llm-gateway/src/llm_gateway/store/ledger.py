@@ -1,15 +1,15 @@
 """SQL of llm-gateway: the cost ledger."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
+from fleetkit.events.outbox import INSERT_EVENT, TOPIC
+from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
-from psycopg import AsyncCursor
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
@@ -25,8 +25,17 @@ _OF_ENTRY = (
     "saved_nanos",
     "baseline_nanos",
 )
+# Joins the writing of an event to the statement that makes it true.
+_TOLD: LiteralString = f", told as ({INSERT_EVENT}) "
+_HIT: LiteralString = (
+    "select record_hit(jsonb_populate_record(null::usage_call, %(row)s), %(entries)s) from tenant"
+)
+_SETTLE: LiteralString = (
+    "select settle_call(%(tenant_id)s, %(call_id)s, %(status)s, %(failure)s, %(entries)s)"
+    " from tenant"
+)
 # Ids and times as their texts.
-_dumps = partial(json.dumps, default=str)
+_dumps = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,39 +110,68 @@ class Selection:
         }
 
 
-async def reserve_call(
-    conn: FleetConnection, row: CallRow, expires_in_s: float
-) -> AsyncCursor[tuple[UUID | None]]:
+async def reserve_call(db: Database, row: CallRow, expires_in_s: float) -> UUID | None:
     """Adds an open call that is given up `expires_in_s` real seconds from now.
 
-    Counts its reservation in every budget that it falls under. The cursor's one value is the window
-    of a hard budget that has no room, in which case nothing is added; else None.
+    Counts its reservation in every budget that it falls under. Returns the window of a hard budget
+    that has no room, in which case nothing is added; else None. Idempotent.
     """
-    fields = {name: getattr(row, name) for name in CallRow.__slots__}
-    return await conn.execute(
-        "select reserve_call(jsonb_populate_record(null::usage_call, %s), %s)",
-        [Jsonb(fields, _dumps), expires_in_s],
+    rows = await db.call(
+        row.tenant_id,
+        "select reserve_call(jsonb_populate_record(null::usage_call, %(row)s), %(expires_in_s)s)"
+        " from tenant",
+        {"row": _as_json(row), "expires_in_s": expires_in_s},
+    )
+    return rows[0][0]
+
+
+async def record_hit(
+    db: Database, row: CallRow, entries: Sequence[EntryRow], event: Mapping[str, Any]
+) -> None:
+    """Adds a settled call with its entries, and the event that tells of them. Idempotent."""
+    await db.call(
+        row.tenant_id,
+        _TOLD + _HIT,
+        {**event, "row": _as_json(row), "entries": _entries(entries)},
+        signal=TOPIC,
     )
 
 
 async def settle_call(
-    conn: FleetConnection,
-    tenant_id: UUID,
-    call_id: UUID,
+    db: Database,
+    row: CallRow,
     status: str,
     failure: str,
     entries: Sequence[EntryRow],
-) -> AsyncCursor[tuple[UUID]]:
+    event: Mapping[str, Any] | None,
+) -> list[UUID]:
     """Closes an open call with its entries, which take the place of its reservation in budgets.
 
-    The cursor has the budget windows whose next warning is due. DatabaseError with the SQLSTATE
-    `NOT_OPEN` when the call is closed already: the transaction has to be given up.
+    Writes the event that tells of them with it. Returns the budget windows whose next warning is
+    due. DatabaseError with the SQLSTATE `NOT_OPEN`, and nothing is written, when it is closed.
     """
-    fields = [{name: getattr(row, name) for name in _OF_ENTRY} for row in entries]
-    return await conn.execute(
-        "select settle_call(%s, %s, %s, %s, %s)",
-        [tenant_id, call_id, status, failure, Jsonb(fields, _dumps)],
+    rows = await db.call(
+        row.tenant_id,
+        _TOLD + _SETTLE if event else _SETTLE,
+        {
+            **(event or {}),
+            "tenant_id": row.tenant_id,
+            "call_id": row.call_id,
+            "status": status,
+            "failure": failure,
+            "entries": _entries(entries),
+        },
+        signal=TOPIC if event else "",
     )
+    return [window_id for (window_id,) in rows]
+
+
+def _as_json(row: CallRow) -> Jsonb:
+    return Jsonb({name: getattr(row, name) for name in CallRow.__slots__}, _dumps)
+
+
+def _entries(entries: Sequence[EntryRow]) -> Jsonb:
+    return Jsonb([{name: getattr(row, name) for name in _OF_ENTRY} for row in entries], _dumps)
 
 
 async def expired_calls(conn: FleetConnection, tenant_id: UUID, limit: int) -> list[CallRow]:

@@ -1,13 +1,17 @@
 """SQL of llm-gateway: answers that may be given again."""
 
+import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
+
+# Ids and times as their texts.
+_dumps = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,60 +40,37 @@ class Origin:
 
 
 async def find_response(
-    conn: FleetConnection, tenant_id: UUID, cache_key: bytes, now: datetime
+    db: Database, tenant_id: UUID, cache_key: bytes, now: datetime
 ) -> ResponseRow | None:
     """The answer to exactly this, unless it is too old."""
-    async with conn.cursor(row_factory=class_row(ResponseRow)) as cursor:
-        await cursor.execute(
-            "select model, answer, citations, support, tier, saved_nanos, baseline_nanos"
-            " from cached_response"
-            " where tenant_id = %s and cache_key = %s and expire_time > %s",
-            [tenant_id, cache_key, now],
-        )
-        return await cursor.fetchone()
+    rows = await db.call(
+        tenant_id,
+        "select kept_response(%(tenant_id)s, %(cache_key)s, %(now)s) from tenant",
+        {"tenant_id": tenant_id, "cache_key": cache_key, "now": now},
+    )
+    ((found,),) = rows
+    return ResponseRow(**found) if found else None
 
 
 async def keep_response(
-    conn: FleetConnection,
+    db: Database,
     tenant_id: UUID,
     cache_key: bytes,
     response: ResponseRow,
     origin: Origin,
+    most: int,
 ) -> None:
-    """Keeps an answer in place of an older one, with what its settled call cost."""
-    await conn.execute(
-        "insert into cached_response (tenant_id, cache_key, create_time, expire_time, agent_id,"
-        "  visitor_id, conversation_id, model, answer, citations, support, tier,"
-        "  saved_nanos, baseline_nanos)"
-        " select %(tenant_id)s, %(cache_key)s, %(create_time)s, %(expire_time)s, %(agent_id)s,"
-        "  %(visitor_id)s, %(conversation_id)s, %(model)s, %(answer)s, %(citations)s,"
-        "  %(support)s, %(tier)s, sum(amount_nanos),"
-        "  sum(coalesce(baseline_nanos, amount_nanos + saved_nanos))"
-        " from usage_entry where tenant_id = %(tenant_id)s and call_id = %(call_id)s"
-        " having count(*) > 0"
-        " on conflict (tenant_id, cache_key) do update set create_time = excluded.create_time,"
-        "  expire_time = excluded.expire_time, agent_id = excluded.agent_id,"
-        "  visitor_id = excluded.visitor_id, conversation_id = excluded.conversation_id,"
-        "  model = excluded.model, answer = excluded.answer, citations = excluded.citations,"
-        "  support = excluded.support, tier = excluded.tier, saved_nanos = excluded.saved_nanos,"
-        "  baseline_nanos = excluded.baseline_nanos",
-        {
-            **asdict(response),
-            **asdict(origin),
-            "tenant_id": tenant_id,
-            "cache_key": cache_key,
-            "citations": Jsonb(response.citations),
-        },
-    )
+    """Keeps an answer in place of an older one, with what its settled call cost.
 
-
-async def trim_responses(conn: FleetConnection, tenant_id: UUID, most: int, now: datetime) -> None:
-    """Deletes what is too old, and the oldest beyond `most`."""
-    await conn.execute(
-        "delete from cached_response where tenant_id = %(tenant_id)s and (expire_time <= %(now)s"
-        "  or create_time < (select create_time from cached_response"
-        "   where tenant_id = %(tenant_id)s order by create_time desc offset %(last)s limit 1))",
-        {"tenant_id": tenant_id, "now": now, "last": most - 1},
+    Deletes what is too old, and the oldest beyond `most`.
+    """
+    fields = {**asdict(response), **asdict(origin), "tenant_id": tenant_id}
+    fields["cache_key"] = f"\\x{cache_key.hex()}"
+    await db.call(
+        tenant_id,
+        "select keep_response(jsonb_populate_record(null::cached_response, %(row)s),"
+        "  %(call_id)s, %(most)s) from tenant",
+        {"row": Jsonb(fields, _dumps), "call_id": origin.call_id, "most": most},
     )
 
 
