@@ -40,6 +40,7 @@ class Office:
     website_id: str
     conversation_id: str
     receipt_token: str
+    budget_id: str
 
     def url(self, path: str) -> str:
         """A page's address, with the company's own ids."""
@@ -48,6 +49,7 @@ class Office:
             "source_id": self.source_id,
             "website_id": self.website_id,
             "conversation_id": self.conversation_id,
+            "budget_id": self.budget_id,
         }
         for name, value in ids.items():
             path = path.replace(f"{{{name}:uuid}}", value)
@@ -85,7 +87,16 @@ async def office(desk: Desk) -> Office:
         website.json()["source_id"],
         conversation_id,
         await _receipt_token(desk),
+        await _budget(desk, company),
     )
+
+
+async def _budget(desk: Desk, company: Company) -> str:
+    """A budget of each conversation, which two fall under."""
+    body = {"level": "conversation", "period": "month", "limit_nanos": 10**9, "hard": True}
+    made = await desk.client.post("/v1/costs/budgets", json=body, headers=company.bearer)
+    assert made.status_code == 201, made.text
+    return made.json()["budget_id"]
 
 
 async def _receipt_token(desk: Desk) -> str:
@@ -677,6 +688,58 @@ class TestModels:
         viewer = await office.desk.sign_in_new(office.company, Role.VIEWER)
         assert "Change the price" not in (await office.get("/settings/models", viewer)).text
         assert (await office.post("/settings/models/price", viewer)).status_code == 403
+
+
+class TestBudgets:
+    async def test_one_is_made_changed_and_deleted(self, office: Office, page: Page) -> None:
+        await page.goto("/costs/budgets")
+        await page.get_by_role("link", name="New budget").click()
+        dialog = page.get_by_role("dialog", name="New budget")
+        await dialog.get_by_label("Limit in dollars").fill("0")
+        await dialog.get_by_role("button", name="Make the budget").click()
+        await expect(page.locator(".field-error")).to_contain_text("Write an amount in dollars")
+        await page.get_by_label("Limit in dollars").fill("0.000000001")
+        await page.get_by_label("When it is used up").select_option("soft")
+        await page.get_by_role("button", name="Make the budget").click()
+        await expect(page.get_by_role("status").first).to_contain_text("from the next call")
+        card = page.get_by_role("region", name="Everything together, a month: $0.000000001")
+        await expect(card).to_contain_text("Used up")
+        await expect(card.get_by_role("img", name=re.compile("% spent"))).to_be_visible()
+        await expect(page.locator(".lead")).to_contain_text("1 budget used up for now")
+        await card.get_by_role("link", name="Change the budget").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_label("Limit in dollars")).to_have_value("0.000000001")
+        await dialog.get_by_label("Limit in dollars").fill("1,250.50")
+        await dialog.get_by_role("button", name="Save").click()
+        card = page.get_by_role("region", name="Everything together, a month: $1,250.50")
+        await expect(card).to_contain_text("Within")
+        await card.get_by_role("link", name="Delete the budget").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        await expect(card).to_be_hidden()
+        viewer = await office.desk.sign_in_new(office.company, Role.VIEWER)
+        assert "New budget" not in (await office.get("/costs/budgets", viewer)).text
+        for path in ("/costs/budgets", office.url("/costs/budgets/{budget_id:uuid}/delete")):
+            assert (await office.post(path, viewer)).status_code == 403
+
+    async def test_what_is_there_already_is_said(self, office: Office) -> None:
+        form: Any = {"scope": "conversation", "period": "month", "kind": "hard", "dollars": "5"}
+        answer = await office.post("/costs/budgets", **form)
+        assert (answer.status_code, "such a budget already" in answer.text) == (409, True)
+        for wrong in ({"scope": "agent:x"}, {"period": "year"}, {"kind": ""}, {"dollars": "1e9"}):
+            answer = await office.post("/costs/budgets", **{**form, **wrong})
+            assert (answer.status_code, "field-error" in answer.text) == (400, True), wrong
+
+    async def test_the_time_zone_is_set(self, office: Office, page: Page) -> None:
+        await page.goto("/settings/general")
+        field = page.get_by_label("Where your days begin")
+        await field.fill("Berlin")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator(".field-error")).to_contain_text("use an IANA name")
+        await field.fill("Europe/Berlin")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("status").first).to_contain_text("begin in Europe/Berlin")
+        await page.goto("/costs/budgets")
+        await expect(page.get_by_text("begin in Europe/Berlin")).to_be_visible()
 
 
 class TestKeyboard:

@@ -1,7 +1,7 @@
 """The path through the whole fleet: knowledge in, a cited answer out, and what it cost."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
@@ -410,3 +410,81 @@ class TestPricesOfModels:
         answer = await desk.client.put("/v1/costs/prices", json=body, headers=acme.bearer)
         assert answer.status_code == 400
         assert "compute_us" in answer.json()["detail"]
+
+
+class TestBudgets:
+    BODY: ClassVar = {"level": "tenant", "period": "day", "limit_nanos": 10**9, "hard": True}
+
+    async def test_one_from_its_making_to_its_end(self, desk, acme):
+        path = "/v1/costs/budgets"
+        key = {**acme.bearer, "Idempotency-Key": "a budget"}
+        made = await desk.client.post(path, json=self.BODY, headers=key)
+        assert made.status_code == 201, made.text
+        assert (await desk.client.post(path, json=self.BODY, headers=key)).json() == made.json()
+        other = await desk.client.post(path, json={**self.BODY, "hard": False}, headers=key)
+        assert other.json()["reason"] == "IDEMPOTENCY_KEY_REUSED"
+        second = await desk.client.post(path, json=self.BODY, headers=acme.bearer)
+        assert (second.status_code, second.json()["reason"]) == (409, "ALREADY_EXISTS")
+        conversation, visitor = await desk.begin(acme)
+        await answered(desk, conversation, visitor, QUESTION)
+        one = f"{path}/{made.json()['budget_id']}"
+        status = (await desk.client.get(one, headers=acme.bearer)).json()
+        (window,) = status["windows"]
+        assert window["spent_nanos"] > 0
+        assert window["left_nanos"] == 10**9 - window["spent_nanos"] - window["reserved_nanos"]
+        assert (window["warned_percent"], window["target_id"]) == (0, None)
+        changed = await desk.client.put(
+            one, json={"limit_nanos": window["spent_nanos"], "hard": True}, headers=acme.bearer
+        )
+        assert changed.json()["limit_nanos"] == window["spent_nanos"]
+        conversation, visitor = await desk.begin(acme)
+        refused = (await answered(desk, conversation, visitor, QUESTION)).json()
+        assert refused["outcome"] == "handoff"
+        listed = (await desk.client.get(path, headers=acme.bearer)).json()
+        assert listed["items"][0]["windows"][0]["refuse_time"] is not None
+        stranger = await desk.sign_up()
+        assert not (await desk.client.get(path, headers=stranger.bearer)).json()["items"]
+        for method, body in (("GET", None), ("PUT", {"limit_nanos": 1, "hard": True})):
+            theirs = await desk.client.request(method, one, json=body, headers=stranger.bearer)
+            assert theirs.status_code == 404
+        assert (await desk.client.delete(one, headers=stranger.bearer)).status_code == 404
+        assert (await desk.client.delete(one, headers=acme.bearer)).status_code == 204
+        assert (await desk.client.delete(one, headers=acme.bearer)).status_code == 404
+        log = (await desk.client.get("/v1/audit-log", headers=acme.bearer)).json()["items"]
+        assert [line["action"] for line in log[:3]] == [
+            "budget.deleted",
+            "budget.changed",
+            "budget.created",
+        ]
+
+    async def test_days_begin_in_the_tenants_time_zone(self, desk):
+        company = await desk.sign_up()
+        path = "/v1/costs/time-zone"
+        assert (await desk.client.get(path, headers=company.bearer)).json() == {"time_zone": "UTC"}
+        await desk.client.post("/v1/costs/budgets", json=self.BODY, headers=company.bearer)
+        for name in ("Mars/Olympus", "localtime"):
+            answer = await desk.client.put(path, json={"time_zone": name}, headers=company.bearer)
+            assert answer.status_code == 400
+            assert answer.json()["errors"][0]["field"] == "time_zone"
+        kolkata = {"time_zone": "Asia/Kolkata"}
+        answer = await desk.client.put(path, json=kolkata, headers=company.bearer)
+        assert (answer.status_code, answer.json()) == (200, kolkata)
+        assert (await desk.client.get(path, headers=company.bearer)).json() == kolkata
+        found = (await desk.client.get("/v1/costs/budgets", headers=company.bearer)).json()
+        assert found["time_zone"] == "Asia/Kolkata"
+        assert found["items"][0]["windows"][0]["start_time"].endswith("18:30:00Z")
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"limit_nanos": 0}, "limit_nanos"),
+            ({"level": "planet"}, "level"),
+            ({"period": "year"}, "period"),
+            ({"target_id": str(uuid4())}, "target_id"),
+        ],
+    )
+    async def test_what_is_wrong_is_named(self, desk, acme, change, field):
+        body = {**self.BODY, **change}
+        answer = await desk.client.post("/v1/costs/budgets", json=body, headers=acme.bearer)
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["field"] == field

@@ -33,11 +33,14 @@ MORE_THAN_SCHEMA = {
     "POST /v1/api-keys": "a scope is one of ours; an expiry is ahead; a name is printable",
     "POST /v1/conversations": "a visitor's proof is signed with the agent's secret",
     "POST /v1/conversations/{conversation_id}/frames": "a picture is one that can be opened",
+    "POST /v1/costs/budgets": "one for the tenant has no target; there is one of its kind already",
     "POST /v1/knowledge/sources": "a file is of a kind that can be read, whatever it says it is",
     "POST /v1/knowledge/sources:batch": "a type is one of ours",
     "POST /v1/signup": "an e-mail address is one that could get mail; a password is no common one",
     "PUT /v1/agents/{agent_id}": "a phrase is not blank; a revision is the last one",
     "PUT /v1/agents/{agent_id}/widget": "an origin has a grammar of its own",
+    "PUT /v1/costs/budgets/{budget_id}": "no two differ in nothing but their limit",
+    "PUT /v1/costs/time-zone": "a time zone is one of the IANA list",
 }
 _ACCEPTED = ["2xx", "3xx", "400", "401", "403", "404", "409", "412", "413", "429"]
 _REFUSED = [str(status) for status in (400, 401, 403, 404, 405, 409, 412, 413, 414, 415, 422, 431)]

@@ -17,6 +17,7 @@ _IDS = (
     "key_id",
     "visitor_id",
     "erasure_id",
+    "budget_id",
 )
 UNSAFE = {"POST", "PUT", "DELETE"}
 

@@ -127,7 +127,7 @@ class TestAccess:
         budget = await define(running, tenant_id, 1)
         with as_identity(other_tenant_id, role="admin"):
             assert not (await stub.ListBudgets(pb.ListBudgetsRequest())).items
-            named = {"budget_id": str(budget.budget_id)}
+            named: Any = {"budget_id": str(budget.budget_id)}
             with pytest.raises(NotFound):
                 await stub.UpdateBudget(pb.UpdateBudgetRequest(limit_nanos=9, **named))
             with pytest.raises(NotFound):
@@ -189,6 +189,46 @@ class TestDefining:
             with as_identity(tenant_id, role="admin"), pytest.raises(InvalidArgument) as caught:
                 await stub.CreateBudget(pb.CreateBudgetRequest(**{**good, field: value}))
             assert caught.value.field == field
+
+    async def test_the_same_request_makes_the_same_budget(
+        self, stub: Any, as_identity: As, tenant_id: UUID, other_tenant_id: UUID
+    ) -> None:
+        level = budget_pb2.BUDGET_LEVEL_TENANT
+        wanted = pb.CreateBudgetRequest(
+            level=level, period=DAY, limit_nanos=1, request_id=str(uuid4())
+        )
+        with as_identity(tenant_id, role="admin"):
+            made = (await stub.CreateBudget(wanted)).budget
+            assert made.budget_id == wanted.request_id
+            assert (await stub.CreateBudget(wanted)).budget == made
+            assert len((await stub.ListBudgets(pb.ListBudgetsRequest())).items) == 1
+        with as_identity(other_tenant_id, role="admin"), pytest.raises(AlreadyExists):
+            await stub.CreateBudget(wanted)
+
+    async def test_a_budget_that_warns_can_be_made_to_refuse_unless_there_is_one(
+        self, running: Running, stub: Any, ledger: Ledger, as_identity: As, tenant_id: UUID
+    ) -> None:
+        soft = await define(running, tenant_id, 10, hard=False)
+        await spend(ledger, tenant_id, 11)
+        named: Any = {"budget_id": str(soft.budget_id), "limit_nanos": 12 * TOKEN}
+        with as_identity(tenant_id, role="admin"):
+            changed = await stub.UpdateBudget(pb.UpdateBudgetRequest(hard=True, **named))
+            assert changed.budget.hard
+            assert (await stub.UpdateBudget(pb.UpdateBudgetRequest(**named))).budget.hard
+            with pytest.raises(ResourceExhausted):
+                await reserve(ledger, tenant_id, 2)
+            await define(running, tenant_id, 10, hard=False)
+            with pytest.raises(AlreadyExists) as caught:
+                await stub.UpdateBudget(pb.UpdateBudgetRequest(hard=False, **named))
+            assert caught.value.field == "hard"
+
+    @pytest.mark.parametrize("zone", ["", "Mars/Olympus", "localtime", "utc", "GMT+25"])
+    async def test_what_is_no_time_zone_is_refused(
+        self, running: Running, ledger: Ledger, tenant_id: UUID, zone: str
+    ) -> None:
+        with pytest.raises(InvalidArgument) as caught:
+            await budgets.set_time_zone(running.db, running.rt.clock, tenant_id, zone)
+        assert caught.value.field == "time_zone"
 
     async def test_fifty_are_the_most(self, running: Running, tenant_id: UUID) -> None:
         for _ in range(50):
@@ -288,7 +328,7 @@ class TestWarning:
             told.append([e["percent"] for e in await running.events(events_pb2.BudgetWarned)])
         assert told == [[], [80], [80], [80, 90], [80, 90], [80, 90, 100], [80, 90, 100]]
         # A higher limit makes room for warnings to come again; a new day does, too.
-        await budgets.update_budget(running.db, tenant_id, budget.budget_id, 200 * TOKEN)
+        await budgets.update_budget(running.db, tenant_id, budget.budget_id, 200 * TOKEN, None)
         await spend(ledger, tenant_id, 10)
         running.advance(seconds=86_400)
         await spend(ledger, tenant_id, 95 * 2)

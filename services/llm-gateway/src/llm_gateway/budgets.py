@@ -6,7 +6,7 @@ what is told of it.
 
 import calendar
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
@@ -70,6 +70,7 @@ class NewBudget:
     period: str
     limit_nanos: int
     hard: bool
+    budget_id: UUID = field(default_factory=new_id)
 
 
 async def list_budgets(
@@ -91,7 +92,7 @@ async def list_budgets(
 
 
 async def create_budget(db: Database, clock: Clock, tenant_id: UUID, new: NewBudget) -> BudgetRow:
-    """Makes a budget; what was spent in its current window counts.
+    """Makes a budget, or returns the one with its id; what was spent in its window counts.
 
     AlreadyExists for a second one of its kind, FailedPrecondition beyond 50.
     """
@@ -101,13 +102,16 @@ async def create_budget(db: Database, clock: Clock, tenant_id: UUID, new: NewBud
     async with db.tenant(tenant_id) as conn:
         await remember_tenant(conn, tenant_id)
         await store.lock_budgets(conn, tenant_id)
+        made = await store.find_budget(conn, tenant_id, new.budget_id)
+        if made is not None:
+            return made
         if len(await store.list_budgets(conn, tenant_id)) >= _MOST_BUDGETS:
             raise FailedPrecondition(
                 f"there are {_MOST_BUDGETS} budgets, the most there can be: delete one first",
                 reason="TOO_MANY_BUDGETS",
             )
         row = BudgetRow(
-            budget_id=new_id(),
+            budget_id=new.budget_id,
             tenant_id=tenant_id,
             level=new.level,
             target_id=new.target_id,
@@ -125,16 +129,21 @@ async def create_budget(db: Database, clock: Clock, tenant_id: UUID, new: NewBud
 
 
 async def update_budget(
-    db: Database, tenant_id: UUID, budget_id: UUID, limit_nanos: int
+    db: Database, tenant_id: UUID, budget_id: UUID, limit_nanos: int, hard: bool | None
 ) -> BudgetRow:
-    """Changes a limit. NotFound."""
+    """Changes a limit, and unless it is None whether it refuses. NotFound, AlreadyExists."""
     _check_limit(limit_nanos)
     async with db.tenant(tenant_id) as conn:
         await store.lock_budgets(conn, tenant_id)
-        await store.update_limit(conn, tenant_id, budget_id, limit_nanos)
         row = await store.find_budget(conn, tenant_id, budget_id)
-    if row is None:
-        raise _not_found()
+        if row is None:
+            raise _not_found()
+        row = replace(row, limit_nanos=limit_nanos, hard=row.hard if hard is None else hard)
+        if not await store.update_budget(conn, row):
+            raise AlreadyExists(
+                "there is a budget already that differs in nothing but its limit: change that one",
+                field="hard",
+            )
     return row
 
 
@@ -148,11 +157,14 @@ async def delete_budget(db: Database, tenant_id: UUID, budget_id: UUID) -> None:
 
 async def set_time_zone(db: Database, clock: Clock, tenant_id: UUID, time_zone: str) -> None:
     """Says where the tenant's days begin; InvalidArgument for a name that is no time zone."""
-    if time_zone not in available_timezones():
-        raise InvalidArgument(
-            "time_zone is not known: use an IANA name such as Europe/Berlin", field="time_zone"
-        )
     async with db.tenant(tenant_id) as conn:
+        # Windows are reckoned by the database, and their ends here: both must know it.
+        known = time_zone in available_timezones() and await store.knows_zone(conn, time_zone)
+        if not known:
+            raise InvalidArgument(
+                "time_zone is not known: use an IANA name such as Europe/Berlin", field="time_zone"
+            )
+        await remember_tenant(conn, tenant_id)
         await store.lock_budgets(conn, tenant_id)
         await store.set_time_zone(conn, tenant_id, time_zone, clock.now())
 

@@ -18,6 +18,8 @@ SCOPES = (
     "billing:read",
     "conversations:read",
     "conversations:write",
+    "costs:read",
+    "costs:write",
     "erasures:read",
     "erasures:write",
     "keys:read",

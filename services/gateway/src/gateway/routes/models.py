@@ -78,7 +78,7 @@ async def clear_prices(request: GatewayRequest, model: str) -> None:
 
 
 async def note(request: GatewayRequest, action: str, target: str, **facts: str) -> None:
-    """A line of the audit log about a setting of models."""
+    """A line of the audit log about what models may cost."""
     principal = request.user
     actor = audit.actor_of(principal, client_ip_of(request.scope))
     async with parts_of(request).db.tenant(principal.tenant_id) as conn:

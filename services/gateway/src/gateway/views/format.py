@@ -1,5 +1,6 @@
 """Money, times and counts as people read them."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -8,6 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 NANOS_PER_DOLLAR = 1_000_000_000
 NANOS_PER_CENT = 10_000_000
+# Dollars with at most nine decimals: digits of other scripts and exponents are none.
+_AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{0,9})?|\.[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,14 @@ def price_per_million(nanos_per_million: int) -> str:
     text = f"{amount.normalize():,f}"
     whole, _, decimals = text.partition(".")
     return f"${whole}.{decimals.ljust(2, '0')}"
+
+
+def nanos_typed(dollars: str) -> int | None:
+    """The nano-dollars of an amount that somebody typed, "$1,250.50"; None when it is none."""
+    text = dollars.strip().removeprefix("$").replace(",", "")
+    if not _AMOUNT.fullmatch(text):
+        return None
+    return int(Decimal(text) * NANOS_PER_DOLLAR)
 
 
 def _to_the_cent(nanos: int) -> str:

@@ -29,8 +29,10 @@ NAV = (
     NavItem("knowledge", "Knowledge", "book-open", "/knowledge", "k"),
     NavItem("conversations", "Conversations", "messages-square", "/conversations", "c"),
     NavItem("costs", "Costs", "coins", "/costs", "o"),
+    NavItem("budgets", "Budgets", "coins", "/costs/budgets", "b", False, "costs"),
     NavItem("settings", "Settings", "settings", "/settings/widget", "s"),
     NavItem("widget", "Widget", "message-circle", "/settings/widget", "w", False, "settings"),
+    NavItem("general", "General", "settings", "/settings/general", "n", False, "settings"),
     NavItem("models", "Models", "cpu", "/settings/models", "m", False, "settings"),
     NavItem(
         "api-keys",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as llm_pb
 from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as pb
@@ -14,6 +14,7 @@ from gateway.views.format import (
     NANOS_PER_DOLLAR,
     When,
     count,
+    nanos_typed,
     price_per_million,
     sentence,
     when_of,
@@ -231,13 +232,7 @@ def _dollars(nanos: int) -> str:
 
 
 def _nanos(name: str, typed: dict[str, str]) -> int:
-    text = typed.get(name, "").strip().removeprefix("$").replace(",", "")
-    try:
-        dollars = Decimal(text)
-        nanos = int(dollars * NANOS_PER_DOLLAR)
-        is_price = nanos >= 1 and dollars <= _MOST_DOLLARS and nanos == dollars * NANOS_PER_DOLLAR
-    except (InvalidOperation, ValueError, OverflowError):
-        is_price, nanos = False, 0
-    if not is_price:
+    nanos = nanos_typed(typed.get(name, ""))
+    if nanos is None or not 1 <= nanos <= _MOST_DOLLARS * NANOS_PER_DOLLAR:
         raise InvalidArgument("write dollars per million units, such as 0.25, above 0", field=name)
     return nanos

@@ -9,6 +9,7 @@ from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServ
 from fleetkit.clock import Clock
 from fleetkit.context import tenant_id
 from fleetkit.errors import InvalidArgument
+from fleetkit.ids import new_id
 from fleetkit.postgres import Database
 from fleetkit.rpc.fields import (
     to_optional_time,
@@ -269,6 +270,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
             period=_named(_PERIODS, request.period, "period"),
             limit_nanos=request.limit_nanos,
             hard=request.hard,
+            budget_id=to_optional_uuid(request.request_id, "request_id") or new_id(),
         )
         made = await budgets.create_budget(self._db, self._clock, tenant_id(), new)
         return pb.CreateBudgetResponse(budget=to_budget(made))
@@ -277,7 +279,10 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         self, request: pb.UpdateBudgetRequest, context: ServicerContext
     ) -> pb.UpdateBudgetResponse:
         budget_id = to_uuid(request.budget_id, "budget_id")
-        changed = await budgets.update_budget(self._db, tenant_id(), budget_id, request.limit_nanos)
+        hard = request.hard if request.HasField("hard") else None
+        changed = await budgets.update_budget(
+            self._db, tenant_id(), budget_id, request.limit_nanos, hard
+        )
         return pb.UpdateBudgetResponse(budget=to_budget(changed))
 
     async def DeleteBudget(

@@ -91,23 +91,35 @@ async def insert_budget(conn: FleetConnection, row: BudgetRow) -> bool:
     return added.rowcount == 1
 
 
-async def update_limit(
-    conn: FleetConnection, tenant_id: UUID, budget_id: UUID, limit_nanos: int
-) -> bool:
-    """Changes a limit; False when there is none. Warnings beyond what is spent of it come again."""
+async def update_budget(conn: FleetConnection, row: BudgetRow) -> bool:
+    """Changes limit and hardness; False when another is the same then.
+
+    Warnings beyond what is spent of the limit come again.
+    """
     updated = await conn.execute(
-        "update budget set limit_nanos = %s where tenant_id = %s and budget_id = %s",
-        [limit_nanos, tenant_id, budget_id],
+        "update budget b set limit_nanos = %(limit)s, hard = %(hard)s"
+        " where b.tenant_id = %(tenant_id)s and b.budget_id = %(budget_id)s and not exists ("
+        "  select from budget o where o.tenant_id = b.tenant_id and o.budget_id <> b.budget_id"
+        "   and o.level = b.level and o.target_id is not distinct from b.target_id"
+        "   and o.period = b.period and o.hard = %(hard)s)",
+        {
+            "limit": row.limit_nanos,
+            "hard": row.hard,
+            "tenant_id": row.tenant_id,
+            "budget_id": row.budget_id,
+        },
     )
+    if updated.rowcount == 0:
+        return False
     await conn.execute(
         "update budget_window set warned_percent = least(warned_percent,"
         "  case when spent_nanos >= %(limit)s then 100"
         "   when spent_nanos * 10 >= %(limit)s::bigint * 9 then 90"
         "   when spent_nanos * 10 >= %(limit)s::bigint * 8 then 80 else 0 end), refuse_time = null"
         " where tenant_id = %(tenant_id)s and budget_id = %(budget_id)s",
-        {"limit": limit_nanos, "tenant_id": tenant_id, "budget_id": budget_id},
+        {"limit": row.limit_nanos, "tenant_id": row.tenant_id, "budget_id": row.budget_id},
     )
-    return updated.rowcount == 1
+    return True
 
 
 async def delete_budget(conn: FleetConnection, tenant_id: UUID, budget_id: UUID) -> bool:
@@ -125,6 +137,12 @@ async def find_time_zone(conn: FleetConnection, tenant_id: UUID) -> str:
     )
     row = await found.fetchone()
     return row[0] if row else "UTC"
+
+
+async def knows_zone(conn: FleetConnection, time_zone: str) -> bool:
+    """Whether the database knows a time zone by this name."""
+    found = await conn.execute("select from pg_timezone_names where name = %s", [time_zone])
+    return found.rowcount == 1
 
 
 async def set_time_zone(
