@@ -1,8 +1,9 @@
-"""A stand-in for the embedding model, at llm-gateway's Embed: alike where texts share words.
+"""A stand-in for embedding models, at llm-gateway's Embed: alike where texts share words.
 
 The real model would be loaded anew for every test. It speaks gRPC on a real socket and checks no
-token; what it was asked is in `texts` and `attributions`. `down` makes it answer UNAVAILABLE,
-`delay_s` makes it slow, for texts with `slow_word` only where that is set.
+token; what it was asked is in `texts`, `models` and `attributions`. `down` makes it answer
+UNAVAILABLE, `delay_s` makes it slow, for texts with `slow_word` only where that is set. Any model
+"local/…" is there in `version`; vectors of different models or versions have nothing in common.
 """
 
 import asyncio
@@ -19,7 +20,6 @@ from fleetkit.context import Attribution
 from fleetkit.rpc import metadata as md
 
 DIMENSIONS = 384
-MODEL = "local/fake@1"
 _SERVICE = "fleetdesk.llm_gateway.v1.LlmGatewayService"
 
 
@@ -29,7 +29,8 @@ class FakeEmbeddings:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.attributions: list[Attribution] = []
-        self.model = MODEL
+        self.models: list[str] = []
+        self.version = "1"
         self.down = False
         self.delay_s = 0.0
         self.slow_word = ""
@@ -45,12 +46,17 @@ class FakeEmbeddings:
             await asyncio.sleep(self.delay_s)
         if self.down:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "down")
+        if not request.model.startswith("local/"):
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no such model here")
         self.texts.extend(request.texts)
+        self.models.append(request.model)
+        model = f"{request.model}@{self.version}"
         kept = self.token_vectors if request.token_vectors else b""
         embeddings = [
-            pb.Embedding(values=vector_of(text), token_vectors=kept) for text in request.texts
+            pb.Embedding(values=vector_of(text, model), token_vectors=kept)
+            for text in request.texts
         ]
-        return pb.EmbedResponse(embeddings=embeddings, model=self.model)
+        return pb.EmbedResponse(embeddings=embeddings, model=model)
 
     async def Rerank(self, request: pb.RerankRequest, context: Any) -> pb.RerankResponse:
         """The shorter a document, the better."""
@@ -86,10 +92,10 @@ async def serve_embeddings() -> AsyncIterator[FakeEmbeddings]:
     await server.stop(0)
 
 
-def vector_of(text: str) -> list[float]:
+def vector_of(text: str, model: str) -> list[float]:
     """The normalised sum of a pseudo-random direction for each distinct word."""
     words = sorted(set(re.findall(r"\w+", text.lower()))) or [""]
-    total = np.sum([_direction(word) for word in words], axis=0)
+    total = np.sum([_direction(f"{model} {word}") for word in words], axis=0)
     return (total / np.linalg.norm(total)).tolist()
 
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -34,12 +35,14 @@ from harness.run import Run
 from pgvector import Vector
 from pydantic import SecretStr
 from retrieval.config import Settings
-from retrieval.index.embedding import Embedded
+from retrieval.index.embedding import Embedded, name_of
+from retrieval.index.query_vectors import QueryVectors
 from retrieval.index.search import Searcher
 from retrieval.index.weights import load_weights
+from retrieval.knowledge import models
 
 from . import machine
-from .index_loader import Knowledge, copies, load, sizes
+from .index_loader import MODEL, Knowledge, copies, load, sizes
 from .plain_alternative import PlainIndex
 from .tables import percentile, table
 
@@ -54,9 +57,9 @@ class Remembered:
     def __init__(self, queries: Sequence[str], vectors: np.ndarray) -> None:
         self._known = {q: Vector(v).to_text() for q, v in zip(queries, vectors, strict=True)}
 
-    async def query(self, text: str) -> Embedded:
+    async def query(self, text: str, _model: str) -> Embedded:
         """The vector of a question, at once."""
-        return Embedded("bench/model@1", (self._known[text],))
+        return Embedded(MODEL, (self._known[text],))
 
 
 async def main() -> None:
@@ -112,7 +115,8 @@ async def _measure(
     scale = 10 if quick else 1
     embedder: Any = Remembered(queries, asked)
     nobody: Any = None  # no search here is reranked
-    searcher = Searcher(db, embedder, load_weights(), nobody, candidates=40)
+    vectors = QueryVectors(embedder, name_of(MODEL), partial(models.reembed, db))
+    searcher = Searcher(db, vectors, load_weights(), nobody, candidates=40)
     rows: list[list[str]] = []
     bytes_rows: list[list[str]] = []
     tenants: dict[int, UUID] = {}

@@ -140,7 +140,7 @@ def _codes(owner: _Owner) -> Iterable[tuple[Any, ...]]:
 def _stats(owner: _Owner) -> Iterable[tuple[Any, ...]]:
     count = len(owner.made.texts)
     length = float(sum(sum(terms.values()) for terms in owner.made.terms))
-    yield owner.tenant_id, 1, count, length, count
+    yield owner.tenant_id, 1, count, length, count, MODEL
 
 
 _ROWS: dict[LiteralString, Callable[[_Owner], Iterable[tuple[Any, ...]]]] = {
@@ -155,6 +155,6 @@ _ROWS: dict[LiteralString, Callable[[_Owner], Iterable[tuple[Any, ...]]]] = {
     "copy posting_block (tenant_id, term, first_slot, postings) from stdin": _postings,
     "copy length_block (tenant_id, first_slot, lengths) from stdin": _lengths,
     "copy code_block (tenant_id, model, first_slot, codes) from stdin": _codes,
-    "copy index_stat (tenant_id, knowledge_version, chunk_count, length_sum, slot_count)"
+    "copy index_stat (tenant_id, knowledge_version, chunk_count, length_sum, slot_count, model)"
     " from stdin": _stats,
 }

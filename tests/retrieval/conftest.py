@@ -1,6 +1,11 @@
 """Fixtures of retrieval: the service with a stand-in for the embedding model."""
 
+import asyncio
+import json
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,9 +16,13 @@ from fleetdesk.retrieval.v1 import evaluation_service_pb2 as evaluation_pb
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 from fleetdesk.retrieval.v1.evaluation_service_pb2_grpc import EvaluationServiceStub
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
+from fleetkit.clock import Clock
 from fleetkit.postgres import Database
+from fleetkit.rpc.client import RpcClients
+from fleetkit.rpc.keys import KeyRing
 from harness.services import Running
 from harness.waiting import eventually
+from retrieval.config import Settings
 
 _ENDED = (document_pb2.DOCUMENT_STATUS_READY, document_pb2.DOCUMENT_STATUS_FAILED)
 
@@ -175,3 +184,73 @@ def make_knowledge(fleet_service, embeddings, as_identity, tenant_id) -> Callabl
         return Knowledge(stub_of(running), as_identity, tenant_id)
 
     return make
+
+
+class Processes:
+    """`python -m retrieval` as the supervisor runs it."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._clients: list[RpcClients] = []
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> Any:
+        """Calls to it, once it serves."""
+        port_file = self._folder / "ports.json"
+        port_file.unlink(missing_ok=True)
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "retrieval", env=environment(self._settings, port_file)
+        )
+
+        async def served() -> bool:
+            return port_file.exists()
+
+        await eventually(served, timeout_s=30)
+        address = f"127.0.0.1:{json.loads(port_file.read_text())['grpc']}"
+        settings = self._settings.model_copy(update={"retrieval_address": address})
+        clients = RpcClients(settings, KeyRing.load(settings.keys_dir, "gateway"), Clock())
+        self._clients.append(clients)
+        return RetrievalServiceStub(clients.channel("retrieval"))
+
+    def evaluations(self) -> Any:
+        """Calls to its evaluations."""
+        return EvaluationServiceStub(self._clients[-1].channel("retrieval"))
+
+    async def end(self) -> None:
+        """Leaves nothing running."""
+        for clients in self._clients:
+            await clients.close()
+        if self.process is not None and self.process.returncode is None:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """As the kernel would."""
+        assert self.process is not None
+        self.process.kill()
+        await self.process.wait()
+
+
+def environment(settings: Settings, port_file: Path) -> dict[str, str]:
+    values = settings.model_dump(exclude_none=True)
+    values["port_file"] = port_file
+    for name in ("postgres_url", "postgres_owner_url"):
+        values[name] = values[name].get_secret_value()
+    given = {f"FLEETDESK_{name.upper()}": str(value) for name, value in values.items()}
+    return {**given, "PATH": os.environ["PATH"]}
+
+
+@pytest.fixture
+async def processes(
+    fleet, database: Callable[[str], Any], embeddings, tmp_path
+) -> AsyncIterator[Processes]:
+    settings = fleet.settings_of(
+        Settings,
+        await database("retrieval"),
+        llm_gateway_address=embeddings.address,
+        ingest_lease_s=1.0,
+        embed_batch_size=1,
+    )
+    started = Processes(settings, tmp_path)
+    yield started
+    await started.end()

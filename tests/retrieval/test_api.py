@@ -31,6 +31,8 @@ class TestStrangers:
             "GetDocument": pb.GetDocumentRequest(),
             "GetChunks": pb.GetChunksRequest(),
             "Search": pb.SearchRequest(query="x"),
+            "GetIndex": pb.GetIndexRequest(),
+            "SetEmbeddingModel": pb.SetEmbeddingModelRequest(),
         }.items():
             await assert_refuses_strangers(retrieval, f"{SERVICE}.{rpc}", request)
 

@@ -94,7 +94,7 @@ class TestCreateEvaluation:
         assert (found.knowledge_version, found.last_knowledge_version) == (2, 2)
         assert (found.fusion_version, found.rerank_version) == ("2", "1")
         assert found.rerank_model == "local/late-interaction"
-        assert found.embedding_model == embeddings.model
+        assert found.embedding_model == "local/all-minilm-l6-v2@1"
         assert {a.purpose for a in embeddings.attributions} == {"ingest", "eval"}
         assert await retrieval.rows("select from job where kind = 'evaluate'") == []
 

@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from harness.retrieval_index import MODEL, put_bags, vector
+from harness.retrieval_index import put_bags, vector
 from hypothesis import given
 from hypothesis import strategies as st
 from retrieval.index import bm25, packing, scan
@@ -22,7 +22,7 @@ class TestScan:
         await put_bags(db, tenant_id, bags)
         query = ["w1", "w2", "w3", "absent"]
         async with db.snapshot(tenant_id) as conn:
-            found = scan.scan(await blocks.read(conn, tenant_id, query, MODEL), None, 10)
+            found = scan.scan(await blocks.read(conn, tenant_id, query), None, 10)
         frequencies = {w: sum(w in bag for bag in bags) for w in query if w != "absent"}
         assert found.frequencies == frequencies
         stats = bm25.CorpusStats(60, sum(sum(bag.values()) for bag in bags))
@@ -40,7 +40,7 @@ class TestScan:
     async def test_of_few_passages_looks_at_every_vector(self, db, tenant_id):
         await put_bags(db, tenant_id, [{"x": 1.0}] * 30)
         async with db.snapshot(tenant_id) as conn:
-            read = await blocks.read(conn, tenant_id, ["x"], MODEL)
+            read = await blocks.read(conn, tenant_id, ["x"])
         assert sorted(scan.scan(read, vector()[1], 40).by_codes) == list(range(30))
 
 

@@ -13,8 +13,8 @@ class TestRead:
         await put_bags(db, tenant_id, [{"mine": 1.0}])
         await put_bags(db, other_tenant_id, [{"mine": 1.0}] * 3)
         async with db.snapshot(tenant_id) as conn:
-            mine = await blocks.read(conn, tenant_id, ["mine"], MODEL)
-            theirs = await blocks.read(conn, other_tenant_id, ["mine"], MODEL)
+            mine = await blocks.read(conn, tenant_id, ["mine"])
+            theirs = await blocks.read(conn, other_tenant_id, ["mine"])
         assert mine.stat.chunk_count == 1
         assert len(mine.postings) == len(mine.codes) == len(mine.lengths) == 1
         assert theirs.stat.chunk_count == 0
@@ -23,15 +23,15 @@ class TestRead:
     async def test_of_an_unknown_tenant_is_empty(self, db):
         tenant = uuid4()
         async with db.snapshot(tenant) as conn:
-            found = await blocks.read(conn, tenant, ["x"], MODEL)
+            found = await blocks.read(conn, tenant, ["x"])
         assert found.stat.slot_count == 0
 
     async def test_is_of_one_moment(self, db, tenant_id):
         await put_bags(db, tenant_id, [{"a": 1.0}])
         async with db.snapshot(tenant_id) as conn:
-            before = await blocks.read(conn, tenant_id, ["a"], MODEL)
+            before = await blocks.read(conn, tenant_id, ["a"])
             await put_bags(db, tenant_id, [{"a": 1.0}] * 5)
-            assert await blocks.read(conn, tenant_id, ["a"], MODEL) == before
+            assert await blocks.read(conn, tenant_id, ["a"]) == before
 
 
 class TestCosines:

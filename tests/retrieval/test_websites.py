@@ -21,8 +21,7 @@ from harness.waiting import eventually
 from retrieval.config import Settings
 from retrieval.knowledge.websites import sync_due
 
-from .conftest import Knowledge, stub_of, text
-from .test_ingest import Processes
+from .conftest import Knowledge, Processes, stub_of, text
 
 URL = document_pb2.SOURCE_TYPE_URL
 SITEMAP = document_pb2.SOURCE_TYPE_SITEMAP

@@ -20,7 +20,7 @@ def bag(draw: random.Random) -> dict[str, float]:
 async def postings(db, tenant_id: UUID) -> dict[int, dict[str, int]]:
     """The terms with weights of each slot, as the blocks have them."""
     async with db.snapshot(tenant_id) as conn:
-        found = await blocks.read(conn, tenant_id, WORDS, MODEL)
+        found = await blocks.read(conn, tenant_id, WORDS)
     bags: dict[int, dict[str, int]] = {}
     for block in found.postings:
         slots, weights = packing.unpack_postings([block.postings])
@@ -76,7 +76,8 @@ class TestReplaceDocument:
         document = await put_bags(db, tenant_id, [{"w1": 1.0}], [vector()[0]])
         await put_bags(db, tenant_id, [{"w1": 1.0}], document_id=document, model="local/test@2")
         async with db.snapshot(tenant_id) as conn:
-            former = await blocks.read(conn, tenant_id, [], MODEL)
-            now = await blocks.read(conn, tenant_id, [], "local/test@2")
-        assert not packing.read_codes(former.codes, 1).any()
+            now = await blocks.read(conn, tenant_id, [])
+            found = {b.model: b.codes for b in await blocks.code_blocks_at(conn, tenant_id, [0])}
+        assert now.stat.model == "local/test@2"
         assert packing.read_codes(now.codes, 1).any()
+        assert not any(found[MODEL])

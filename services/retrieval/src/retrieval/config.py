@@ -52,6 +52,10 @@ class Settings(FleetSettings):
     """The longest that one page may take."""
     max_page_bytes: int = Field(default=20 * 2**20, ge=1024)
     """The largest page or sitemap."""
+    embed_model: str = "local/all-minilm-l6-v2"
+    """Provider and model that embeds the knowledge of tenants who chose none."""
+    reembed_turn_s: float = Field(default=30.0, gt=0)
+    """How long one tenant's passages get another model's vectors before another has its turn."""
     embed_batch_size: int = Field(default=32, ge=1, le=64)
     """Passages of one call to the embedding model."""
     embed_timeout_s: float = Field(default=60.0, gt=0, le=115)

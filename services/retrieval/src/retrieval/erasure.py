@@ -22,6 +22,7 @@ ERASURE = Erasure(
         Table("request"),
         Table("evaluation_question"),
         Table("evaluation"),
+        Table("embedding_setting"),
         Table("index_stat"),
     ),
     has_blobs=True,

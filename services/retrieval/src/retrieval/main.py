@@ -22,21 +22,26 @@ from retrieval.evaluation.evaluations import EVALUATE
 from retrieval.evaluation.running import Evaluations
 from retrieval.events import HANDLERS
 from retrieval.index.embedding import Embedder
+from retrieval.index.query_vectors import QueryVectors
 from retrieval.index.reranking import Reranker
 from retrieval.index.search import Searcher
 from retrieval.index.weights import load_weights
+from retrieval.knowledge import models
 from retrieval.knowledge.ingest import Ingest
 from retrieval.knowledge.originals import SWEEP, Originals
+from retrieval.knowledge.reembedding import Reembedding
 from retrieval.knowledge.syncing import SiteSync, SyncLimits
 from retrieval.knowledge.web import Web
 from retrieval.knowledge.websites import sync_due
-from retrieval.knowledge.work import INGEST, SYNC
+from retrieval.knowledge.work import INGEST, REEMBED, SYNC
 from retrieval.parsing.dispatch import ParseLimits
 from retrieval.parsing.pool import ParsingPool, PoolSettings
 from retrieval.parsing.prepare import PrepareOptions
 
 # Websites are read again at the hour or day, so a look every five minutes is often enough.
 _SYNC_PERIOD = timedelta(minutes=5)
+# A deployment's model changes with a restart, and a change that failed is tried again.
+_REEMBED_PERIOD = timedelta(minutes=10)
 
 
 def build(rt: Runtime) -> None:
@@ -57,6 +62,7 @@ def build(rt: Runtime) -> None:
         pool,
         embedder,
         prepare_options(settings),
+        default_model=settings.embed_model,
         batch_size=settings.embed_batch_size,
     )
     rt.run_jobs(
@@ -77,9 +83,11 @@ def build(rt: Runtime) -> None:
         lease_s=settings.ingest_lease_s,
     )
     rt.schedule("sync-websites", _SYNC_PERIOD, partial(sync_due, rt.db))
+    _run_reembedding(rt, settings, embedder)
     reranker = Reranker(rt.db, llm_gateway, settings.rerank_model, settings.rerank_timeout_s)
-    searcher = Searcher(rt.db, embedder, load_weights(), reranker, candidates=settings.candidates)
-    servicer = RetrievalApi(rt.db, originals, searcher, settings)
+    vectors = QueryVectors(embedder, settings.embed_model, partial(models.reembed, rt.db))
+    searcher = Searcher(rt.db, vectors, load_weights(), reranker, candidates=settings.candidates)
+    servicer = RetrievalApi(rt.db, originals, searcher, embedder, settings)
     rt.server.add(add_RetrievalServiceServicer_to_server, servicer)
     _evaluate(rt, settings, searcher, llm_gateway)
 
@@ -99,6 +107,29 @@ def _evaluate(
         lease_s=settings.ingest_lease_s,
     )
     rt.server.add(add_EvaluationServiceServicer_to_server, EvaluationApi(rt.db))
+
+
+def _run_reembedding(rt: Runtime, settings: Settings, embedder: Embedder) -> None:
+    reembedding = Reembedding(
+        rt.db,
+        embedder,
+        settings.embed_model,
+        batch_size=settings.embed_batch_size,
+        turn_s=settings.reembed_turn_s,
+    )
+    # One at a time: what people wait for, new documents, has the model first.
+    rt.run_jobs(
+        {REEMBED: reembedding.run},
+        concurrency=1,
+        max_attempts=settings.ingest_max_attempts,
+        on_dead=reembedding.give_up,
+        lease_s=settings.ingest_lease_s,
+    )
+    rt.schedule(
+        "reembed-knowledge",
+        _REEMBED_PERIOD,
+        partial(models.reembed_changed, rt.db, settings.embed_model),
+    )
 
 
 def _site_sync(

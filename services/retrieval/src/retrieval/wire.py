@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 
 from fleetdesk.retrieval.v1 import document_pb2 as pb
+from fleetdesk.retrieval.v1 import index_pb2 as pb_index
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb_service
 from fleetkit.errors import InvalidArgument
 
 from retrieval.index.reranking import Reordered
 from retrieval.index.search import Found, Hit
 from retrieval.knowledge.inputs import SourceInput
+from retrieval.knowledge.models import IndexState
 from retrieval.knowledge.requests import Outcome
 from retrieval.store.rows import DocumentRow, PassageRow, SiteProgress, SourceRow
 
@@ -146,6 +148,23 @@ def passage(row: PassageRow) -> pb.SearchResult:
         start=row.span_start,
         end=row.span_end,
     )
+
+
+def index(state: IndexState) -> pb_index.KnowledgeIndex:
+    """An index and the change of its model."""
+    message = pb_index.KnowledgeIndex(
+        embed_model=state.setting.embed_model,
+        default_model=state.default_model,
+        serving_model=state.stat.model,
+        changing=state.is_changing,
+        target_model=state.target_model,
+        chunk_count=state.stat.chunk_count,
+        embedded_count=state.embedded_count,
+        error_reason=state.setting.error_reason,
+    )
+    if state.is_changing and state.setting.begin_time is not None:
+        message.begin_time.FromDatetime(state.setting.begin_time)
+    return message
 
 
 def search_response(found: Found, *, explain: bool) -> pb_service.SearchResponse:

@@ -12,8 +12,9 @@ from fleetkit.rpc.fields import to_optional_uuid, to_uuid
 
 from retrieval import wire
 from retrieval.config import Settings
+from retrieval.index.embedding import Embedder
 from retrieval.index.search import Searcher
-from retrieval.knowledge import documents, sources
+from retrieval.knowledge import documents, models, sources
 from retrieval.knowledge.inputs import MAX_INLINE_BYTES, SourceInput
 from retrieval.knowledge.originals import Originals
 from retrieval.knowledge.uploads import Uploads
@@ -23,11 +24,18 @@ class RetrievalApi(RetrievalServiceServicer):
     """One method per RPC, same name; access is the proto option's, enforced before."""
 
     def __init__(
-        self, db: Database, originals: Originals, searcher: Searcher, settings: Settings
+        self,
+        db: Database,
+        originals: Originals,
+        searcher: Searcher,
+        embedder: Embedder,
+        settings: Settings,
     ) -> None:
         self._db = db
         self._originals = originals
         self._searcher = searcher
+        self._embedder = embedder
+        self._default_model = settings.embed_model
         self._uploads = Uploads(
             settings.max_upload_bytes, settings.max_uploads, settings.upload_wait_s
         )
@@ -148,6 +156,18 @@ class RetrievalApi(RetrievalServiceServicer):
             tenant_id(), request.query, request.top_k, rerank=request.rerank
         )
         return wire.search_response(found, explain=request.explain)
+
+    async def GetIndex(self, request: pb.GetIndexRequest, context: Any) -> pb.GetIndexResponse:
+        state = await models.get_index(self._db, tenant_id(), self._default_model)
+        return pb.GetIndexResponse(index=wire.index(state))
+
+    async def SetEmbeddingModel(
+        self, request: pb.SetEmbeddingModelRequest, context: Any
+    ) -> pb.SetEmbeddingModelResponse:
+        state = await models.choose_model(
+            self._db, self._embedder, tenant_id(), request.embed_model, self._default_model
+        )
+        return pb.SetEmbeddingModelResponse(index=wire.index(state))
 
     async def _receive(
         self, requests: AsyncIterator[pb.UploadSourceRequest]

@@ -21,6 +21,11 @@ if TYPE_CHECKING:  # the name exists in the stubs only
 DIMENSIONS = 384
 
 
+def name_of(model: str) -> str:
+    """The "provider/model" of a "provider/model@version"."""
+    return model.partition("@")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Embedded:
     """Unit vectors as pgvector writes them, and the "provider/model@version" that made them.
@@ -43,17 +48,19 @@ class Embedder:
         self._passage_timeout_s = passage_timeout_s
         self._query_timeout_s = query_timeout_s
 
-    async def passages(self, texts: Sequence[str]) -> Embedded:
-        """Vectors of up to 64 passages, in order."""
-        request = EmbedRequest(texts=texts, kind=EMBED_KIND_PASSAGE, token_vectors=True)
+    async def passages(self, texts: Sequence[str], model: str) -> Embedded:
+        """Vectors of up to 64 passages by "provider/model", in order."""
+        request = EmbedRequest(
+            texts=texts, kind=EMBED_KIND_PASSAGE, token_vectors=True, model=model
+        )
         response = await retry_idempotent(
             lambda: self._stub.Embed(request, timeout=self._passage_timeout_s)
         )
         return _unit(response, len(texts))
 
-    async def query(self, text: str) -> Embedded:
-        """The vector of a query; one attempt, since somebody waits."""
-        request = EmbedRequest(texts=[text], kind=EMBED_KIND_QUERY)
+    async def query(self, text: str, model: str) -> Embedded:
+        """The vector of a query by "provider/model"; one attempt, since somebody waits."""
+        request = EmbedRequest(texts=[text], kind=EMBED_KIND_QUERY, model=model)
         return _unit(await self._stub.Embed(request, timeout=self._query_timeout_s), 1)
 
 

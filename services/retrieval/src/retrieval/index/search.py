@@ -1,21 +1,19 @@
 """Search: candidates from BM25 and from vectors, fused, with the probability that they answer."""
 
 import asyncio
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
-from fleetkit import context
-from fleetkit.errors import FleetError, InvalidArgument
-from fleetkit.logging import get_logger
+from fleetkit.errors import InvalidArgument, Unavailable
 from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
 from pgvector import Vector
 
 from retrieval.index import ranking, relevance, spelling
-from retrieval.index.embedding import Embedded, Embedder
+from retrieval.index.embedding import Embedded
 from retrieval.index.exact import Exactly, asked_exactly, groups_of
+from retrieval.index.query_vectors import QueryVectors, as_search
 from retrieval.index.ranking import Candidate, Ranked
 from retrieval.index.reranking import DEPTH, Reordered, Reranker
 from retrieval.index.scan import Scanned, ranks, scan
@@ -36,6 +34,8 @@ _MAX_TERMS = 64
 _INLINE_CHARS = 500
 # Larger knowledge is looked through in a thread: it takes a millisecond and more.
 _INLINE_SLOTS = 4_000
+# A search begins anew when the index goes over to another model meanwhile.
+_MOST_SWITCHES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +88,26 @@ class _Looked:
     guessed: tuple[str, ...]
 
 
+_Gathered = tuple[Scanned, list[Candidate], dict[int, PassageRow], str]
+
+
 class Searcher:
     """Searches a tenant's passages; `candidates` are taken from each ranking."""
 
     def __init__(
         self,
         db: Database,
-        embedder: Embedder,
+        vectors: QueryVectors,
         weights: Weights,
         reranker: Reranker,
         *,
         candidates: int,
     ) -> None:
         self._db = db
-        self._embedder = embedder
+        self._vectors = vectors
         self._weights = weights
         self._reranker = reranker
         self._candidates = candidates
-        # Read ahead, while the query is embedded, for the model that embedded the query before.
-        self._model = ""
 
     @property
     def fusion_version(self) -> str:
@@ -125,7 +126,7 @@ class Searcher:
         fused = await self.fused(tenant_id, query, top_k)
         ranked, reordered = fused.ranked, None
         if rerank and ranked:
-            with _as_search():
+            with as_search():
                 reordered = await self._reranker.reorder(
                     tenant_id, query, ranked, fused.passages, max(DEPTH, top_k)
                 )
@@ -136,23 +137,9 @@ class Searcher:
     async def fused(self, tenant_id: UUID, query: str, top_k: int) -> Fused:
         """All candidates, of each ranking at least `top_k`, fused; none where nothing was found."""
         asked = _Asked(query, await _distinct_terms(query), asked_exactly(query))
-        embedding = asyncio.create_task(self._embedded(query))
-        try:
-            async with self._db.snapshot(tenant_id) as conn:
-                looked = await _read(conn, tenant_id, asked, self._model)
-            embedded = await embedding
-        finally:
-            embedding.cancel()
-        limit = max(self._candidates, top_k)
-        scanned = await _scanned(looked, asked, embedded, limit)
-        async with self._db.snapshot(tenant_id) as conn:
-            if await self._is_stale(conn, tenant_id, looked, embedded):
-                looked = await _read(conn, tenant_id, asked, self._model)
-                scanned = await _scanned(looked, asked, embedded, limit)
-            candidates, passages = await _candidates(
-                conn, tenant_id, asked, embedded, scanned, limit
-            )
-        model = embedded.model if embedded else ""
+        scanned, candidates, passages, model = await self._gathered(
+            tenant_id, asked, max(self._candidates, top_k)
+        )
         version = scanned.stat.knowledge_version
         if not candidates:
             return Fused([], {}, 0.0, version, model)
@@ -162,33 +149,37 @@ class Searcher:
         probability = relevance.probability(ranked, facts, texts, self._weights.relevance)
         return Fused(ranked, passages, probability, version, model)
 
-    async def _embedded(self, query: str) -> Embedded | None:
-        """None when there is no vector: a search without it is worth more than none."""
+    async def _gathered(self, tenant_id: UUID, asked: _Asked, limit: int) -> _Gathered:
+        """All of one state of the index, whose model (the last part) also embedded the query."""
+        embedding = asyncio.create_task(self._vectors.ahead(tenant_id, asked.query))
         try:
-            with _as_search():
-                return await self._embedder.query(query)
-        except FleetError as error:
-            get_logger().warning("search_without_vector", reason=error.reason)
-            return None
+            async with self._db.snapshot(tenant_id) as conn:
+                looked = await _read(conn, tenant_id, asked)
+            made = await embedding
+        finally:
+            embedding.cancel()
+        for _ in range(_MOST_SWITCHES):
+            stat = looked.blocks.stat
+            made = await self._vectors.fitting(tenant_id, asked.query, made, stat.model)
+            embedded = await self._vectors.comparable(tenant_id, made, stat)
+            scanned = await _scanned(looked, asked, embedded, limit)
+            async with self._db.snapshot(tenant_id) as conn:
+                now = await chunk_store.get_stat(conn, tenant_id)
+                if now != stat:
+                    looked = await _read(conn, tenant_id, asked)
+                    if now.model != stat.model:
+                        continue
+                    scanned = await _scanned(looked, asked, embedded, limit)
+                candidates, passages = await _candidates(
+                    conn, tenant_id, asked, embedded, scanned, limit
+                )
+                return scanned, candidates, passages, embedded.model if embedded else ""
+        raise Unavailable("the embedding model keeps changing: search again", retry_after_s=1.0)
 
-    async def _is_stale(
-        self,
-        conn: FleetConnection,
-        tenant_id: UUID,
-        looked: _Looked,
-        embedded: Embedded | None,
-    ) -> bool:
-        """Whether this snapshot has another version than was read, or codes of another model."""
-        stat = await chunk_store.get_stat(conn, tenant_id)
-        if embedded is not None and embedded.model != looked.blocks.model:
-            self._model = embedded.model
-            return True
-        return stat.knowledge_version != looked.blocks.stat.knowledge_version
 
-
-async def _read(conn: FleetConnection, tenant_id: UUID, asked: _Asked, model: str) -> _Looked:
+async def _read(conn: FleetConnection, tenant_id: UUID, asked: _Asked) -> _Looked:
     """What the query needs of the index, also the terms that its misspelt words may mean."""
-    blocks = await block_store.read(conn, tenant_id, asked.terms, model)
+    blocks = await block_store.read(conn, tenant_id, asked.terms)
     known = {block.term for block in blocks.postings}
     if not blocks.stat.chunk_count or len(asked.query) > _INLINE_CHARS:
         return _Looked(blocks, ())
@@ -275,14 +266,6 @@ async def _distinct_terms(query: str) -> tuple[str, ...]:
     long = len(query) > _INLINE_CHARS
     words = await asyncio.to_thread(terms, query) if long else terms(query)
     return tuple(dict.fromkeys(words))[:_MAX_TERMS]
-
-
-def _as_search():  # noqa: ANN202
-    """The attribution of the caller where it has a purpose (a turn); else it is a search."""
-    attribution = context.current().attribution
-    if attribution.purpose:
-        return nullcontext()
-    return context.attributed(replace(attribution, purpose="search"))
 
 
 def _facts(asked: _Asked, scanned: Scanned, passages: dict[int, PassageRow]) -> ranking.QueryFacts:

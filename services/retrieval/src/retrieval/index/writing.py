@@ -5,7 +5,7 @@ sees all of a document's passages or none.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from uuid import UUID
 
@@ -44,12 +44,15 @@ async def replace_document(
     await _write_postings(conn, tenant_id, {*old_terms, *terms}, former, slots, chunks)
     await store.put_index_terms(conn, tenant_id, document_id, packing.pack_terms(terms))
     await _write_lengths(conn, tenant_id, former, slots, chunks)
-    await _write_codes(conn, tenant_id, model, former, slots, chunks)
+    vectors = {slot: chunk.embedding for slot, chunk in zip(slots, chunks, strict=True)}
+    await _write_codes(conn, tenant_id, model, former, vectors)
     changed = IndexStat(
         knowledge_version=stat.knowledge_version + 1,
         chunk_count=stat.chunk_count - count + len(chunks),
         length_sum=max(stat.length_sum - length + sum(c.length for c in chunks), 0.0),
         slot_count=max([stat.slot_count, *(slot + 1 for slot in slots)]),
+        # The first passages of an index decide.
+        model=stat.model if stat.chunk_count > count or not chunks else model,
     )
     await chunk_store.put_stat(conn, tenant_id, changed)
     return changed.knowledge_version
@@ -173,20 +176,26 @@ async def _write_lengths(
     await store.put_length_blocks(conn, tenant_id, changed)
 
 
+async def add_codes(
+    conn: FleetConnection, tenant_id: UUID, model: str, vectors: Mapping[int, str]
+) -> None:
+    """Codes of another model for passages that are there, from their vectors by slot."""
+    await _write_codes(conn, tenant_id, model, [], vectors)
+
+
 async def _write_codes(
     conn: FleetConnection,
     tenant_id: UUID,
     model: str,
     former: Sequence[int],
-    slots: Sequence[int],
-    chunks: Sequence[NewChunk],
+    vectors: Mapping[int, str],
 ) -> None:
     """Codes of the former passages go, of every model; those of the new ones are `model`'s."""
-    firsts = list(_by_block([*former, *slots], CODES_PER_BLOCK))
+    firsts = list(_by_block([*former, *vectors], CODES_PER_BLOCK))
     if not firsts:
         return
     known = await store.code_blocks_at(conn, tenant_id, firsts)
-    changed = await asyncio.to_thread(_merge_codes, known, model, former, slots, chunks)
+    changed = await asyncio.to_thread(_merge_codes, known, model, former, vectors)
     await store.put_code_blocks(conn, tenant_id, changed)
 
 
@@ -194,19 +203,20 @@ def _merge_codes(
     known: Sequence[CodeBlock],
     model: str,
     former: Sequence[int],
-    slots: Sequence[int],
-    chunks: Sequence[NewChunk],
+    vectors: Mapping[int, str],
 ) -> list[CodeBlock]:
     bodies = {(block.model, block.first_slot): block.codes for block in known}
     codes = {
-        slot: packing.code_of(Vector.from_text(chunk.embedding).to_numpy())
-        for slot, chunk in zip(slots, chunks, strict=True)
+        slot: packing.code_of(Vector.from_text(vector).to_numpy())
+        for slot, vector in vectors.items()
     }
     gone = _by_block(former, CODES_PER_BLOCK)
-    new = _by_block(slots, CODES_PER_BLOCK)
+    new = _by_block(vectors, CODES_PER_BLOCK)
     merged: list[CodeBlock] = []
     for owner, first in sorted({*bodies, *((model, first) for first in new)}):
         mine = new.get(first, []) if owner == model else []
+        if not mine and first not in gone:
+            continue
         body = bodies.get((owner, first), b"")
         width = len(codes[mine[0]]) if mine else len(body) // CODES_PER_BLOCK
         rows = np.zeros((CODES_PER_BLOCK, width), np.uint8)

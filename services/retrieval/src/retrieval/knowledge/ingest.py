@@ -6,7 +6,6 @@ chunks of the document, or none.
 """
 
 import asyncio
-import hashlib
 from pathlib import PurePath
 from uuid import UUID
 
@@ -19,7 +18,8 @@ from fleetkit.jobs import Job
 from fleetkit.postgres import Database
 
 from retrieval.index import writing
-from retrieval.index.embedding import Embedded, Embedder
+from retrieval.index.embedding import Embedded, Embedder, name_of
+from retrieval.knowledge import models
 from retrieval.knowledge.originals import Originals
 from retrieval.parsing.errors import DocumentError
 from retrieval.parsing.pool import ParsingPool
@@ -43,6 +43,7 @@ class Ingest:
         embedder: Embedder,
         options: PrepareOptions,
         *,
+        default_model: str,
         batch_size: int,
     ) -> None:
         self._db = db
@@ -50,6 +51,7 @@ class Ingest:
         self._pool = pool
         self._embedder = embedder
         self._options = options
+        self._default_model = default_model
         self._batch_size = batch_size
 
     async def run(self, job: Job) -> None:
@@ -108,7 +110,8 @@ class Ingest:
             await document_store.set_status(
                 conn, tenant_id, row.document_id, "embedding", conn.now()
             )
-            known = await chunk_store.vectors_of_document(conn, tenant_id, row.document_id)
+            model = await models.writing_model(conn, tenant_id, self._default_model)
+            known = await chunk_store.vectors_of_document(conn, tenant_id, row.document_id, model)
             known.tokens.update(
                 await token_store.of_document(conn, tenant_id, row.document_id, known.model)
             )
@@ -118,30 +121,34 @@ class Ingest:
         await self._replace(tenant_id, row, document, vectors, chunks)
 
     async def _embed(self, inputs: dict[bytes, str], known: KnownVectors) -> KnownVectors:
-        """A vector for each input.
+        """A vector for each input, by the model that `known` names.
 
-        Those that the document has already are not made again, unless the model has changed.
+        Those that the document has already are not made again, unless the model is there in
+        another version.
         """
+        name = name_of(known.model)
         kept = {key: known.by_input[key] for key in inputs if key in known.by_input}
         missing = [key for key in inputs if key not in kept]
         if not missing:
             return KnownVectors(known.model, kept, known.tokens)
-        made = await self._embed_batches(missing, inputs)
+        made = await self._embed_batches(missing, inputs, name)
         if kept and made.model != known.model:
-            again = await self._embed_batches(list(kept), inputs)
+            again = await self._embed_batches(list(kept), inputs, name)
             _check_model(made.model, again.model)
             return KnownVectors(
                 made.model, {**again.by_input, **made.by_input}, {**again.tokens, **made.tokens}
             )
         return KnownVectors(made.model, {**kept, **made.by_input}, {**known.tokens, **made.tokens})
 
-    async def _embed_batches(self, keys: list[bytes], inputs: dict[bytes, str]) -> KnownVectors:
+    async def _embed_batches(
+        self, keys: list[bytes], inputs: dict[bytes, str], name: str
+    ) -> KnownVectors:
         size = self._batch_size
         slots = asyncio.Semaphore(_BATCHES_IN_FLIGHT)
 
         async def embed(batch: list[bytes]) -> Embedded:
             async with slots:
-                return await self._embedder.passages([inputs[key] for key in batch])
+                return await self._embedder.passages([inputs[key] for key in batch], name)
 
         batches = [keys[i : i + size] for i in range(0, len(keys), size)]
         try:
@@ -169,7 +176,9 @@ class Ingest:
     ) -> None:
         """Everything that makes the document findable, at once; nothing if it is stale."""
         async with self._db.tenant(tenant_id) as conn:
-            await chunk_store.lock_stat(conn, tenant_id)
+            stat = await chunk_store.lock_stat(conn, tenant_id)
+            if chunks:
+                await models.check_writing(conn, tenant_id, stat, vectors.model)
             now = await document_store.get_original(conn, tenant_id, row.document_id, lock=True)
             if now is None or now.revision != row.revision:
                 return
@@ -225,7 +234,7 @@ def _inputs(document: PreparedDocument) -> list[tuple[bytes, str]]:
         embedded_text(document.title, chunk.heading_path, document.text[chunk.start : chunk.end])
         for chunk in document.chunks
     )
-    return [(hashlib.sha256(text.encode()).digest(), text) for text in texts]
+    return [(models.input_key(text), text) for text in texts]
 
 
 def _new_chunks(

@@ -1,4 +1,5 @@
-"""The kinds of jobs; their subjects are a document and a website's source."""
+"""The kinds of jobs; their subjects are a document, a website's source and the tenant itself."""
 
 INGEST = "ingest"
 SYNC = "sync"
+REEMBED = "reembed"

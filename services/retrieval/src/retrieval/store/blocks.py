@@ -35,7 +35,6 @@ class IndexBlocks:
     stat: IndexStat
     lengths: list[tuple[int, bytes]]
     postings: list[PostingBlock]
-    model: str
     codes: list[tuple[int, bytes]]
 
 
@@ -86,16 +85,17 @@ async def put_posting_blocks(
         )
 
 
-async def read(
-    conn: FleetConnection, tenant_id: UUID, terms: Sequence[str], model: str
-) -> IndexBlocks:
-    """What a search reads of an index, in one round trip; of a snapshot, all of one moment."""
+async def read(conn: FleetConnection, tenant_id: UUID, terms: Sequence[str]) -> IndexBlocks:
+    """What a search reads of an index, in one round trip; of a snapshot, all of one moment.
+
+    The codes are those of the model that the index serves with.
+    """
     async with conn.pipeline():
         stat = conn.cursor(row_factory=class_row(IndexStat))
         lengths, codes = conn.cursor(binary=True), conn.cursor(binary=True)
         postings = conn.cursor(row_factory=class_row(PostingBlock), binary=True)
         await stat.execute(
-            "select knowledge_version, chunk_count, length_sum, slot_count from index_stat"
+            "select knowledge_version, chunk_count, length_sum, slot_count, model from index_stat"
             " where tenant_id = %s",
             [tenant_id],
         )
@@ -108,14 +108,14 @@ async def read(
             [tenant_id, list(terms)],
         )
         await codes.execute(
-            "select first_slot, codes from code_block where tenant_id = %s and model = %s",
-            [tenant_id, model],
+            "select first_slot, codes from code_block where tenant_id = %(tenant_id)s and model ="
+            " (select model from index_stat where tenant_id = %(tenant_id)s)",
+            {"tenant_id": tenant_id},
         )
         return IndexBlocks(
             stat=await stat.fetchone() or IndexStat(0, 0, 0.0, 0),
             lengths=await lengths.fetchall(),
             postings=await postings.fetchall(),
-            model=model,
             codes=await codes.fetchall(),
         )
 

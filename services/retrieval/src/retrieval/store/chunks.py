@@ -19,7 +19,7 @@ async def lock_stat(conn: FleetConnection, tenant_id: UUID) -> IndexStat:
     )
     async with conn.cursor(row_factory=class_row(IndexStat)) as cursor:
         await cursor.execute(
-            "select knowledge_version, chunk_count, length_sum, slot_count from index_stat"
+            "select knowledge_version, chunk_count, length_sum, slot_count, model from index_stat"
             " where tenant_id = %s for update",
             [tenant_id],
         )
@@ -32,7 +32,7 @@ async def get_stat(conn: FleetConnection, tenant_id: UUID) -> IndexStat:
     """The tenant's index row; zeros when there is none yet."""
     async with conn.cursor(row_factory=class_row(IndexStat)) as cursor:
         await cursor.execute(
-            "select knowledge_version, chunk_count, length_sum, slot_count from index_stat"
+            "select knowledge_version, chunk_count, length_sum, slot_count, model from index_stat"
             " where tenant_id = %s",
             [tenant_id],
         )
@@ -43,12 +43,13 @@ async def put_stat(conn: FleetConnection, tenant_id: UUID, stat: IndexStat) -> N
     """Replaces the locked row."""
     await conn.execute(
         "update index_stat set knowledge_version = %s, chunk_count = %s, length_sum = %s,"
-        " slot_count = %s where tenant_id = %s",
+        " slot_count = %s, model = %s where tenant_id = %s",
         [
             stat.knowledge_version,
             stat.chunk_count,
             stat.length_sum,
             stat.slot_count,
+            stat.model,
             tenant_id,
         ],
     )
@@ -135,23 +136,23 @@ async def insert_chunks(
 
 
 async def vectors_of_document(
-    conn: FleetConnection, tenant_id: UUID, document_id: UUID
+    conn: FleetConnection, tenant_id: UUID, document_id: UUID, model: str
 ) -> KnownVectors:
-    """The vectors that a document has; all are of one model, which is "" when there are none.
+    """The vectors of `model` that a document has.
 
     Those of the former layout count while the document was not read again since.
     """
     rows = await conn.execute(
-        "select e.input_sha256, e.embedding::text, e.model from chunk c"
+        "select e.input_sha256, e.embedding::text from chunk c"
         "  join chunk_embedding e on e.tenant_id = c.tenant_id and e.slot = c.slot"
         "  where c.tenant_id = %(tenant_id)s and c.document_id = %(document_id)s"
-        " union all select input_sha256, embedding::text, model from chunk_vector"
-        "  where tenant_id = %(tenant_id)s and document_id = %(document_id)s",
-        {"tenant_id": tenant_id, "document_id": document_id},
+        "   and e.model = %(model)s"
+        " union all select input_sha256, embedding::text from chunk_vector"
+        "  where tenant_id = %(tenant_id)s and document_id = %(document_id)s"
+        "   and model = %(model)s",
+        {"tenant_id": tenant_id, "document_id": document_id, "model": model},
     )
-    found = await rows.fetchall()
-    model = found[0][2] if found else ""
-    return KnownVectors(model, {key: vector for key, vector, _ in found})
+    return KnownVectors(model, dict(await rows.fetchall()))
 
 
 async def get_passages(

@@ -176,10 +176,37 @@ class KnownVectors:
 class IndexStat:
     """Size of a tenant's index, and the version of its knowledge; all 0 before the first.
 
-    `slot_count` is one more than the highest slot that was ever used.
+    `slot_count` is one more than the highest slot that was ever used; `model` the one whose vectors
+    searches read, "" before the first passage.
     """
 
     knowledge_version: int
     chunk_count: int
     length_sum: float
     slot_count: int
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSetting:
+    """A tenant's choice of a model ("" for the deployment's), and the change that is under way.
+
+    `target_model` has its version, and is "" before the first answer told it.
+    """
+
+    embed_model: str = ""
+    target_model: str = ""
+    begin_time: datetime | None = None
+    error_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnembeddedRow:
+    """A passage that lacks vectors of a model."""
+
+    chunk_no: int
+    slot: int
+    document_id: UUID
+    title: str
+    heading_path: list[str]
+    text: str

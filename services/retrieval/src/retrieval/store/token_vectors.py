@@ -45,13 +45,43 @@ async def put(
     )
 
 
+async def put_again(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    model: str,
+    by_chunk: Mapping[int, tuple[UUID, bytes, bytes]],
+) -> None:
+    """Stores those of passages: document, SHA-256 of the input and vectors, by chunk_no."""
+    await conn.execute(
+        "insert into chunk_tokens"
+        "  (tenant_id, chunk_no, document_id, model, input_sha256, token_vectors)"
+        " select %s, n.chunk_no, n.document_id, %s, n.input_sha256, n.vectors"
+        " from unnest(%s::bigint[], %s::uuid[], %s::bytea[], %s::bytea[])"
+        "  as n (chunk_no, document_id, input_sha256, vectors)"
+        " on conflict (chunk_no, model) do update"
+        " set input_sha256 = excluded.input_sha256, token_vectors = excluded.token_vectors",
+        [
+            tenant_id,
+            model,
+            list(by_chunk),
+            [document_id for document_id, _, _ in by_chunk.values()],
+            [key for _, key, _ in by_chunk.values()],
+            [vectors for _, _, vectors in by_chunk.values()],
+        ],
+    )
+
+
 async def of_chunks(
     conn: FleetConnection, tenant_id: UUID, chunk_nos: Sequence[int]
 ) -> dict[int, bytes]:
-    """Those of passages, by chunk_no; passages without are left out."""
+    """Those of passages by the model that the index serves with, by chunk_no.
+
+    Passages without are left out.
+    """
     rows = await conn.execute(
         "select chunk_no, token_vectors from chunk_tokens"
-        " where tenant_id = %s and chunk_no = any(%s)",
-        [tenant_id, list(chunk_nos)],
+        " where tenant_id = %(tenant_id)s and chunk_no = any(%(chunk_nos)s)"
+        " and model = (select model from index_stat where tenant_id = %(tenant_id)s)",
+        {"tenant_id": tenant_id, "chunk_nos": list(chunk_nos)},
     )
     return dict(await rows.fetchall())
