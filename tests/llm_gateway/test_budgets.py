@@ -24,9 +24,10 @@ from harness.answers import ROUTER, ask, asking, passage
 from harness.services import Running
 from llm_gateway import budgets, pricing
 from llm_gateway.budgets import NewBudget, window_end, window_start
-from llm_gateway.entries import Meter
+from llm_gateway.entries import Meter, entries_of
 from llm_gateway.ledger import Call, Ledger
 from llm_gateway.pricing import Unit
+from llm_gateway.store import ledger as ledger_store
 from llm_gateway.store.budgets import BudgetRow
 
 As = Callable[..., Any]
@@ -334,6 +335,20 @@ class TestWarning:
         await spend(ledger, tenant_id, 95 * 2)
         percents = [e["percent"] for e in await running.events(events_pb2.BudgetWarned)]
         assert percents == [80, 90, 100, 80, 80, 90]
+
+    async def test_the_sweeper_gives_what_a_dead_process_did_not(
+        self, running: Running, ledger: Ledger, tenant_id: UUID
+    ) -> None:
+        await define(running, tenant_id, 100)
+        call = await reserve(ledger, tenant_id, 90)
+        meter = Meter(True, True, {Unit.OUTPUT: 90})
+        entries = entries_of(call.row, call.prices, meter)
+        due = await ledger_store.settle_call(running.db, call.row, "settled", "", entries, None)
+        assert len(due) == 1
+        for _ in range(2):
+            await ledger.sweep(tenant_id)
+        percents = [e["percent"] for e in await running.events(events_pb2.BudgetWarned)]
+        assert percents == [80, 90]
 
     async def test_calls_at_once_warn_once(
         self, running: Running, ledger: Ledger, tenant_id: UUID

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as llm_pb
 from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as pb
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
 from fleetdesk.llm_gateway.v1.model_settings_service_pb2_grpc import ModelSettingsServiceStub
 from fleetkit.errors import InvalidArgument, NotFound
 from harness.access import assert_refuses_strangers
@@ -58,10 +59,15 @@ class TestPrices:
         other = uuid4()
         with as_background(tenant_id):
             await ask(stub, question)
+        gateway = running.stub(LlmGatewayServiceStub, caller="gateway")
+        estimate = llm_pb.EstimateAnswerRequest(model=LOCAL)
         with admin():
+            by_the_book = await gateway.EstimateAnswer(estimate)
             made = await settings.SetPrices(
                 pb.SetPricesRequest(model=LOCAL, tiers=[compute(70_000)])
             )
+            dearer = await gateway.EstimateAnswer(estimate)
+            assert dearer.most_nanos == 7 * by_the_book.most_nanos > 0
             assert made.price == await price_of(settings, LOCAL)
             # The last one counts.
             await settings.SetPrices(pb.SetPricesRequest(model=LOCAL, tiers=[compute(50_000)]))

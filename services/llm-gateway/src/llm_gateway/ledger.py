@@ -34,6 +34,7 @@ from llm_gateway.entries import (
 from llm_gateway.prices import TenantPrices
 from llm_gateway.pricing import PriceBook, Unit
 from llm_gateway.store import ledger as store
+from llm_gateway.store.budgets import due_windows
 from llm_gateway.store.ledger import CallRow, EntryRow
 from llm_gateway.tenant_settings import TenantSettings
 from llm_gateway.translate import to_entry
@@ -159,7 +160,10 @@ class Ledger:
         await retry_idempotent(write, attempts=5)
 
     async def sweep(self, tenant_id: UUID) -> int:
-        """Turns the tenant's calls whose process died into unconfirmed rows; returns how many."""
+        """Turns the tenant's calls whose process died into unconfirmed rows; returns how many.
+
+        Budget warnings that such a process did not come to give are given, too.
+        """
         swept = 0
         while True:
             async with self._db.tenant(tenant_id) as conn:
@@ -167,7 +171,11 @@ class Ledger:
             for call in calls:
                 swept += await self._write(call, "unconfirmed", "", reservation_entries(call))
             if len(calls) < _SWEEP_BATCH:
-                return swept
+                break
+        async with self._db.tenant(tenant_id) as conn:
+            due = await due_windows(conn, tenant_id, self._clock.now())
+        await self._warn(tenant_id, due)
+        return swept
 
     async def _write(
         self, row: CallRow, status: str, failure: str, entries: list[EntryRow]
@@ -182,8 +190,12 @@ class Ledger:
             get_logger().warning("usage_came_too_late", call_id=str(row.call_id))
             return False
         if due:
-            await warn(self._db, row.tenant_id, due)
+            await self._warn(row.tenant_id, due)
         return True
+
+    async def _warn(self, tenant_id: UUID, window_ids: list[UUID]) -> None:
+        """Tells of budgets' shares by itself: trying again must not mean settling again."""
+        await retry_idempotent(lambda: warn(self._db, tenant_id, window_ids), attempts=5)
 
     def _event(self, row: CallRow, entries: list[EntryRow]) -> dict[str, Any]:
         event = events_pb2.UsageRecorded(

@@ -62,7 +62,7 @@ def build(rt: Runtime) -> None:
     metering = Metering(ledger, rt.spawn, tracing)
     rerankers = _rerankers(rt, embedder)
     patience = Patience(settings.attempt_first_text_s, settings.attempt_silence_s)
-    planner = Planner(rt.db, rt.clock, book)
+    planner = Planner(rt.db, rt.clock, prices)
     attempts = Attempts(metering, planner, Breaker(), patience)
     once = _once(rt, providers, rerankers, prices)
     embedders = _embedders(rt, embedder)

@@ -114,19 +114,26 @@ class Models:
         return tiers
 
     def estimates(
-        self, requested: Sequence[str], agent: Question, *, screen: bool
+        self,
+        requested: Sequence[str],
+        agent: Question,
+        own: Mapping[str, OwnPrice],
+        *,
+        screen: bool,
     ) -> list[TierEstimate]:
         """The most that each attempt of an agent's turn can cost; errors as of `ladder`.
 
-        An answer costs at most their sum: no attempt is made twice.
+        An answer costs at most their sum: no attempt is made twice. `own` prices hold.
         """
         asked = largest(agent, screen=screen)
         made: list[TierEstimate] = []
         for tier in self.ladder(requested):
             at_most = tier.model.provider.at_most(replace(asked, model=tier.model.model))
-            period = self._book.period(tier.model.name, self._clock.now(), at_most)
+            name = tier.model.name
+            period = self._book.period(name, self._clock.now(), at_most)
+            period = own[name].period if name in own else period
             most_nanos = bound(period, at_most, cached=agent.prompt_caching)
-            made.append(TierEstimate(tier.tier, tier.model.name, most_nanos))
+            made.append(TierEstimate(tier.tier, name, most_nanos))
         return made
 
     def listed(self, own: Mapping[str, OwnPrice]) -> list[ListedModel]:

@@ -330,7 +330,10 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
             )
         )
         found = self._models.estimates(
-            [request.model, *request.next_models], agent, screen=request.screen_sharing
+            [request.model, *request.next_models],
+            agent,
+            await self._once.prices.own(tenant_id()),
+            screen=request.screen_sharing,
         )
         tiers = [
             pb.TierEstimate(tier=each.tier, model=each.model, most_nanos=each.most_nanos)

@@ -11,7 +11,8 @@ from fleetkit.postgres import Database
 
 from llm_gateway.caching.habits import Growth, chances
 from llm_gateway.caching.plan import CachePrices, Chances, Sizes, Ttl, best_marks
-from llm_gateway.pricing import PriceBook, Unit
+from llm_gateway.prices import TenantPrices
+from llm_gateway.pricing import Period, Unit
 from llm_gateway.question import Question
 from llm_gateway.store import caching as store
 
@@ -42,10 +43,10 @@ class Planner:
     by each process for itself.
     """
 
-    def __init__(self, db: Database, clock: Clock, book: PriceBook) -> None:
+    def __init__(self, db: Database, clock: Clock, prices: TenantPrices) -> None:
         self._db = db
         self._clock = clock
-        self._book = book
+        self._prices = prices
         self._seen: OrderedDict[_Who, _Seen] = OrderedDict()
         self._growth: OrderedDict[UUID, Growth] = OrderedDict()
 
@@ -71,11 +72,12 @@ class Planner:
         likely = replace(
             seen, history={ttl: chance * grows for ttl, chance in seen.history.items()}
         )
-        return replace(question, marks=best_marks(sizes, likely, self._prices(model)))
+        held = await self._prices.holding(tenant_id, model, self._clock.now(), kinds)
+        return replace(question, marks=best_marks(sizes, likely, _prices(held.period)))
 
     def _sizes(self, model: str, question: Question) -> Sizes | None:
         """What there is to be cached; None when the agent or the model has no caching."""
-        minimum = self._book.facts(model).cache_minimum_tokens
+        minimum = self._prices.book.facts(model).cache_minimum_tokens
         if not question.prompt_caching or minimum is None:
             return None
         history = sum(len(turn.text.encode()) for turn in question.history)
@@ -102,10 +104,11 @@ class Planner:
             self._growth.popitem(last=False)
         return growth
 
-    def _prices(self, model: str) -> CachePrices:
-        prices = self._book.period(model, self._clock.now()).tiers[0].prices
-        return CachePrices(
-            prices[Unit.INPUT],
-            prices[Unit.CACHE_READ],
-            {ttl: prices[unit] for ttl, unit in _WRITES.items()},
-        )
+
+def _prices(period: Period) -> CachePrices:
+    prices = period.tiers[0].prices
+    return CachePrices(
+        prices[Unit.INPUT],
+        prices[Unit.CACHE_READ],
+        {ttl: prices[unit] for ttl, unit in _WRITES.items()},
+    )

@@ -213,6 +213,19 @@ async def find_window(conn: FleetConnection, tenant_id: UUID, window_id: UUID) -
         return await cursor.fetchone()
 
 
+async def due_windows(conn: FleetConnection, tenant_id: UUID, now: datetime) -> list[UUID]:
+    """The windows of today and this month whose next warning is due: at 80, 90 and 100 %."""
+    found = await conn.execute(
+        "select w.window_id from budget_window w join budget b using (tenant_id, budget_id)"
+        " where w.tenant_id = %(tenant_id)s"
+        "  and w.start_date = budget_start(%(now)s, b.time_zone, b.period)"
+        "  and w.warned_percent < 100 and w.spent_nanos * 10 >= b.limit_nanos"
+        "   * case w.warned_percent when 0 then 8 when 80 then 9 else 10 end",
+        {"tenant_id": tenant_id, "now": now},
+    )
+    return [window_id for (window_id,) in await found.fetchall()]
+
+
 async def mark_warned(
     conn: FleetConnection, tenant_id: UUID, window_id: UUID, percent: int
 ) -> None:
