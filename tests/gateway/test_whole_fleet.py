@@ -1,6 +1,9 @@
 """The path through the whole fleet: knowledge in, a cited answer out, and what it cost."""
 
+import csv
+import io
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -488,3 +491,61 @@ class TestBudgets:
         answer = await desk.client.post("/v1/costs/budgets", json=body, headers=acme.bearer)
         assert answer.status_code == 400
         assert answer.json()["errors"][0]["field"] == field
+
+
+class TestExport:
+    async def test_the_file_is_the_ledger(self, desk, acme):
+        conversation, visitor = await desk.begin(acme)
+        await answered(desk, conversation, visitor, QUESTION)
+        await desk.caught_up(acme)
+        costs = await desk.client.get("/v1/analytics/costs?group_by=purpose", headers=acme.bearer)
+        path = "/v1/costs/export"
+        plain = await desk.client.get(path, headers=acme.bearer)
+        assert plain.headers["content-type"].startswith("text/csv")
+        assert (
+            plain.headers["content-disposition"] == 'attachment; filename="fleetdesk-costs-csv.csv"'
+        )
+        rows = list(csv.DictReader(io.StringIO(plain.text, newline="")))
+        assert sum(int(row["amount_nanos"]) for row in rows) == costs.json()["total_nanos"]
+        times = {"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00+01:00"}
+        person = await desk.sign_in(acme)
+        focus = await desk.client.get(path, params={"format": "focus", **times}, headers=person)
+        name = "fleetdesk-costs-focus-from-2026-01-01-to-2026-12-31.csv"
+        assert name in focus.headers["content-disposition"]
+        billed = [row["BilledCost"] for row in csv.DictReader(io.StringIO(focus.text, newline=""))]
+        assert sum(map(Decimal, billed)) * 10**9 == costs.json()["total_nanos"]
+        stranger = await desk.sign_up()
+        theirs = await desk.client.get(path, headers=stranger.bearer)
+        assert len(theirs.text.splitlines()) == 1
+
+    async def test_it_comes_in_pieces_to_its_end(self, desk):
+        company = await desk.sign_up()
+        await desk.teach(company, "Returns and shipping", RETURNS)
+        await desk.services["llm-gateway"].rows(
+            "with more as (insert into usage_entry (usage_id, tenant_id, call_id, create_time,"
+            "  status, service, provider, model, kind, purpose, units, price_nanos_per_million,"
+            "  price_book_version, amount_nanos)"
+            " select gen_random_uuid(), tenant_id, call_id, create_time, status, service,"
+            "  provider, model, kind || n, purpose, units, price_nanos_per_million,"
+            "  price_book_version, amount_nanos from (select * from usage_entry"
+            "   where tenant_id = %s limit 1) one, generate_series(1, 3500) n returning 1)"
+            " select count(*) from more",
+            company.tenant_id,
+        )
+        async with desk.client.stream("GET", "/v1/costs/export", headers=company.bearer) as answer:
+            assert "content-length" not in answer.headers
+            lines = [line async for line in answer.aiter_lines()]
+        (row,) = await desk.services["llm-gateway"].rows(
+            "select count(*) as n from usage_entry where tenant_id = %s", company.tenant_id
+        )
+        assert len(lines) == row["n"] + 1 > 3500
+
+    async def test_needs_a_period(self, desk, acme):
+        for query, field in (
+            ("from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", "from"),
+            ("from=2024-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", "to"),
+            ("format=xlsx", "format"),
+        ):
+            answer = await desk.client.get(f"/v1/costs/export?{query}", headers=acme.bearer)
+            assert answer.status_code == 400
+            assert answer.json()["errors"][0]["field"] == field

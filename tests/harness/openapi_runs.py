@@ -26,6 +26,7 @@ MORE_THAN_SCHEMA = {
     "GET /v1/api-keys": "a page token is one that a page ended with",
     "GET /v1/audit-log": "a page token is one that a page ended with",
     "GET /v1/conversations": "a page token is one that a page ended with",
+    "GET /v1/costs/export": "from is before to, by at most 366 days",
     "GET /v1/erasures": "a page token is one that a page ended with",
     "GET /v1/knowledge/documents": "a page token is one that a page ended with",
     "GET /v1/knowledge/sources": "a page token is one that a page ended with",

@@ -1,7 +1,5 @@
 """What happened, how fast, and what it cost."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -9,7 +7,6 @@ from uuid import UUID
 from fleetdesk.analytics.v1.analytics_service_pb2 import GetKpisRequest, SummarizeCostsRequest
 from fleetdesk.analytics.v1.cost_pb2 import CostKey
 from fleetdesk.analytics.v1.kpi_pb2 import KpiBucket
-from fleetkit.errors import InvalidArgument
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 
@@ -17,13 +14,13 @@ from gateway.access import Access, endpoint
 from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
+from gateway.routes.reading import as_asked
 from gateway.shapes.common import stamp_of, value_of
 from gateway.shapes.kpis import Kpis
 from gateway.shapes.money import Costs
 
 GroupBy = Literal["conversation", "agent", "visitor", "model", "service", "purpose", "day"]
 _KEY = "COST_KEY_"
-_ASKED = {"start_time": "from", "end_time": "to"}
 AgentId = Annotated[UUID | None, QueryParameter(name="agent_id", description="Only of this agent.")]
 
 
@@ -61,7 +58,7 @@ async def get_costs(
         agent_id=str(agent_id or ""),
         conversation_ids=[str(conversation_id)] if conversation_id else [],
     )
-    with _as_asked():
+    with as_asked():
         sums = await call(parts_of(request).clients.analytics.SummarizeCosts, wanted)
     return Costs.of(sums, split=split_by is not None)
 
@@ -98,19 +95,9 @@ async def get_kpis(
         agent_id=str(agent_id or ""),
         bucket=value_of(KpiBucket, bucket, "KPI_BUCKET_", "bucket"),
     )
-    with _as_asked():
+    with as_asked():
         found = await call(parts_of(request).clients.analytics.GetKpis, wanted)
     return Kpis.of(found)
-
-
-@contextmanager
-def _as_asked() -> Iterator[None]:
-    """Names the field that is wrong as the address does."""
-    try:
-        yield
-    except InvalidArgument as error:
-        error.field = _ASKED.get(error.field or "", error.field)
-        raise
 
 
 HANDLERS: list[HTTPRouteHandler] = [get_costs, get_kpis]

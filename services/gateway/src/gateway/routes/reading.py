@@ -1,12 +1,16 @@
 """What several routes read of their requests."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from uuid import UUID
 
 import msgspec
+from fleetkit.errors import InvalidArgument
 
 from gateway import idempotency
 from gateway.parts import GatewayRequest, parts_of
+
+_ASKED = {"start_time": "from", "end_time": "to"}
 
 
 def request_id(
@@ -36,3 +40,13 @@ def wants_stream(request: GatewayRequest) -> bool:
     """Whether the client asks for server-sent events rather than JSON."""
     accept = request.headers.get("accept", "").lower()
     return "text/event-stream" in accept
+
+
+@contextmanager
+def as_asked() -> Iterator[None]:
+    """Names the times that are wrong as the address does."""
+    try:
+        yield
+    except InvalidArgument as error:
+        error.field = _ASKED.get(error.field or "", error.field)
+        raise

@@ -66,7 +66,7 @@ class CostsPage:
     stack: Stack
     rows: tuple[CostRow, ...]
     columns: tuple[Column, ...]
-    csv_href: str
+    exports: tuple[Tab, ...]
     exact: bool
     exact_href: str
     left_out: int
@@ -269,10 +269,21 @@ def costs_page(
         ),
         rows=tuple(rows[:row_limit]),
         columns=columns(_LABELS, link_to=asked.href, sort=asked.sort, descending=asked.descending),
-        csv_href=asked.href(format="csv"),
+        exports=_exports(asked, start, end),
         exact=asked.exact,
         exact_href=asked.href(exact="" if asked.exact else "1"),
         left_out=max(len(rows) - row_limit, 0),
+    )
+
+
+def _exports(asked: Asked, start: datetime, end: datetime) -> tuple[Tab, ...]:
+    """Files of the time shown: the table, and the rows that it is made of."""
+    times = {"from": f"{start:%Y-%m-%dT%H:%M:%SZ}", "to": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
+    ledger = "/v1/costs/export"
+    return (
+        Tab("By conversation, CSV", asked.href(format="csv"), current=False),
+        Tab("Every call, CSV", link(ledger, format="csv", **times), current=False),
+        Tab("Every call, FOCUS 1.2", link(ledger, format="focus", **times), current=False),
     )
 
 
