@@ -20,6 +20,7 @@ from gateway.routes.pages.index import PAGES
 from harness.browser import axe_violations
 from harness.desk import NOWHERE, PASSWORD, Company, Desk
 from harness.services import FleetServices
+from harness.waiting import eventually
 from playwright.async_api import Browser, Page, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,6 +39,7 @@ class Office:
     document_id: str
     source_id: str
     website_id: str
+    evaluation_id: str
     conversation_id: str
     receipt_token: str
     budget_id: str
@@ -48,6 +50,7 @@ class Office:
             "document_id": self.document_id,
             "source_id": self.source_id,
             "website_id": self.website_id,
+            "evaluation_id": self.evaluation_id,
             "conversation_id": self.conversation_id,
             "budget_id": self.budget_id,
         }
@@ -85,6 +88,7 @@ async def office(desk: Desk) -> Office:
         document_id,
         listed.json()["items"][0]["source_id"],
         website.json()["source_id"],
+        await _evaluation(desk, company),
         conversation_id,
         await _receipt_token(desk),
         await _budget(desk, company),
@@ -97,6 +101,26 @@ async def _budget(desk: Desk, company: Company) -> str:
     made = await desk.client.post("/v1/costs/budgets", json=body, headers=company.bearer)
     assert made.status_code == 201, made.text
     return made.json()["budget_id"]
+
+
+async def _evaluation(desk: Desk, company: Company) -> str:
+    """Run twice, so that there is something to compare with."""
+    csv = f"question,document\n{QUESTION},Warranty\nWhat is the capital of France?,Warranty\n"
+    given: dict[str, str] = {"csv": csv, "name": "Kettles <first>"}
+    path = "/v1/knowledge/evaluations"
+    made = ""
+    for _ in range(2):
+        answer = await desk.client.post(path, json=given, headers=company.bearer)
+        assert answer.status_code == 201, answer.text
+        made = answer.json()["evaluation_id"]
+        given = {"from_evaluation_id": made}
+
+        async def ended(evaluation_id: str = made) -> bool:
+            found = await desk.client.get(f"{path}/{evaluation_id}", headers=company.bearer)
+            return found.json()["evaluation"]["state"] == "ended"
+
+        await eventually(ended, timeout_s=30)
+    return made
 
 
 async def _receipt_token(desk: Desk) -> str:
@@ -275,6 +299,7 @@ class TestAxe:
             "/costs?by=agent&range=7d",
             "/nothing",
             "/knowledge?filter=zzz",
+            office.url("/knowledge/evaluations/{evaluation_id:uuid}?show=all&arm=dense"),
         ]
         for address in addresses:
             await page.goto(address)
@@ -289,6 +314,32 @@ class TestAxe:
                 found[path] = violations
         await context.close()
         assert found == {}
+
+
+class TestEvaluation:
+    async def test_names_what_is_wrong_with_a_file_and_shows_which_question_misses(
+        self, office: Office, page: Page
+    ) -> None:
+        async def send(content: str) -> None:
+            await page.goto("/knowledge/evaluations")
+            file: Any = {"name": "Asked.csv", "mimeType": "text/csv", "buffer": content.encode()}
+            await page.get_by_label("Questions").set_input_files(file)
+            await page.get_by_role("button", name="Evaluate").click()
+
+        await send("question,document\nWhere?,Nowhere\n")
+        await expect(page.get_by_role("alert")).to_contain_text(
+            "Row 2, column document: you have no document “Nowhere”"
+        )
+        await send(f"question,document\n{QUESTION},Warranty\n")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Asked")
+        headline = page.get_by_role("status").filter(has_text="1 of 1 question finds")
+        await expect(headline).to_be_visible(timeout=20_000)
+        await page.get_by_role("link", name="All", exact=True).click()
+        await expect(page.get_by_role("link", name=QUESTION)).to_be_visible()
+        await page.get_by_role("link", name="Delete").click()
+        await page.get_by_label("Type “Asked” to confirm").fill("asked")
+        await page.get_by_role("button", name="Delete").click()
+        await expect(page.get_by_role("status").first).to_contain_text("“Asked” was deleted")
 
 
 class TestSigningIn:

@@ -287,6 +287,47 @@ class TestSources:
         assert made[0].json()["source_id"] == made[1].json()["source_id"]
 
 
+class TestEvaluations:
+    async def test_measure_own_knowledge_by_own_questions(self, desk, acme):
+        path, headers = "/v1/knowledge/evaluations", acme.bearer
+        pair = {"question": QUESTION, "documents": ["Returns and shipping"]}
+        made = await desk.client.post(path, json={"questions": [pair]}, headers=headers)
+        assert made.status_code == 201, made.text
+        own = f"{path}/{made.json()['evaluation_id']}"
+
+        async def ended() -> Any:
+            found = (await desk.client.get(own, headers=headers)).json()
+            return found if found["evaluation"]["state"] == "ended" else None
+
+        found = await eventually(ended, timeout_s=30)
+        arms = {figures["arm"]: figures for figures in found["evaluation"]["figures"]}
+        assert list(arms) == ["bm25", "dense", "fused", "reranked"]
+        assert arms["fused"]["ndcg_at_10"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+        asked = (await desk.client.get(f"{own}/questions?arm=bm25", headers=headers)).json()
+        assert asked["items"][0]["found"][0]["title"] == "Returns and shipping"
+        missed = await desk.client.get(f"{own}/questions?missed=true", headers=headers)
+        assert missed.json()["items"] == []
+        stopped = await desk.client.post(f"{own}/cancel", headers=headers)
+        assert stopped.json()["state"] == "ended"
+        assert (await desk.client.delete(own, headers=headers)).status_code == 204
+        assert (await desk.client.get(own, headers=headers)).status_code == 404
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({}, "questions"),
+            ({"csv": "question,document\nHow?,Nothing\n"}, "row 2, column document"),
+            ({"csv": "[]"}, "csv"),
+            ({"questions": [{"question": "?", "documents": ["x"]}]}, "questions[0].documents[0]"),
+        ],
+    )
+    async def test_what_is_wrong_is_named(self, desk, acme, body, field):
+        path = "/v1/knowledge/evaluations"
+        answer = await desk.client.post(path, json=body, headers=acme.bearer)
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["field"] == field
+
+
 class TestOthers:
     async def test_another_tenants_knowledge_is_not_there(self, desk, acme):
         other = await desk.sign_up()

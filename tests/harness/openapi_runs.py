@@ -29,6 +29,11 @@ MORE_THAN_SCHEMA = {
     "GET /v1/costs/export": "from is before to, by at most 366 days",
     "GET /v1/erasures": "a page token is one that a page ended with",
     "GET /v1/knowledge/documents": "a page token is one that a page ended with",
+    "GET /v1/knowledge/evaluations": "a page token is one that a page ended with",
+    "GET /v1/knowledge/evaluations/{evaluation_id}": "a baseline is there",
+    "GET /v1/knowledge/evaluations/{evaluation_id}/questions": "a page token is one that a page"
+    " ended with",
+    "POST /v1/knowledge/evaluations": "one way to give questions; documents that are there",
     "GET /v1/knowledge/sources": "a page token is one that a page ended with",
     "POST /v1/agents": "a phrase is not blank",
     "POST /v1/api-keys": "a scope is one of ours; an expiry is ahead; a name is printable",
@@ -100,7 +105,12 @@ async def _config(desk: Desk, company: Company) -> str:
     await answered(desk, conversation_id, visitor, "How long do I have to return a board?")
     document_id = await desk.teach(company, "Returns", "Send it back within 30 days.")
     sources = await desk.client.get("/v1/knowledge/sources", headers=company.bearer)
+    pair = {"question": "How long do I have?", "documents": [document_id]}
+    made = await desk.client.post(
+        "/v1/knowledge/evaluations", json={"questions": [pair]}, headers=company.bearer
+    )
     ids = {
+        "evaluation_id": made.json()["evaluation_id"],
         "agent_id": str(company.agent_id),
         "conversation_id": conversation_id,
         "document_id": document_id,

@@ -18,6 +18,7 @@ _IDS = (
     "visitor_id",
     "erasure_id",
     "budget_id",
+    "evaluation_id",
 )
 UNSAFE = {"POST", "PUT", "DELETE"}
 

@@ -8,6 +8,7 @@ from fleetdesk.conversation.v1.agent_service_pb2_grpc import AgentServiceStub
 from fleetdesk.conversation.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
 from fleetdesk.llm_gateway.v1.model_settings_service_pb2_grpc import ModelSettingsServiceStub
+from fleetdesk.retrieval.v1.evaluation_service_pb2_grpc import EvaluationServiceStub
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
 from fleetdesk.vision_agent.v1.vision_agent_service_pb2_grpc import VisionAgentServiceStub
 from fleetkit.rpc.client import RpcClients
@@ -28,7 +29,9 @@ class Clients:
         conversation = channels.channel("conversation")
         self.agents = AgentServiceStub(conversation)
         self.conversations = ConversationServiceStub(conversation)
-        self.retrieval = RetrievalServiceStub(channels.channel("retrieval"))
+        knowledge = channels.channel("retrieval")
+        self.retrieval = RetrievalServiceStub(knowledge)
+        self.evaluations = EvaluationServiceStub(knowledge)
         models = channels.channel("llm-gateway")
         self.models = LlmGatewayServiceStub(models)
         self.model_settings = ModelSettingsServiceStub(models)
