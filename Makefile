@@ -113,7 +113,7 @@ images: .venv/.development protos ## Build the services' images with buildah, ru
 
 .PHONY: test
 test: .venv/.development protos assets lint type browser ## Run every check there is, as CI does
-	$(PY) -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+	$(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: .venv/.development protos ## Check format, lint, import rules and protos

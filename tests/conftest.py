@@ -18,6 +18,7 @@ from fleetkit import context
 from fleetkit.context import Attribution, CallContext, Identity, Kind
 from fleetkit.rpc.identity import acting_as
 from fleetkit.rpc.keys import KeyRing, generate_keys
+from harness import distribution
 from harness.databases import Databases, TestDatabase
 from harness.run import Run
 from harness.services import FleetServices, Running, TestBus
@@ -41,6 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.stash[_RUN].end()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> distribution.Files:
+    return distribution.Files(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=distribution.place)
 
 
 def _refuse_the_outside(event: str, arguments: tuple[Any, ...]) -> None:

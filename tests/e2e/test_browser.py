@@ -12,8 +12,7 @@ from harness.local_fleet import LocalFleet
 from harness.waiting import eventually
 from playwright.async_api import Page, expect
 
-# One fleet serves them all: one worker runs them, one after the other.
-pytestmark = [pytest.mark.xdist_group("fleet"), pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 DELTA = b"event: message.delta"
 QUESTION = "How long does the battery of the Lumo lamp last?"

@@ -48,12 +48,12 @@ def nats(folder: Path) -> Iterator[str]:
 
 class TestElsewhere:
     async def test_questions_are_answered_and_down_leaves_those_servers_alone(
-        self, tmp_path: Path
+        self, tmp_path: Path, little_knowledge: dict[str, str]
     ) -> None:
         with postgres(tmp_path / "pg") as postgres_url, nats(tmp_path / "nats") as nats_url:
             servers = {"FLEETDESK_POSTGRES_URL": postgres_url, "FLEETDESK_NATS_URL": nats_url}
             data_dir = tmp_path / "data"
-            with local_fleet(data_dir, keep=True, **servers) as fleet:
+            with local_fleet(data_dir, keep=True, **servers, **little_knowledge) as fleet:
                 for name in ("postgres", "nats"):
                     with pytest.raises(AssertionError):
                         fleet.process(name)

@@ -9,8 +9,7 @@ from harness import talking
 from harness.local_fleet import LocalFleet
 from harness.waiting import eventually
 
-# One fleet serves them all: one worker runs them, one after the other.
-pytestmark = [pytest.mark.xdist_group("fleet"), pytest.mark.fleet, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(300)]
 
 QUESTION = "How many days do I have to return a product?"
 

@@ -15,8 +15,7 @@ from fleetdesk_local import children
 from fleetdesk_local.roster import SERVICES
 from harness.local_fleet import ROOT, LocalFleet, make
 
-# One fleet serves them all: one worker runs them, one after the other.
-pytestmark = [pytest.mark.xdist_group("fleet"), pytest.mark.fleet, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(300)]
 
 
 def runner(fleet: LocalFleet) -> psutil.Process:
@@ -57,6 +56,7 @@ class TestUp:
         assert me.status_code == 200
         names = {source["external_id"] for source in sources.json()["items"]}
         assert {"README.md", "services/README.md"} <= names
+        assert not [name for name in names if name.startswith("tests/")]
 
     async def test_what_a_killed_up_left_is_ended_by_the_next(
         self, running_fleet: LocalFleet
@@ -105,12 +105,15 @@ class TestTools:
 
 
 class TestCtrlC:
-    def test_stops_everything_and_leaves_nobody(self, tmp_path: Path) -> None:
+    def test_stops_everything_and_leaves_nobody(
+        self, tmp_path: Path, little_knowledge: dict[str, str]
+    ) -> None:
         data_dir = tmp_path / "data"
         environment = {
             **os.environ,
             "FLEETDESK_DATA_DIR": str(data_dir),
             "FLEETDESK_HTTP_PORT": "31999",
+            **little_knowledge,
         }
         up = subprocess.Popen(
             [sys.executable, "-m", "fleetdesk_local", "up"],

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from fleetkit.config import FleetSettings
-from pydantic import Field, SecretStr
+from pydantic import DirectoryPath, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -15,6 +15,8 @@ class LocalSettings(BaseSettings):
 
     `data_dir` holds everything that a fleet keeps; two fleets differ in it and in `http_port`.
     With `postgres_url` (of an administrator) or `nats_url`, that server is used and none started.
+    `demo_knowledge` is a folder whose Markdown files the demo tenant knows instead of
+    Fleetdesk's README files.
     """
 
     model_config = SettingsConfigDict(
@@ -26,6 +28,7 @@ class LocalSettings(BaseSettings):
     http_port: int = Field(default=8080, ge=1, le=65535)
     postgres_url: SecretStr | None = None
     nats_url: str | None = None
+    demo_knowledge: DirectoryPath | None = None
 
 
 def service_environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The demo tenant, made through the public HTTP API; it knows Fleetdesk's own README files."""
+"""The demo tenant, made through the public HTTP API, and what it knows."""
 
 import asyncio
 import hashlib
@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,25 +35,40 @@ class Demo:
     tenant_id: str
 
 
-async def ensure_demo(url: str, data: DataDir) -> Demo:
+async def ensure_demo(url: str, data: DataDir, knowledge: Path | None = None) -> Demo:
     """The demo tenant of the fleet at `url`, made when missing, its knowledge up to date.
 
-    Writes demo.json. LocalError when the fleet refuses.
+    It knows the Markdown files in the folder `knowledge`, else Fleetdesk's README files. Writes
+    demo.json. LocalError when the fleet refuses.
     """
     async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False) as client:
         demo = await _known(client, data) or await _sign_up(client, url)
         write_private(data.demo_file, json.dumps(asdict(demo), indent=2))
         client.headers["Authorization"] = f"Bearer {demo.api_key}"
-        await _teach(client, data, demo)
+        await _teach(client, data, demo, _texts(knowledge))
     return demo
 
 
-def readmes(root: Path) -> Iterator[Path]:
-    """The README files of the repository, not those of what is installed or kept in it."""
+def _texts(knowledge: Path | None) -> dict[str, Path]:
+    """What the demo tenant is to know: path inside the folder → file."""
+    root = knowledge or REPOSITORY
+    found = _markdown(root) if knowledge else _readmes(root)
+    return {path.relative_to(root).as_posix(): path for path in found}
+
+
+def _readmes(root: Path) -> Iterator[Path]:
+    """The README files of the product; those of its tests are tables that answer nobody."""
+    skipped = {"node_modules", "tests"}
+    for path in _markdown(root, skipped):
+        if path.name == "README.md":
+            yield path
+
+
+def _markdown(root: Path, skipped: Set[str] = frozenset()) -> Iterator[Path]:
+    """Markdown files, but in hidden folders and those `skipped`."""
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if name[0] != "." and name != "node_modules")
-        if "README.md" in files:
-            yield Path(folder, "README.md")
+        folders[:] = sorted(name for name in folders if name[0] != "." and name not in skipped)
+        yield from (Path(folder, name) for name in sorted(files) if name.endswith(".md"))
 
 
 async def _known(client: httpx.AsyncClient, data: DataDir) -> Demo | None:
@@ -78,11 +93,12 @@ async def _sign_up(client: httpx.AsyncClient, url: str) -> Demo:
     return Demo(url, email, password, made["api_key"], made["agent_id"], made["tenant_id"])
 
 
-async def _teach(client: httpx.AsyncClient, data: DataDir, demo: Demo) -> None:
-    """Upload the README files that are new or have changed, and wait until they can be found."""
+async def _teach(
+    client: httpx.AsyncClient, data: DataDir, demo: Demo, wanted: Mapping[str, Path]
+) -> None:
+    """Upload the files that are new or have changed, and wait until they can be found."""
     record = data.path / "demo-knowledge.json"
     known = _taught(record, demo.tenant_id)
-    wanted = {str(path.relative_to(REPOSITORY)): path for path in readmes(REPOSITORY)}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in wanted.items()}
     changed = [name for name, digest in digests.items() if known.get(name) != digest]
     for name in changed:
@@ -113,7 +129,7 @@ async def _wait_until_found(client: httpx.AsyncClient) -> None:
             return
         await asyncio.sleep(_POLL_S)
     raise LocalError(
-        f"The demo's README files were not read in {_INGEST_PATIENCE_S:.0f} s: see the logs of "
+        f"The demo's knowledge was not read in {_INGEST_PATIENCE_S:.0f} s: see the logs of "
         "retrieval and llm-gateway with `make logs`."
     )
 

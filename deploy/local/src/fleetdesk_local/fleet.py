@@ -115,7 +115,7 @@ class Fleet:
         await self._servers.restore_integrators()
         self._is_up = True
         self._say(f"{len(SERVICES)} services are ready ({time.monotonic() - began:.1f} s)")
-        demo = await ensure_demo(self.url, self._data)
+        demo = await ensure_demo(self.url, self._data, self._settings.demo_knowledge)
         message = f"fleetdesk is up: {self.url}\n  log in as {demo.email} with {demo.password}"
         self._data.write_state(RunState("up", message))
         self._say(message)
