@@ -110,6 +110,7 @@ def document(row: DocumentRow) -> pb.Document:
         error=row.error,
         chunk_count=row.chunk_count,
         media_type=row.media_type,
+        language=row.language,
     )
     message.update_time.FromDatetime(row.update_time)
     return message

@@ -174,6 +174,7 @@ class Document(Struct, frozen=True, omit_defaults=True):
     error: str
     chunk_count: int
     update_time: datetime
+    language: str
     text: str | None = None
 
     @classmethod
@@ -190,6 +191,7 @@ class Document(Struct, frozen=True, omit_defaults=True):
             error=document.error,
             chunk_count=document.chunk_count,
             update_time=time_of(document.update_time),
+            language=document.language,
             text=document.text if with_text else None,
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from retrieval.index.languages import ENGLISH, likeliest
 from retrieval.index.terms import terms
 
 _QUOTED = re.compile(r"[\"“„«]([^\"“”„«»]{3,200})[\"”“»]")
@@ -39,13 +40,14 @@ class Exactly:
         return sum(pair in text for pair in self.pairs) / len(self.pairs)
 
 
-def asked_exactly(query: str) -> Exactly:
+def asked_exactly(query: str, languages: Sequence[str] = (ENGLISH,)) -> Exactly:
     """The first few identifiers, quoted phrases and pairs of a query."""
+    language = likeliest(query, languages)
     phrases = [" ".join(found.split()) for found in _QUOTED.findall(query)]
     tokens = [token.strip(_ENDS) for token in _TOKEN.findall(query)]
     strings = dict.fromkeys(s.lower() for s in [*phrases, *filter(_is_identifier, tokens)])
     words = [word.lower() for word in _WORD.findall(query)]
-    pairs = [f"{a} {b}" for a, b in pairwise(words) if terms(a) and terms(b)]
+    pairs = [f"{a} {b}" for a, b in pairwise(words) if terms(a, language) and terms(b, language)]
     return Exactly(tuple(strings)[:_MOST], tuple(dict.fromkeys(pairs))[: 4 * _MOST])
 
 
@@ -74,6 +76,11 @@ def _is_word(character: str) -> bool:
     return character.isalnum() or character == "_"
 
 
-def groups_of(strings: Sequence[str]) -> list[frozenset[str]]:
-    """The index terms of each: a passage that has the string has them all."""
-    return [group for wanted in strings if (group := frozenset(terms(wanted)))]
+def groups_of(strings: Sequence[str], languages: Sequence[str]) -> list[frozenset[str]]:
+    """The index terms of each: a passage that has the string has them all, in its language."""
+    groups = (
+        frozenset(terms(wanted, language))
+        for wanted in strings
+        for language in languages or (ENGLISH,)
+    )
+    return [group for group in dict.fromkeys(groups) if group]

@@ -52,13 +52,14 @@ class QueryFacts:
     """What is known of a query: its distinct terms, and where they stand.
 
     `frequencies` is in how many of the tenant's chunks, without the terms that stand nowhere;
-    `matched` is which terms stand in each candidate.
+    `matched` is which terms stand in each candidate; `languages` are those of the tenant's texts.
     """
 
     terms: tuple[str, ...]
     frequencies: Mapping[str, int]
     chunk_count: int
     matched: Mapping[int, frozenset[str]]
+    languages: tuple[str, ...] = ("en",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from retrieval.index.bm25 import K1, idf
 from retrieval.index.ranking import QueryFacts, Ranked, rarity
-from retrieval.index.terms import terms
+from retrieval.index.terms import terms_in
 from retrieval.index.weights import LogisticModel, RelevanceWeights
 
 _TOP = 5
@@ -69,7 +69,8 @@ def signals(
         "log_terms": math.log1p(len(facts.terms)),
         "adjacent": max(item.candidate.adjacent for item in ranked[:_TOP]),
         "sentence_coverage": max(
-            _sentence_coverage(texts.get(item.candidate.chunk_no, ""), rarities) / total
+            _sentence_coverage(texts.get(item.candidate.chunk_no, ""), rarities, facts.languages)
+            / total
             for item in ranked[:_READ]
         ),
         **_word_signals(ranked, facts),
@@ -85,10 +86,10 @@ def signals(
     return found
 
 
-def _sentence_coverage(text: str, rarities: Mapping[str, float]) -> float:
+def _sentence_coverage(text: str, rarities: Mapping[str, float], languages: Sequence[str]) -> float:
     """The rarities of the query's terms that the best sentence has."""
     return max(
-        math.fsum(rarities.get(term, 0.0) for term in set(terms(sentence)))
+        math.fsum(rarities.get(term, 0.0) for term in terms_in(sentence, languages))
         for sentence in _SENTENCE_END.split(text)
     )
 

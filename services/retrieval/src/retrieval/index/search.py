@@ -1,6 +1,7 @@
 """Search: candidates from BM25 and from vectors, fused, with the probability that they answer."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
@@ -13,11 +14,12 @@ from pgvector import Vector
 from retrieval.index import ranking, relevance, spelling
 from retrieval.index.embedding import Embedded
 from retrieval.index.exact import Exactly, asked_exactly, groups_of
+from retrieval.index.languages import ENGLISH
 from retrieval.index.query_vectors import QueryVectors, as_search
 from retrieval.index.ranking import Candidate, Ranked
 from retrieval.index.reranking import DEPTH, Reordered, Reranker
 from retrieval.index.scan import Scanned, ranks, scan
-from retrieval.index.terms import terms
+from retrieval.index.terms import variants
 from retrieval.index.weights import Weights
 from retrieval.parsing.prepare import embedded_text
 from retrieval.store import blocks as block_store
@@ -36,6 +38,7 @@ _INLINE_CHARS = 500
 _INLINE_SLOTS = 4_000
 # A search begins anew when the index goes over to another model meanwhile.
 _MOST_SWITCHES = 3
+_MOST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,22 @@ class Fused:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
+    """A query as the tenant's languages read it; `variants` are each of its terms' forms."""
+
     query: str
-    terms: tuple[str, ...]
+    languages: tuple[str, ...]
+    variants: tuple[tuple[str, ...], ...]
     exactly: Exactly
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """All that lists are read for."""
+        return tuple(dict.fromkeys(form for forms in self.variants for form in forms))
+
+    def terms(self, known: Collection[str]) -> tuple[str, ...]:
+        """Of each term the forms that stand anywhere, or the first of those that stand nowhere."""
+        found = (tuple(f for f in forms if f in known) or forms[:1] for forms in self.variants)
+        return tuple(dict.fromkeys(form for forms in found for form in forms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +104,7 @@ class _Looked:
     guessed: tuple[str, ...]
 
 
-_Gathered = tuple[Scanned, list[Candidate], dict[int, PassageRow], str]
+_Gathered = tuple[_Asked, Scanned, list[Candidate], dict[int, PassageRow], str]
 
 
 class Searcher:
@@ -108,6 +124,8 @@ class Searcher:
         self._weights = weights
         self._reranker = reranker
         self._candidates = candidates
+        # Of tenants' last searches: what a query is read by before the index is.
+        self._languages: dict[UUID, tuple[str, ...]] = {}
 
     @property
     def fusion_version(self) -> str:
@@ -136,9 +154,8 @@ class Searcher:
 
     async def fused(self, tenant_id: UUID, query: str, top_k: int) -> Fused:
         """All candidates, of each ranking at least `top_k`, fused; none where nothing was found."""
-        asked = _Asked(query, await _distinct_terms(query), asked_exactly(query))
-        scanned, candidates, passages, model = await self._gathered(
-            tenant_id, asked, max(self._candidates, top_k)
+        asked, scanned, candidates, passages, model = await self._gathered(
+            tenant_id, query, max(self._candidates, top_k)
         )
         version = scanned.stat.knowledge_version
         if not candidates:
@@ -149,41 +166,57 @@ class Searcher:
         probability = relevance.probability(ranked, facts, texts, self._weights.relevance)
         return Fused(ranked, passages, probability, version, model)
 
-    async def _gathered(self, tenant_id: UUID, asked: _Asked, limit: int) -> _Gathered:
+    async def _gathered(self, tenant_id: UUID, query: str, limit: int) -> _Gathered:
         """All of one state of the index, whose model (the last part) also embedded the query."""
-        embedding = asyncio.create_task(self._vectors.ahead(tenant_id, asked.query))
+        embedding = asyncio.create_task(self._vectors.ahead(tenant_id, query))
         try:
+            asked = await _asked(query, self._languages.get(tenant_id, (ENGLISH,)))
             async with self._db.snapshot(tenant_id) as conn:
-                looked = await _read(conn, tenant_id, asked)
+                asked, looked = await self._read(conn, tenant_id, asked)
             made = await embedding
         finally:
             embedding.cancel()
         for _ in range(_MOST_SWITCHES):
             stat = looked.blocks.stat
-            made = await self._vectors.fitting(tenant_id, asked.query, made, stat.model)
+            made = await self._vectors.fitting(tenant_id, query, made, stat.model)
             embedded = await self._vectors.comparable(tenant_id, made, stat)
             scanned = await _scanned(looked, asked, embedded, limit)
             async with self._db.snapshot(tenant_id) as conn:
                 now = await chunk_store.get_stat(conn, tenant_id)
                 if now != stat:
-                    looked = await _read(conn, tenant_id, asked)
+                    asked, looked = await self._read(conn, tenant_id, asked)
                     if now.model != stat.model:
                         continue
                     scanned = await _scanned(looked, asked, embedded, limit)
                 candidates, passages = await _candidates(
                     conn, tenant_id, asked, embedded, scanned, limit
                 )
-                return scanned, candidates, passages, embedded.model if embedded else ""
+                model = embedded.model if embedded else ""
+                return asked, scanned, candidates, passages, model
         raise Unavailable("the embedding model keeps changing: search again", retry_after_s=1.0)
+
+    async def _read(
+        self, conn: FleetConnection, tenant_id: UUID, asked: _Asked
+    ) -> tuple[_Asked, _Looked]:
+        """Reads again when the query was read in other languages than the index has."""
+        looked = await _read(conn, tenant_id, asked)
+        languages = tuple(looked.blocks.stat.languages) or (ENGLISH,)
+        if languages != asked.languages:
+            if len(self._languages) >= _MOST_REMEMBERED:
+                self._languages.clear()
+            self._languages[tenant_id] = languages
+            asked = await _asked(asked.query, languages)
+            looked = await _read(conn, tenant_id, asked)
+        return asked, looked
 
 
 async def _read(conn: FleetConnection, tenant_id: UUID, asked: _Asked) -> _Looked:
     """What the query needs of the index, also the terms that its misspelt words may mean."""
-    blocks = await block_store.read(conn, tenant_id, asked.terms)
+    blocks = await block_store.read(conn, tenant_id, asked.forms)
     known = {block.term for block in blocks.postings}
     if not blocks.stat.chunk_count or len(asked.query) > _INLINE_CHARS:
         return _Looked(blocks, ())
-    guessed = await spelling.guesses(conn, tenant_id, asked.query, known)
+    guessed = await spelling.guesses(conn, tenant_id, asked.query, known, asked.languages)
     guessed = [term for term in guessed if term not in known]
     if guessed:
         more = await block_store.posting_blocks(conn, tenant_id, guessed)
@@ -200,7 +233,7 @@ async def _scanned(
         looked.blocks,
         vector,
         limit,
-        groups=groups_of(asked.exactly.strings),
+        groups=groups_of(asked.exactly.strings, asked.languages),
         guessed=looked.guessed,
     )
     if looked.blocks.stat.slot_count <= _INLINE_SLOTS:
@@ -262,17 +295,25 @@ def _checked(query: str, top_k: int) -> int:
     return top_k or _DEFAULT_TOP_K
 
 
-async def _distinct_terms(query: str) -> tuple[str, ...]:
+async def _asked(query: str, languages: tuple[str, ...]) -> _Asked:
     long = len(query) > _INLINE_CHARS
-    words = await asyncio.to_thread(terms, query) if long else terms(query)
-    return tuple(dict.fromkeys(words))[:_MAX_TERMS]
+    found = (
+        await asyncio.to_thread(variants, query, languages) if long else variants(query, languages)
+    )
+    return _Asked(
+        query,
+        languages,
+        tuple(dict.fromkeys(found))[:_MAX_TERMS],
+        asked_exactly(query, languages),
+    )
 
 
 def _facts(asked: _Asked, scanned: Scanned, passages: dict[int, PassageRow]) -> ranking.QueryFacts:
     matched = scanned.matched([row.slot for row in passages.values()])
     return ranking.QueryFacts(
-        terms=asked.terms,
+        terms=asked.terms(scanned.lists),
         frequencies=scanned.frequencies,
         chunk_count=scanned.stat.chunk_count,
         matched={no: matched[row.slot] for no, row in passages.items()},
+        languages=asked.languages,
     )

@@ -201,6 +201,7 @@ class Ingest:
                 chunk_count=len(chunks),
                 now=conn.now(),
             )
+            await document_store.set_language(conn, tenant_id, row.document_id, document.language)
             event = KnowledgeChanged(document_id=str(row.document_id))
             await publish(conn, event, revision=version)
 

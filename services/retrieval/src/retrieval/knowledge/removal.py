@@ -25,4 +25,6 @@ async def remove_documents(
             removed += count
             event = KnowledgeChanged(document_id=str(document_id), removed=True)
             await publish(conn, event, revision=version)
+    if removed:
+        await document_store.note_languages(conn, tenant_id)
     return removed

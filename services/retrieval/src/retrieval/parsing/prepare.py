@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fleetkit.tokens import TokenCounter
 
+from retrieval.index.languages import detect
 from retrieval.index.terms import weighted_terms
 from retrieval.parsing.chunking import ChunkSizes, chunk
 from retrieval.parsing.dispatch import ParseLimits, parse
@@ -54,6 +55,7 @@ class PreparedDocument:
     media_type: str
     title: str
     text: str
+    language: str
     chunks: tuple[PreparedChunk, ...]
 
 
@@ -91,12 +93,15 @@ def prepare(
             f"The text makes {len(chunks):,} passages; at most {options.max_chunks:,} fit into "
             "one document. Split it into several files.",
         )
+    language = detect(f"{title}\n{document.text}")
     prepared: list[PreparedChunk] = []
     for piece in chunks:
         body = document.text[piece.start : piece.end]
-        weights = weighted_terms(body, context_of(title, piece.heading_path), CONTEXT_WEIGHT)
+        weights = weighted_terms(
+            body, context_of(title, piece.heading_path), CONTEXT_WEIGHT, language
+        )
         prepared.append(
             PreparedChunk(piece.start, piece.end, piece.heading_path, piece.token_count, weights)
         )
         progress(len(prepared))
-    return PreparedDocument(document.media_type, title, document.text, tuple(prepared))
+    return PreparedDocument(document.media_type, title, document.text, language, tuple(prepared))

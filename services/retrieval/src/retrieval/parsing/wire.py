@@ -56,7 +56,12 @@ def document_frame(document: PreparedDocument) -> bytes:
     chunks = [
         [c.start, c.end, list(c.heading_path), c.token_count, c.terms] for c in document.chunks
     ]
-    head = {"media_type": document.media_type, "title": document.title, "chunks": chunks}
+    head = {
+        "media_type": document.media_type,
+        "title": document.title,
+        "language": document.language,
+        "chunks": chunks,
+    }
     return frame({"document": head}, document.text.encode())
 
 
@@ -66,7 +71,9 @@ def document_of(head: dict[str, Any], body: bytes) -> PreparedDocument:
         PreparedChunk(start, end, tuple(path), token_count, terms)
         for start, end, path, token_count, terms in head["chunks"]
     )
-    return PreparedDocument(head["media_type"], head["title"], body.decode(), chunks)
+    return PreparedDocument(
+        head["media_type"], head["title"], body.decode(), head["language"], chunks
+    )
 
 
 def facts_frame(facts: PageFacts | SitemapFacts | RobotsFacts) -> bytes:

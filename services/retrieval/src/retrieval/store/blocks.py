@@ -95,7 +95,8 @@ async def read(conn: FleetConnection, tenant_id: UUID, terms: Sequence[str]) -> 
         lengths, codes = conn.cursor(binary=True), conn.cursor(binary=True)
         postings = conn.cursor(row_factory=class_row(PostingBlock), binary=True)
         await stat.execute(
-            "select knowledge_version, chunk_count, length_sum, slot_count, model from index_stat"
+            "select knowledge_version, chunk_count, length_sum, slot_count, model,"
+            " languages from index_stat"
             " where tenant_id = %s",
             [tenant_id],
         )

@@ -19,7 +19,8 @@ async def lock_stat(conn: FleetConnection, tenant_id: UUID) -> IndexStat:
     )
     async with conn.cursor(row_factory=class_row(IndexStat)) as cursor:
         await cursor.execute(
-            "select knowledge_version, chunk_count, length_sum, slot_count, model from index_stat"
+            "select knowledge_version, chunk_count, length_sum, slot_count, model,"
+            " languages from index_stat"
             " where tenant_id = %s for update",
             [tenant_id],
         )
@@ -32,7 +33,8 @@ async def get_stat(conn: FleetConnection, tenant_id: UUID) -> IndexStat:
     """The tenant's index row; zeros when there is none yet."""
     async with conn.cursor(row_factory=class_row(IndexStat)) as cursor:
         await cursor.execute(
-            "select knowledge_version, chunk_count, length_sum, slot_count, model from index_stat"
+            "select knowledge_version, chunk_count, length_sum, slot_count, model,"
+            " languages from index_stat"
             " where tenant_id = %s",
             [tenant_id],
         )

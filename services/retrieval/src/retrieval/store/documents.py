@@ -18,7 +18,7 @@ async def get_document(
             "select d.document_id, d.source_id, coalesce(s.external_id, '') as external_id,"
             "  coalesce(nullif(d.title, ''), p.url, nullif(s.given_title, ''), s.file_name)"
             "   as title, coalesce(p.url, s.url) as url, d.text, d.status, d.error,"
-            "  d.chunk_count, d.media_type, d.update_time"
+            "  d.chunk_count, d.media_type, d.language, d.update_time"
             " from document d join source s on s.source_id = d.source_id"
             "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
             " where d.tenant_id = %(tenant_id)s and s.tenant_id = %(tenant_id)s"
@@ -43,7 +43,7 @@ async def list_documents(
             "select d.document_id, d.source_id, coalesce(s.external_id, '') as external_id,"
             "  coalesce(nullif(d.title, ''), p.url, nullif(s.given_title, ''), s.file_name)"
             "   as title, coalesce(p.url, s.url) as url, '' as text, d.status, d.error,"
-            "  d.chunk_count, d.media_type, d.update_time"
+            "  d.chunk_count, d.media_type, d.language, d.update_time"
             " from document d join source s on s.source_id = d.source_id"
             "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
             " where d.tenant_id = %(tenant_id)s and s.tenant_id = %(tenant_id)s"
@@ -238,4 +238,26 @@ async def set_ready(
         "  title = %s, text = %s, chunk_count = %s, update_time = %s"
         " where tenant_id = %s and document_id = %s",
         [media_type, title, text, chunk_count, now, tenant_id, document_id],
+    )
+
+
+async def set_language(
+    conn: FleetConnection, tenant_id: UUID, document_id: UUID, language: str
+) -> None:
+    """The language that a document's words are searched in; the index notes it."""
+    await conn.execute(
+        "update document set language = %s where tenant_id = %s and document_id = %s",
+        [language, tenant_id, document_id],
+    )
+    await note_languages(conn, tenant_id, language)
+
+
+async def note_languages(conn: FleetConnection, tenant_id: UUID, added: str | None = None) -> None:
+    """Keeps in the index which languages its documents have, of those it had and the one added."""
+    await conn.execute(
+        "update index_stat s set languages = array(select distinct l"
+        "  from unnest(s.languages || %(added)s::text[]) l where exists (select from document d"
+        "   where d.tenant_id = %(tenant_id)s and d.language = l and d.chunk_count > 0) order by l)"
+        " where s.tenant_id = %(tenant_id)s",
+        {"tenant_id": tenant_id, "added": [] if added is None else [added]},
     )

@@ -119,6 +119,7 @@ class DocumentRow:
     error: str
     chunk_count: int
     media_type: str
+    language: str
     update_time: datetime
 
 
@@ -177,7 +178,7 @@ class IndexStat:
     """Size of a tenant's index, and the version of its knowledge; all 0 before the first.
 
     `slot_count` is one more than the highest slot that was ever used; `model` the one whose vectors
-    searches read, "" before the first passage.
+    searches read, "" before the first passage; `languages` are those of the documents.
     """
 
     knowledge_version: int
@@ -185,6 +186,7 @@ class IndexStat:
     length_sum: float
     slot_count: int
     model: str = ""
+    languages: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
