@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from fakes.anthropic_server import Answer, Block, FakeAnthropic
 from fakes.widget_gateway import WidgetGateway
+from harness.asking import answered
 from harness.desk import Company, Desk, whole_fleet
 from playwright.async_api import Browser, expect
 from pydantic import SecretStr
@@ -119,3 +121,37 @@ async def test_another_tenant_sees_no_estimate(desk: Desk, acme: Company) -> Non
     other = await desk.sign_up()
     path = f"/v1/agents/{acme.agent_id}/estimate"
     assert (await desk.client.get(path, headers=other.bearer)).status_code == 404
+
+
+async def test_what_was_saved_adds_up_and_is_on_the_costs_page(
+    desk: Desk, acme: Company, claude: FakeAnthropic
+) -> None:
+    claude.script(Answer(BLOCKS))
+    conversation, visitor = await desk.begin(acme)
+    await answered(desk, conversation, visitor, "How do I reset the router?")
+    await desk.caught_up(acme)
+    today = desk.gateway.rt.clock.now()
+    times = {"from": (today - timedelta(days=1)).isoformat(), "to": today.isoformat()}
+    read: Any = {"params": times, "headers": acme.bearer}
+    savings = (await desk.client.get("/v1/analytics/savings", **read)).json()
+    assert savings["baseline_model"] == "anthropic/claude-opus-5-5"
+    parts = ("actual", "routing", "prompt_caching", "response_cache", "frames")
+    assert savings["baseline_nanos"] == sum(savings[f"{part}_nanos"] for part in parts)
+    costs = await desk.client.get("/v1/analytics/costs?group_by=model", headers=acme.bearer)
+    assert savings["actual_nanos"] == costs.json()["total_nanos"]
+    lines = {(line["model"], line["kind"]): line for line in savings["lines"]}
+    tokens = lines[HAIKU, "input_token"]
+    assert tokens["amount_nanos"] == tokens["units"] * 100  # $0.10 a million
+    assert tokens["baseline_nanos"] == tokens["units"] * 4_000  # $4
+    assert savings["routing_nanos"] > 0
+    caching = (await desk.client.get("/v1/analytics/caching", **read)).json()
+    assert caching["target_hit_rate"] == 0.8
+    assert caching["total"]["saved_nanos"] == savings["prompt_caching_nanos"]
+    page = await desk.client.get("/costs", headers=await desk.sign_in(acme))
+    assert "Every answer by anthropic/claude-opus-5-5, no cache" in page.text
+    stranger = await desk.sign_up()
+    theirs = await desk.client.get("/v1/analytics/savings", params=times, headers=stranger.bearer)
+    assert (theirs.json()["baseline_nanos"], theirs.json()["lines"]) == (0, [])
+    wrong = {"from": times["to"], "to": times["from"]}
+    answer = await desk.client.get("/v1/analytics/savings", params=wrong, headers=acme.bearer)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "from")

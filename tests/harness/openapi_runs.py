@@ -21,6 +21,8 @@ LEFT_OUT = {
 # be refused. Everything else that the description allows must be taken.
 MORE_THAN_SCHEMA = {
     "GET /v1/agents/{agent_id}/versions": "a page token is one that a page ended with",
+    "GET /v1/analytics/caching": "from is before to, by at most 366 days",
+    "GET /v1/analytics/savings": "from is before to, by at most 366 days",
     "GET /v1/analytics/costs": "split_by is another key than group_by; from is before to",
     "GET /v1/analytics/kpis": "from is before to",
     "GET /v1/api-keys": "a page token is one that a page ended with",

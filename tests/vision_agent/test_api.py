@@ -193,6 +193,10 @@ class TestGetFrameStats:
         assert event["frameId"] == kept.frame_id
         assert event["reason"] == "FRAME_REASON_NEW"
         assert "E-1041" not in str(event)
+        counted = await vision.events(events_pb2.FramesCounted)
+        assert {each["conversationId"] for each in counted} == {sharer.visitor.conversation_id}
+        assert sum(int(each["capturedCount"]) for each in counted) == 2
+        assert sum(int(each.get("keptCount", 0)) for each in counted) == 1
 
 
 async def _captured(sharer: Any, count: int) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from fleetdesk.analytics.v1 import analytics_service_pb2 as pb
-from fleetdesk.analytics.v1 import cost_pb2, kpi_pb2, tier_pb2
+from fleetdesk.analytics.v1 import cost_pb2, kpi_pb2, saving_pb2, tier_pb2
 from fleetdesk.analytics.v1.analytics_service_pb2_grpc import AnalyticsServiceServicer
 from fleetdesk.conversation.v1 import conversation_pb2
 from fleetkit.context import tenant_id
@@ -12,9 +12,10 @@ from fleetkit.postgres import Database
 from fleetkit.rpc.fields import timestamp, to_optional_time, to_optional_uuid, to_time, to_uuid
 from grpc.aio import ServicerContext
 
-from analytics import costs, kpis, tiers
+from analytics import costs, kpis, savings, tiers
 from analytics.figures import Conversations
 from analytics.kpis import Kpis, Point
+from analytics.savings import Caching, Savings
 from analytics.store.costs import CostFilter
 from analytics.store.kpis import Period, Width
 from analytics.targets import TARGETS
@@ -62,6 +63,24 @@ class AnalyticsApi(AnalyticsServiceServicer):
             left_out_nanos=made.left_out_nanos,
         )
 
+    async def GetSavings(
+        self, request: pb.GetSavingsRequest, context: ServicerContext
+    ) -> pb.GetSavingsResponse:
+        start, end = to_time(request, "start_time"), to_time(request, "end_time")
+        made = await savings.get_savings(self._db, tenant_id(), start, end)
+        return pb.GetSavingsResponse(savings=_savings(made))
+
+    async def GetCaching(
+        self, request: pb.GetCachingRequest, context: ServicerContext
+    ) -> pb.GetCachingResponse:
+        start, end = to_time(request, "start_time"), to_time(request, "end_time")
+        total, items = await savings.get_caching(self._db, tenant_id(), start, end)
+        return pb.GetCachingResponse(
+            total=_caching(total),
+            items=[_caching(item) for item in items],
+            target_hit_rate_millis=TARGETS.cache_hit_rate_millis,
+        )
+
     async def GetKpis(
         self, request: pb.GetKpisRequest, context: ServicerContext
     ) -> pb.GetKpisResponse:
@@ -105,6 +124,49 @@ def _filter(request: pb.SummarizeCostsRequest) -> CostFilter:
         service=request.service or None,
         model=request.model or None,
         purpose=request.purpose or None,
+    )
+
+
+def _savings(made: Savings) -> saving_pb2.Savings:
+    frames = made.frames
+    return saving_pb2.Savings(
+        actual_nanos=made.actual_nanos,
+        unconfirmed_nanos=made.unconfirmed_nanos,
+        baseline_nanos=made.baseline_nanos,
+        routing_nanos=made.routing_nanos,
+        prompt_caching_nanos=made.prompt_caching_nanos,
+        response_cache_nanos=made.response_cache_nanos,
+        frames_nanos=frames.saved_nanos,
+        lines=[
+            saving_pb2.SavingLine(
+                model=line.model,
+                kind=line.kind,
+                price_nanos_per_million=line.price_nanos_per_million,
+                units=line.units,
+                amount_nanos=line.amount_nanos,
+                uncached_nanos=line.amount_nanos + line.saved_nanos,
+                baseline_nanos=line.baseline_nanos,
+            )
+            for line in made.lines
+        ],
+        frames=saving_pb2.FrameSaving(
+            **asdict(frames.counts), read_nanos=frames.read_nanos, saved_nanos=frames.saved_nanos
+        ),
+    )
+
+
+def _caching(made: Caching) -> saving_pb2.CachingFigures:
+    return saving_pb2.CachingFigures(
+        agent_id=str(made.agent_id or ""),
+        model=made.model,
+        read_tokens=made.read_tokens,
+        written_5m_tokens=made.written_5m_tokens,
+        written_1h_tokens=made.written_1h_tokens,
+        uncached_tokens=made.uncached_tokens,
+        hit_rate_millis=made.hit_rate_millis,
+        premium_nanos=made.premium_nanos,
+        read_saved_nanos=made.read_saved_nanos,
+        saved_nanos=made.saved_nanos,
     )
 
 

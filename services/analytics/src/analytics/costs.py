@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from fleetkit.errors import InvalidArgument
@@ -18,6 +18,7 @@ KEYS = ("conversation", "agent", "visitor", "model", "service", "purpose", "day"
 _KEYS_OF_HOURS = {"", "agent", "model", "service", "purpose", "day"}
 # Where the hour after a time is still in the calendar.
 _BEGINNING, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+LONGEST = timedelta(days=366)
 MAX_GROUPS = 10_000
 MAX_CONVERSATIONS = 500
 

@@ -19,6 +19,8 @@ ERASURE = Erasure(
         Table("turn_hour"),
         Table("conversation_hour"),
         Table("cost_hour"),
+        Table("unit_hour"),
+        Table("frame_batch"),
         Table("conversation", of_visitor=_OF_VISITOR, blank="visitor_id = null"),
     ),
 )

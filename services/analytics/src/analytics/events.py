@@ -9,6 +9,7 @@ from fleetdesk.conversation.v1 import conversation_pb2
 from fleetdesk.conversation.v1 import events_pb2 as conversation_events
 from fleetdesk.llm_gateway.v1 import events_pb2 as llm_gateway_events
 from fleetdesk.llm_gateway.v1 import usage_pb2
+from fleetdesk.vision_agent.v1 import events_pb2 as vision_agent_events
 from fleetkit.erasure import erasing, finishing
 from fleetkit.events import EventMeta, Handler, tombstones
 from fleetkit.postgres.connection import FleetConnection
@@ -18,6 +19,7 @@ from analytics.costs import record_call
 from analytics.erasure import ERASURE
 from analytics.store.conversations import ConversationEventRow, TurnRow
 from analytics.store.costs import CostEntryRow
+from analytics.store.savings import FrameBatchRow, insert_frame_batch
 
 
 async def on_usage_recorded(
@@ -92,6 +94,22 @@ async def on_conversation_status_changed(
     await record_event(conn, _happened(event, meta, "status", status))
 
 
+async def on_frames_counted(
+    conn: FleetConnection, event: vision_agent_events.FramesCounted, meta: EventMeta
+) -> None:
+    """Notes what became of frames of a shared screen."""
+    row = FrameBatchRow(
+        tenant_id=meta.tenant_id,
+        event_id=meta.event_id,
+        occur_time=meta.occur_time,
+        captured_count=event.captured_count,
+        kept_count=event.kept_count,
+        superseded_count=event.superseded_count,
+        read_count=event.read_count,
+    )
+    await insert_frame_batch(conn, row)
+
+
 def _happened(
     event: Any,
     meta: EventMeta,
@@ -132,6 +150,8 @@ def _entry(
         units=entry.units,
         amount_nanos=entry.amount_nanos,
         saved_nanos=entry.saved_nanos,
+        price_nanos_per_million=entry.price_nanos_per_million,
+        baseline_nanos=entry.baseline_nanos if entry.HasField("baseline_nanos") else None,
         message_id=_optional_id(entry.message_id),
         conversation_id=_optional_id(entry.conversation_id),
         agent_id=_optional_id(entry.agent_id),
@@ -155,6 +175,7 @@ HANDLERS: Mapping[str, Handler] = {
     "fleetdesk.conversation.v1.MessageStored": on_message_stored,
     "fleetdesk.conversation.v1.HandoffRequested": on_handoff_requested,
     "fleetdesk.conversation.v1.ConversationStatusChanged": on_conversation_status_changed,
+    "fleetdesk.vision_agent.v1.FramesCounted": on_frames_counted,
     "fleetdesk.gateway.v1.ErasureRequested": erasing(ERASURE),
     "fleetdesk.gateway.v1.ErasureFinished": finishing(),
 }

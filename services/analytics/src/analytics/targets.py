@@ -12,6 +12,7 @@ class Targets:
     handed_over_millis: int = 250
     first_token_p95_ms: int = 1_000
     per_conversation_nanos: int = 100_000_000
+    cache_hit_rate_millis: int = 800
 
 
 TARGETS = Targets()

@@ -1,16 +1,16 @@
 """Which models of their ladders answered, and what an answer of each cost, beside the plan."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from uuid import UUID
 
 from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import Database
 
+from analytics.costs import LONGEST
 from analytics.store import tiers as store
 
-_LONGEST = timedelta(days=366)
 _TIERS = 3
 
 
@@ -39,8 +39,8 @@ async def get_tiers(
     """All three tiers, also those that answered nothing."""
     if start >= end:
         raise InvalidArgument("the period ends before it has begun", field="start_time")
-    if end - start > _LONGEST:
-        raise InvalidArgument(f"ask for at most {_LONGEST.days} days", field="end_time")
+    if end - start > LONGEST:
+        raise InvalidArgument(f"ask for at most {LONGEST.days} days", field="end_time")
     async with db.tenant(tenant_id) as conn:
         rows = await store.count_tiers(conn, tenant_id, start, end, agent_id)
     answers = {row.tier: row.answers for row in rows}

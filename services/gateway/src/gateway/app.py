@@ -29,6 +29,7 @@ from gateway.routes import (
     messages,
     models,
     money,
+    savings,
     widget,
 )
 from gateway.routes.pages.errors import handle_outside
@@ -46,6 +47,7 @@ API: list[HTTPRouteHandler] = [
     *messages.HANDLERS,
     *erasures.HANDLERS,
     *analytics.HANDLERS,
+    *savings.HANDLERS,
     *frames.HANDLERS,
     *budgets.HANDLERS,
     *exports.HANDLERS,

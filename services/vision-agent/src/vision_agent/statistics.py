@@ -105,6 +105,9 @@ class Statistics:
                 await store.add_transitions(conn, key, before, after, count)
             for event in pending.events:
                 await publish(conn, event, revision=1)
+            counted = _counted(key, pending)
+            if counted is not None:
+                await publish(conn, counted, revision=1)
 
     def _of(self, key: SessionKey) -> _Pending:
         pending = self._pending.setdefault(key, _Pending(self._clock.now()))
@@ -120,6 +123,21 @@ class Statistics:
         newer.kept += failed.kept
         newer.transitions += failed.transitions
         newer.events = [*failed.events, *newer.events][:_MAX_EVENTS]
+
+
+def _counted(key: SessionKey, pending: _Pending) -> events_pb2.FramesCounted | None:
+    """What a batch adds, for those who add up; None when every frame of it was ignored."""
+    captured, kept = pending.captured.total(), pending.kept.total()
+    if not (captured or pending.superseded or pending.read):
+        return None
+    return events_pb2.FramesCounted(
+        conversation_id=str(key.conversation_id),
+        session_id=str(key.session_id),
+        captured_count=captured,
+        kept_count=kept,
+        superseded_count=pending.superseded,
+        read_count=pending.read,
+    )
 
 
 def log_every_100(key: SessionKey, captured: int, kept: int) -> None:

@@ -30,6 +30,8 @@ class CostEntryRow:
     units: int
     amount_nanos: int
     saved_nanos: int
+    price_nanos_per_million: int | None
+    baseline_nanos: int | None
     message_id: UUID | None
     conversation_id: UUID | None
     agent_id: UUID | None

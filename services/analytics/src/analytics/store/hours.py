@@ -53,17 +53,33 @@ COSTS: LiteralString = f"""
     and e.create_time >= span.start_time and e.create_time < span.end_time
   group by 1, 2, 3, 4, 5, 6"""  # noqa: S608 - made of literals only
 
+UNITS: LiteralString = f"""
+  select e.tenant_id, date_trunc('hour', e.create_time, 'UTC') as hour,
+    coalesce(e.agent_id, {_NOBODY}) as agent_id, e.model, e.kind,
+    coalesce(e.price_nanos_per_million, 0) as price_nanos_per_million,
+    sum(e.units)::bigint as units,
+    sum(e.amount_nanos)::bigint as amount_nanos,
+    sum(e.saved_nanos)::bigint as saved_nanos,
+    sum(coalesce(e.baseline_nanos, e.amount_nanos + e.saved_nanos))::bigint as baseline_nanos,
+    coalesce(sum(e.amount_nanos) filter (where e.status = 'unconfirmed'), 0)::bigint
+      as unconfirmed_nanos
+  from unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[]) span (start_time, end_time)
+  join cost_entry e on e.tenant_id = %(tenant_id)s
+    and e.create_time >= span.start_time and e.create_time < span.end_time
+  group by 1, 2, 3, 4, 5, 6"""  # noqa: S608 - made of literals only
+
 # Each table of sums, how its rows are forgotten and derived, and where they are not as derived.
 _FORGET: tuple[LiteralString, ...] = tuple(
     f"delete from {table} s using"  # noqa: S608 - made of literals only
     " unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[]) span (start_time, end_time)"
     " where s.tenant_id = %(tenant_id)s and s.hour >= span.start_time and s.hour < span.end_time"
-    for table in ("turn_hour", "conversation_hour", "cost_hour")
+    for table in ("turn_hour", "conversation_hour", "cost_hour", "unit_hour")
 )
 _DERIVE: tuple[LiteralString, ...] = (
     f"insert into turn_hour {TURNS}",
     f"insert into conversation_hour {CONVERSATIONS}",
     f"insert into cost_hour {COSTS}",
+    f"insert into unit_hour {UNITS}",
 )
 
 
@@ -85,6 +101,8 @@ _DIFFERENCES: LiteralString = (
     + _compared("conversation_hour", CONVERSATIONS)
     + " union all "
     + _compared("cost_hour", COSTS)
+    + " union all "
+    + _compared("unit_hour", UNITS)
     + " order by 1, 2, 3"
 )
 

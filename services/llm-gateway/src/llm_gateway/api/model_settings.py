@@ -44,6 +44,7 @@ class ModelSettingsApi(ModelSettingsServiceServicer):
         return settings_pb.ListPricesResponse(
             prices=[to_price(price, self._configured) for price in listed],
             price_book_version=self._prices.book.version,
+            baseline_model=self._prices.book.baseline_model,
         )
 
     async def SetPrices(

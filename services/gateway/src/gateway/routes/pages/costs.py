@@ -19,6 +19,7 @@ from gateway.resolution_price import resolution_nanos
 from gateway.routes.pages.downloads import csv_file
 from gateway.routes.pages.reading import asked, asked_of
 from gateway.routes.pages.showing import page, show
+from gateway.routes.savings import read_caching, read_savings
 from gateway.shapes.agents import estimate_request
 from gateway.shapes.common import stamp_of
 from gateway.views.costs import (
@@ -35,6 +36,7 @@ from gateway.views.costs import (
     period_of,
     start_of,
 )
+from gateway.views.savings import caching_section, savings_section
 from gateway.views.tiers import Estimated, TiersSection, tiers_section
 
 _TITLED = 200
@@ -67,8 +69,21 @@ async def get_costs(request: GatewayRequest) -> Response:
         return csv_file("costs.csv", CSV_HEAD, csv_rows(rows))
     names = Names(titles, {agent.agent_id: agent.draft.name for agent in agents})
     view = costs_page(sums, names, wanted, now)
-    tiers = await _tiers(request, period_of(wanted, now), agents)
-    return show(request, "costs", "costs/costs.html", view=view, tiers=tiers)
+    period = period_of(wanted, now)
+    tiers, saved, cached = await asyncio.gather(
+        _tiers(request, period, agents),
+        read_savings(request, *period),
+        read_caching(request, *period),
+    )
+    return show(
+        request,
+        "costs",
+        "costs/costs.html",
+        view=view,
+        tiers=tiers,
+        savings=savings_section(saved[0].savings, saved[1]),
+        caching=caching_section(cached, names.agents, view.range_label),
+    )
 
 
 async def _sums(request: GatewayRequest, wanted: Asked, now: datetime) -> Sums:
