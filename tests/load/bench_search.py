@@ -1,12 +1,15 @@
 """Search as knowledge grows, beside a plain alternative in the same run.
 
-Run: python -m tests.load.bench_search [--quick] [--data ../shared/data] [--cache .data/eval]
+Run: python -m tests.load.bench_search [--quick] [--sizes 1000,10000,100000] [--tenants 1000]
+     [--searches 200] [--data ../shared/data] [--cache .data/eval]
 
 Passages are noisy copies of a help centre's, with its real vectors, loaded by COPY; questions are
 that help centre's. What is timed is a whole search of the service (reading the index under its
 row policies, scoring, fusing, passages with their texts) without embedding the question and
 without gRPC, in this process, over a PostgreSQL of its own. The alternative is what one would
-write oneself: tantivy and a matrix of all vectors in this process's memory, for one tenant.
+write oneself: tantivy and a matrix of all vectors in this process's memory, for one tenant. Beside
+the elapsed times stands what a search took of this process's CPU and of PostgreSQL's, which other
+work on the machine changes little; recall@10 is that of the vectors' codes, of the ten nearest.
 """
 
 import argparse
@@ -16,11 +19,13 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import count as counting
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -47,7 +52,9 @@ from .plain_alternative import PlainIndex
 from .tables import percentile, table
 
 _SET = "kb_arduino_help"
-_HEAD = ["what", "chunks", "callers", "p50 ms", "p95 ms", "p99 ms", "searches/s", "recall@10"]
+_HEAD = ["what", "chunks", "callers", "p50 ms", "p95 ms", "p99 ms", "searches/s", "CPU ms"]
+_HEAD += ["database CPU ms", "recall@10"]
+_RECALLED = 50
 _ALONE, _BESIDE = "one tenant", "the same, beside all others"
 
 
@@ -65,7 +72,10 @@ class Remembered:
 async def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the sizes")
+    parser.add_argument("--quick", action="store_true", help="a tenth of sizes, tenants, searches")
+    parser.add_argument("--sizes", default="1000,10000,100000", help="chunks of one tenant")
+    parser.add_argument("--tenants", type=int, default=1_000, help="tenants of 100 chunks each")
+    parser.add_argument("--searches", type=int, default=200, help="searches of each row")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--cache", type=Path, default=Path(".data/eval"), help="kept vectors")
     options = parser.parse_args()
@@ -74,6 +84,9 @@ async def main() -> None:
         print("nothing was measured")
         return
     logging.configure("bench", "error")
+    scale = 10 if options.quick else 1
+    wanted = [max(int(size) // scale, 100) for size in options.sizes.split(",")]
+    tenants, searches = options.tenants // scale, max(options.searches // scale, 20)
     base, queries, asked = _real(found[0], options.cache)
     run = Run.begin()
     try:
@@ -83,7 +96,9 @@ async def main() -> None:
         )
         db = await Database.open(settings)
         try:
-            await _measure(db, database.admin_url, base, queries, asked, quick=options.quick)
+            asking = dict(zip(queries, asked, strict=True))
+            bench = _Bench(db, database.admin_url, base, asking, searches, await _server(db))
+            await bench.measure(wanted, tenants)
         finally:
             await db.close()
     finally:
@@ -103,48 +118,121 @@ def _real(evaluated: Any, folder: Path) -> tuple[Knowledge, list[str], np.ndarra
     )
 
 
-async def _measure(
-    db: Database,
-    admin_url: str,
-    base: Knowledge,
-    queries: list[str],
-    asked: np.ndarray,
-    *,
-    quick: bool,
-) -> None:
-    scale = 10 if quick else 1
-    embedder: Any = Remembered(queries, asked)
-    nobody: Any = None  # no search here is reranked
-    vectors = QueryVectors(embedder, name_of(MODEL), partial(models.reembed, db))
-    searcher = Searcher(db, vectors, load_weights(), nobody, candidates=40)
-    rows: list[list[str]] = []
-    bytes_rows: list[list[str]] = []
-    tenants: dict[int, UUID] = {}
-    for count in (1_000 // scale, 10_000 // scale, 100_000 // scale):
-        made = copies(base, count, seed=count)
-        tenants[count] = uuid4()
-        before = await sizes(admin_url)
-        await load(admin_url, [(tenants[count], made)])
-        bytes_rows.append(_bytes_row("one tenant", count, before, await sizes(admin_url)))
-        recall = await _recall(searcher, tenants[count], made, queries, asked)
-        search = _search(searcher, [tenants[count]])
-        rows += await _timed(_ALONE, count, queries, search, recall)
+class _Bench:
+    """Fills one database, a tenant after the other, and times searches of it."""
+
+    def __init__(
+        self,
+        db: Database,
+        admin_url: str,
+        base: Knowledge,
+        asked: dict[str, np.ndarray],
+        searches: int,
+        server: psutil.Process,
+    ) -> None:
+        self._admin_url = admin_url
+        self._base = base
+        self._asked = asked
+        self._server = server
+        queries = list(asked)
+        self._queries = [queries[n % len(queries)] for n in range(searches)]
+        embedder: Any = Remembered(queries, np.stack(list(asked.values())))
+        nobody: Any = None  # no search here is reranked
+        vectors = QueryVectors(embedder, name_of(MODEL), partial(models.reembed, db))
+        self._searcher = Searcher(db, vectors, load_weights(), nobody, candidates=40)
+        self._rows: list[list[str]] = []
+        self._bytes: list[list[str]] = []
+
+    async def measure(self, counts: Sequence[int], tenants: int) -> None:
+        """Prints each row as it is found, and the tables at the end."""
+        known = {count: await self._one_tenant(count) for count in counts}
+        many = [uuid4() for _ in range(tenants)]
+        before = await sizes(self._admin_url)
+        small = [(tenant, copies(self._base, 100, seed=n)) for n, tenant in enumerate(many)]
+        await load(self._admin_url, small)
+        after = await sizes(self._admin_url)
+        self._bytes.append(_bytes_row("small tenants", 100 * tenants, before, after))
+        await self._timed(f"{tenants:,} tenants of 100", 100, self._search(many))
+        for count in counts[:2]:
+            await self._timed(_BESIDE, count, self._search([known[count]]))
+        print(f"\nMeasured on {machine.describe()}.\n")
+        print(table(_HEAD, self._rows))
+        print(table(["bytes a chunk", "chunks", "lists", "codes", "vectors", "all"], self._bytes))
+
+    async def _one_tenant(self, count: int) -> UUID:
+        made = copies(self._base, count, seed=count)
+        tenant_id = uuid4()
+        before = await sizes(self._admin_url)
+        await load(self._admin_url, [(tenant_id, made)])
+        self._bytes.append(_bytes_row(_ALONE, count, before, await sizes(self._admin_url)))
+        recall = await self._recall(tenant_id, made)
+        await self._timed(_ALONE, count, self._search([tenant_id]), recall)
         with tempfile.TemporaryDirectory() as folder:
             plain = PlainIndex(made, Path(folder))
-            alternative = _threaded(plain, dict(zip(queries, asked, strict=True)))
-            rows += await _timed("tantivy + numpy", count, queries, alternative, 1.0)
-            bytes_rows.append(["tantivy + numpy", f"{count:,}", *plain.bytes_a_chunk()])
-    many = [uuid4() for _ in range(1_000 // scale)]
-    before = await sizes(admin_url)
-    await load(admin_url, [(tenant, copies(base, 100, seed=n)) for n, tenant in enumerate(many)])
-    after = await sizes(admin_url)
-    bytes_rows.append(_bytes_row("small tenants", 100 * len(many), before, after))
-    rows += await _timed(f"{len(many):,} tenants of 100", 100, queries, _search(searcher, many))
-    for count, tenant in list(tenants.items())[:2]:
-        rows += await _timed(_BESIDE, count, queries, _search(searcher, [tenant]))
-    print(f"Measured on {machine.describe()}.\n")
-    print(table(_HEAD, rows))
-    print(table(["bytes a chunk", "chunks", "lists", "codes", "vectors", "all"], bytes_rows))
+            await self._timed("tantivy + numpy", count, _threaded(plain, self._asked), 1.0)
+            self._bytes.append(["tantivy + numpy", f"{count:,}", *plain.bytes_a_chunk()])
+        return tenant_id
+
+    def _search(self, tenants: Sequence[UUID]) -> Callable[[str], Awaitable[Any]]:
+        """Searches of the tenants in turn."""
+        turn = counting()
+
+        async def search(query: str) -> None:
+            found = await self._searcher.search(tenants[next(turn) % len(tenants)], query, 10)
+            assert len(found.hits) == 10
+
+        return search
+
+    async def _recall(self, tenant_id: UUID, made: Knowledge) -> float:
+        """Share of the ten nearest vectors that a search's candidates hold."""
+        shares: list[float] = []
+        for query in dict.fromkeys(self._queries[:_RECALLED]):
+            found = await self._searcher.fused(tenant_id, query, 10)
+            nearest = {
+                found.passages[item.candidate.chunk_no].text
+                for item in found.ranked
+                if (item.candidate.dense_rank or 99) <= 10
+            }
+            exact = np.argsort(-(made.vectors @ self._asked[query]))[:10]
+            shares.append(sum(made.texts[i] in nearest for i in exact) / 10)
+        return float(np.mean(shares))
+
+    async def _timed(
+        self,
+        what: str,
+        chunks: int,
+        search: Callable[[str], Awaitable[Any]],
+        recall: float | None = None,
+    ) -> None:
+        for query in self._queries[:10]:
+            await search(query)
+        for callers in (1, 16):
+            started, own, theirs = time.perf_counter(), time.process_time(), _cpu_s(self._server)
+            times = await _times(list(self._queries), search, callers)
+            rate = len(times) / (time.perf_counter() - started)
+            cpu_ms = 1_000 * (time.process_time() - own) / len(times)
+            database_ms = 1_000 * (_cpu_s(self._server) - theirs) / len(times)
+            cells = [f"{percentile(times, percent):.1f}" for percent in (50, 95, 99)]
+            cells += [f"{rate:.0f}", f"{cpu_ms:.1f}", f"{database_ms:.1f}"]
+            shown = "" if recall is None or callers > 1 else f"{recall:.3f}"
+            self._rows.append([what, f"{chunks:,}", str(callers), *cells, shown])
+            print("  " + " · ".join(filter(None, self._rows[-1])), flush=True)
+
+
+async def _server(db: Database) -> psutil.Process:
+    """The PostgreSQL server that the connections are to."""
+    async with db.fleet() as conn:
+        rows = await conn.execute("select pg_backend_pid()")
+        found = await rows.fetchall()
+    server = psutil.Process(found[0][0]).parent()
+    assert server is not None
+    return server
+
+
+def _cpu_s(server: psutil.Process) -> float:
+    """What the server's processes have used so far, those that have ended left out."""
+    used = [child.cpu_times() for child in server.children()]
+    return sum(times.user + times.system for times in used)
 
 
 def _bytes_row(what: str, count: int, before: dict[str, int], after: dict[str, int]) -> list[str]:
@@ -153,58 +241,11 @@ def _bytes_row(what: str, count: int, before: dict[str, int], after: dict[str, i
     return [what, f"{count:,}", *(f"{cell:,.0f}" for cell in cells)]
 
 
-def _search(searcher: Searcher, tenants: Sequence[UUID]) -> Callable[[str], Awaitable[Any]]:
-    """Searches of the tenants in turn."""
-    turn = iter(range(10**9))
-
-    async def search(query: str) -> None:
-        found = await searcher.search(tenants[next(turn) % len(tenants)], query, 10)
-        assert len(found.hits) == 10
-
-    return search
-
-
 def _threaded(plain: PlainIndex, vectors: dict[str, np.ndarray]) -> Callable[[str], Awaitable[Any]]:
     async def search(query: str) -> None:
         await asyncio.to_thread(plain.search, query, vectors[query], 10)
 
     return search
-
-
-async def _recall(
-    searcher: Searcher, tenant_id: UUID, made: Knowledge, queries: list[str], asked: np.ndarray
-) -> float:
-    """Share of the ten nearest vectors that a search's candidates hold."""
-    shares: list[float] = []
-    for query, vector in zip(queries[:50], asked, strict=False):
-        found = await searcher.search(tenant_id, query, 50)
-        nearest = {
-            h.passage.text for h in found.hits if (h.ranked.candidate.dense_rank or 99) <= 10
-        }
-        exact = np.argsort(-(made.vectors @ vector))[:10]
-        shares.append(sum(made.texts[i] in nearest for i in exact) / 10)
-    return float(np.mean(shares))
-
-
-async def _timed(
-    what: str,
-    chunks: int,
-    queries: list[str],
-    search: Callable[[str], Awaitable[Any]],
-    recall: float | None = None,
-) -> list[list[str]]:
-    for query in queries[:10]:
-        await search(query)
-    rows: list[list[str]] = []
-    for callers in (1, 16):
-        started = time.perf_counter()
-        times = await _times(queries * 3, search, callers)
-        rate = len(times) / (time.perf_counter() - started)
-        cells = [f"{percentile(times, percent):.1f}" for percent in (50, 95, 99)]
-        shown = "" if recall is None or callers > 1 else f"{recall:.3f}"
-        rows.append([what, f"{chunks:,}", str(callers), *cells, f"{rate:.0f}", shown])
-    print(f"  {what}, {chunks:,} chunks: measured", flush=True)
-    return rows
 
 
 async def _times(
