@@ -32,6 +32,7 @@ class TestStrangers:
             "GetChunks": pb.GetChunksRequest(),
             "Search": pb.SearchRequest(query="x"),
             "GetIndex": pb.GetIndexRequest(),
+            "ListConflicts": pb.ListConflictsRequest(),
             "SetEmbeddingModel": pb.SetEmbeddingModelRequest(),
         }.items():
             await assert_refuses_strangers(retrieval, f"{SERVICE}.{rpc}", request)

@@ -14,6 +14,7 @@ ERASURE = Erasure(
         Table("code_block"),
         Table("chunk_embedding"),
         Table("chunk_tokens"),
+        Table("conflict"),
         Table("chunk"),
         Table("document"),
         Table("page"),

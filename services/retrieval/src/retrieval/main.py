@@ -27,13 +27,14 @@ from retrieval.index.reranking import Reranker
 from retrieval.index.search import Searcher
 from retrieval.index.weights import load_weights
 from retrieval.knowledge import models
+from retrieval.knowledge.conflicts import Comparison
 from retrieval.knowledge.ingest import Ingest
 from retrieval.knowledge.originals import SWEEP, Originals
 from retrieval.knowledge.reembedding import Reembedding
 from retrieval.knowledge.syncing import SiteSync, SyncLimits
 from retrieval.knowledge.web import Web
 from retrieval.knowledge.websites import sync_due
-from retrieval.knowledge.work import INGEST, REEMBED, SYNC
+from retrieval.knowledge.work import COMPARE, INGEST, REEMBED, SYNC
 from retrieval.parsing.dispatch import ParseLimits
 from retrieval.parsing.pool import ParsingPool, PoolSettings
 from retrieval.parsing.prepare import PrepareOptions
@@ -84,6 +85,8 @@ def build(rt: Runtime) -> None:
     )
     rt.schedule("sync-websites", _SYNC_PERIOD, partial(sync_due, rt.db))
     _run_reembedding(rt, settings, embedder)
+    comparison = Comparison(rt.db)
+    rt.run_jobs({COMPARE: comparison.run}, concurrency=1, lease_s=settings.ingest_lease_s)
     reranker = Reranker(rt.db, llm_gateway, settings.rerank_model, settings.rerank_timeout_s)
     vectors = QueryVectors(embedder, settings.embed_model, partial(models.reembed, rt.db))
     searcher = Searcher(rt.db, vectors, load_weights(), reranker, candidates=settings.candidates)

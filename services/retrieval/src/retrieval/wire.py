@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from fleetdesk.retrieval.v1 import conflict_pb2 as pb_conflict
 from fleetdesk.retrieval.v1 import document_pb2 as pb
 from fleetdesk.retrieval.v1 import index_pb2 as pb_index
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb_service
@@ -12,6 +13,7 @@ from retrieval.index.search import Found, Hit
 from retrieval.knowledge.inputs import SourceInput
 from retrieval.knowledge.models import IndexState
 from retrieval.knowledge.requests import Outcome
+from retrieval.store.conflicts import ConflictRow
 from retrieval.store.rows import DocumentRow, PassageRow, SiteProgress, SourceRow
 
 _TYPES = {
@@ -29,6 +31,11 @@ _STATUSES = {
     "ready": pb.DOCUMENT_STATUS_READY,
     "failed": pb.DOCUMENT_STATUS_FAILED,
 }
+_KINDS = {
+    "duplicate": pb_conflict.CONFLICT_KIND_DUPLICATE,
+    "contradiction": pb_conflict.CONFLICT_KIND_CONTRADICTION,
+}
+_KIND_NAMES: dict[int, str] = {0: ""} | {int(number): name for name, number in _KINDS.items()}
 _TYPE_NAMES: dict[int, str] = {int(number): name for name, number in _TYPES.items()}
 _STATUS_NAMES: dict[int, str] = {int(number): name for name, number in _STATUSES.items()}
 
@@ -149,6 +156,44 @@ def passage(row: PassageRow) -> pb.SearchResult:
         start=row.span_start,
         end=row.span_end,
     )
+
+
+def parse_kind(kind: int) -> str:
+    """The name of a kind, "" for both; InvalidArgument for one that does not exist."""
+    try:
+        return _KIND_NAMES[kind]
+    except KeyError as error:
+        raise InvalidArgument("kind is an unknown one", field="kind") from error
+
+
+def conflict(row: ConflictRow) -> pb_conflict.Conflict:
+    """A pair of places."""
+    message = pb_conflict.Conflict(
+        conflict_id=str(row.conflict_id),
+        kind=_KINDS[row.kind],
+        reason=row.reason,
+        score=row.score,
+        one=pb_conflict.ConflictSide(
+            chunk_id=str(row.chunk_id),
+            document_id=str(row.document_id),
+            title=row.title,
+            url=row.url,
+            text=row.text,
+            start=row.span_start,
+            end=row.span_end,
+        ),
+        other=pb_conflict.ConflictSide(
+            chunk_id=str(row.other_chunk_id),
+            document_id=str(row.other_document_id),
+            title=row.other_title,
+            url=row.other_url,
+            text=row.other_text,
+            start=row.other_span_start,
+            end=row.other_span_end,
+        ),
+    )
+    message.create_time.FromDatetime(row.create_time)
+    return message
 
 
 def index(state: IndexState) -> pb_index.KnowledgeIndex:

@@ -14,7 +14,7 @@ from retrieval import wire
 from retrieval.config import Settings
 from retrieval.index.embedding import Embedder
 from retrieval.index.search import Searcher
-from retrieval.knowledge import documents, models, sources
+from retrieval.knowledge import conflicts, documents, models, sources
 from retrieval.knowledge.inputs import MAX_INLINE_BYTES, SourceInput
 from retrieval.knowledge.originals import Originals
 from retrieval.knowledge.uploads import Uploads
@@ -156,6 +156,21 @@ class RetrievalApi(RetrievalServiceServicer):
             tenant_id(), request.query, request.top_k, rerank=request.rerank
         )
         return wire.search_response(found, explain=request.explain)
+
+    async def ListConflicts(
+        self, request: pb.ListConflictsRequest, context: Any
+    ) -> pb.ListConflictsResponse:
+        page = await conflicts.list_conflicts(
+            self._db,
+            tenant_id(),
+            kind=wire.parse_kind(request.kind),
+            before=to_optional_uuid(request.page_token, "page_token"),
+            page_size=request.page_size,
+        )
+        return pb.ListConflictsResponse(
+            conflicts=[wire.conflict(row) for row in page.rows],
+            next_page_token=str(page.next_before or ""),
+        )
 
     async def GetIndex(self, request: pb.GetIndexRequest, context: Any) -> pb.GetIndexResponse:
         state = await models.get_index(self._db, tenant_id(), self._default_model)

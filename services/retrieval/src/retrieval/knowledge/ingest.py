@@ -10,6 +10,7 @@ from pathlib import PurePath
 from uuid import UUID
 
 from fleetdesk.retrieval.v1.events_pb2 import DocumentFailed, KnowledgeChanged
+from fleetkit import jobs
 from fleetkit.context import Attribution, attributed
 from fleetkit.errors import FleetError, NotFound, Unavailable
 from fleetkit.events.outbox import publish
@@ -21,6 +22,7 @@ from retrieval.index import writing
 from retrieval.index.embedding import Embedded, Embedder, name_of
 from retrieval.knowledge import models
 from retrieval.knowledge.originals import Originals
+from retrieval.knowledge.work import COMPARE
 from retrieval.parsing.errors import DocumentError
 from retrieval.parsing.pool import ParsingPool
 from retrieval.parsing.prepare import PreparedDocument, PrepareOptions, embedded_text
@@ -202,6 +204,7 @@ class Ingest:
                 now=conn.now(),
             )
             await document_store.set_language(conn, tenant_id, row.document_id, document.language)
+            await jobs.enqueue(conn, tenant_id, COMPARE, row.document_id)
             event = KnowledgeChanged(document_id=str(row.document_id))
             await publish(conn, event, revision=version)
 

@@ -1,5 +1,6 @@
-"""The kinds of jobs; their subjects are a document, a website's source and the tenant itself."""
+"""The kinds of jobs; subjects are a document, a website's source, the tenant, and a document."""
 
 INGEST = "ingest"
 SYNC = "sync"
 REEMBED = "reembed"
+COMPARE = "compare"
