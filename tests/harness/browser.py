@@ -34,7 +34,7 @@ def chromium_path() -> str:
     """The browser of this machine; without one the test is skipped, but in CI it fails."""
     found = find_browser()
     if found is None:
-        advice = "no Chromium on this machine: install Debian's package `chromium`"
+        advice = "no Chromium on this machine: install Debian's package `chromium-headless-shell`"
         if in_ci():
             pytest.fail(advice, False)
         pytest.skip(advice)
