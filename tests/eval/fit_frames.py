@@ -1,11 +1,13 @@
 """Fits `fitted.toml` of vision-agent: `python -m tests.eval.fit_frames [--write]`.
 
-Prints the accuracy of content types by cross-validation over families of stills first: by the two
-signals that the product plan names, then by all signals.
+Every number that is fitted is also measured on what it was not fitted to: types by folds over
+families of stills, distances of the hash by folds over recordings, the tile rule by folds over
+scripts and recordings. The file holds what all of them together say, and those measures.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -20,14 +22,20 @@ from vision_agent.frames.deciding import Eyes, Rules
 from vision_agent.frames.perceptual import distance, phash
 from vision_agent.frames.tiles import TileRule
 
-from .screen_scripts import Screen, Step, Tally, play
+from .screen_scripts import Screen, Step, Tally, as_script, play
 from .screens import Recording, Still, sessions, stills, videos
 from .workbench import parser, table
 
 Matrix = NDArray[np.float64]
 _FOLDS = 5
 _RIDGE = 1e-2
-_SCREENS = 30
+_SCREENS = 32
+# A change that is missed may cost an answer, a frame sent again a reading of a few tiles.
+_WEIGHT = 20
+_SEED = dict(zip(TYPES, (10, 12, 15, 20), strict=True))
+_FEWEST = 10
+_LEVELS, _PIXELS = (24, 32, 40, 48), (4, 6, 10)
+_RESTLESS, _VIDEO_SHARE = 3, 0.15
 
 
 def main() -> None:
@@ -41,10 +49,23 @@ def main() -> None:
     labelled = [*stills(options.data), *natural_frames(recordings)]
     accuracy = print_content(labelled)
     model = fit_model(labelled, options.version)
-    thresholds = fit_thresholds(sessions(options.data, options.cache), recordings, model)
-    scripts = scripts_of(labelled, _SCREENS)
-    tiles = fit_tiles(scripts, model, thresholds)
-    text = as_toml(model, thresholds, tiles, options.version, accuracy, len(labelled))
+    desktop = sessions(options.data, options.cache)
+    thresholds, apart = fit_thresholds([*desktop, *recordings], model)
+    screens = [recording for recording in recordings if recording.type != "video"]
+    played = [*scripts_of(labelled, _SCREENS), *map(as_script, screens)]
+    tiles, tally = fit_tiles(played, model, thresholds)
+    provenance = (
+        f"content: softmax regression on {len(labelled)} labelled screens and video frames, types\n"
+        f"weighted alike; right for {accuracy:.3f} of them by {_FOLDS}-fold cross-validation over"
+        " families.\n"
+        "phash: the distance that tells another scene best from the same, by type, on pairs of\n"
+        f"{len(desktop)} desktop sessions and {len(recordings)} videos; J {apart:.3f} on recordings"
+        " held out.\n"
+        f"tiles: searched on {len(played)} scripts and screen recordings; on those held out"
+        f" {tally.missed:.2%}\n"
+        f"of the changes missed and {tally.sent:.2%} of the duplicates sent."
+    )
+    text = as_toml(model, thresholds, tiles, options.version, provenance)
     print(text)
     if options.write:
         path = Path(str(files("vision_agent.frames") / "fitted.toml"))
@@ -121,48 +142,77 @@ def fit_model(labelled: Sequence[Still], version: str) -> ContentModel:
     return ContentModel(version, *softmax_regression(features, truth))
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two frames of a recording that follow each other: how far apart, and whether one scene."""
+
+    fold: int
+    kind: ContentType
+    distance: int
+    other: bool
+
+
 def fit_thresholds(
-    desktop: Sequence[Recording], recordings: Sequence[Recording], model: ContentModel
-) -> dict[str, int]:
+    recordings: Sequence[Recording], model: ContentModel
+) -> tuple[dict[str, int], float]:
     """For each type the hash distance that tells another scene best from the same.
 
-    Another scene: more than a quarter of the pixels differ; the same: fewer than a twentieth.
-    The seed's value stays where a type has fewer than ten pairs of a kind.
+    And J over all types with each recording judged by distances fitted without its fold.
     """
-    seed = dict(zip(TYPES, (10, 12, 15, 20), strict=True))
-    found: dict[str, int] = {}
+    pairs = list(_pairs(recordings, model))
+    found = {kind: _best_distance(pairs, kind) for kind in TYPES}
+    held_out = [
+        replace(pair, distance=pair.distance - limit[pair.kind])
+        for fold in range(_FOLDS)
+        if (limit := {k: _best_distance([p for p in pairs if p.fold != fold], k) for k in TYPES})
+        for pair in pairs
+        if pair.fold == fold
+    ]
     rows: list[list[str]] = []
-    pairs: dict[ContentType, tuple[list[int], list[int]]] = {kind: ([], []) for kind in TYPES}
-    for recording in (*desktop, *recordings):
+    for kind in TYPES:
+        of_kind = [pair for pair in pairs if pair.kind == kind]
+        tried = [pair for pair in held_out if pair.kind == kind]
+        counts = [sum(pair.other is other for pair in of_kind) for other in (False, True)]
+        judged = ((of_kind, _SEED[kind]), (of_kind, found[kind]), (tried, 0))
+        of_seed, of_fitted, of_held_out = (f"{_youden(*each):.3f}" for each in judged)
+        rows.append([kind, f"{counts[0]}", f"{counts[1]}", f"{_SEED[kind]}", of_seed,
+                     f"{found[kind]}", of_fitted, of_held_out])  # fmt: skip
+    head = ["type", "same", "other scene", "seed", "its J", "fitted", "its J", "J held out"]
+    print(table(head, rows), end="\n\n")
+    return {str(kind): limit for kind, limit in found.items()}, _youden(held_out, 0)
+
+
+def _pairs(recordings: Sequence[Recording], model: ContentModel) -> Iterator[Pair]:
+    """Another scene: more than a quarter of the pixels differ; the same: fewer than a twentieth."""
+    for number, recording in enumerate(recordings):
         for before, after in itertools.pairwise(shot.gray for shot in recording.shots):
             if before.shape != after.shape:
+                continue
+            share = float((cv2.absdiff(before, after) > 24).mean())
+            if 0.05 < share < 0.25:
                 continue
             kind = (
                 ContentType.VIDEO
                 if recording.type == "video"
                 else model.classify(content.signals(after))
             )
-            share = float((cv2.absdiff(before, after) > 24).mean())
-            if 0.05 < share < 0.25:
-                continue
-            pairs[kind][int(share >= 0.25)].append(distance(phash(before), phash(after)))
-    for kind, (same, other) in pairs.items():
-        best = seed[kind]
-        if min(len(same), len(other)) >= 10:
-            best = max(range(2, 33), key=lambda t: _youden(same, other, t))
-        found[kind] = best
-        rows.append([kind, f"{len(same)}", f"{len(other)}", f"{seed[kind]}",
-                     f"{_youden(same, other, seed[kind]):.3f}", f"{best}",
-                     f"{_youden(same, other, best):.3f}"])  # fmt: skip
-    head = ["type", "same", "other scene", "seed", "its J", "fitted", "its J"]
-    print(table(head, rows), end="\n\n")
-    return found
+            apart = distance(phash(before), phash(after))
+            yield Pair(number % _FOLDS, kind, apart, share >= 0.25)
 
 
-def _youden(same: list[int], other: list[int], threshold: int) -> float:
-    kept = np.mean([d <= threshold for d in same]) if same else 0.0
-    seen = np.mean([d > threshold for d in other]) if other else 0.0
-    return float(kept + seen - 1)
+def _best_distance(pairs: Sequence[Pair], kind: ContentType) -> int:
+    """The seed's value stays where a type has fewer than ten pairs of a sort."""
+    of_kind = [pair for pair in pairs if pair.kind == kind]
+    if min(sum(p.other is other for p in of_kind) for other in (False, True)) < _FEWEST:
+        return _SEED[kind]
+    return max(range(2, 33), key=lambda limit: _youden(of_kind, limit))
+
+
+def _youden(pairs: Sequence[Pair], threshold: int) -> float:
+    """Share of same scenes within, plus share of other scenes beyond, less one."""
+    same = [pair.distance <= threshold for pair in pairs if not pair.other]
+    other = [pair.distance > threshold for pair in pairs if pair.other]
+    return float((np.mean(same) if same else 0.0) + (np.mean(other) if other else 0.0) - 1)
 
 
 def scripts_of(labelled: Sequence[Still], most: int) -> list[list[Step]]:
@@ -173,27 +223,48 @@ def scripts_of(labelled: Sequence[Still], most: int) -> list[list[Step]]:
 
 
 def fit_tiles(
-    scripts: Sequence[Sequence[Step]], model: ContentModel, thresholds: dict[str, int]
-) -> dict[str, float]:
-    """The tile rule with the best balance: a missed change counts as ten unchanged frames sent."""
-    rows: list[list[str]] = []
-    tried: list[tuple[float, dict[str, float]]] = []
-    for levels, pixels, restless in itertools.product((24, 32, 40, 48), (4, 6, 10), (3,)):
-        settings = {"min_levels": levels, "min_pixels": pixels, "restless_changes": restless,
-                    "video_share": 0.15}  # fmt: skip
-        rules = Rules(
-            model, {ContentType(k): v for k, v in thresholds.items()},
-            TileRule(levels, pixels), restless, 0.15, heartbeat_s=1e9,
-        )  # fmt: skip
-        tally = Tally.new()
-        for script in scripts:
-            eyes = Eyes()
-            play(list(script), lambda g, t, e=eyes, r=rules: _decide(e, g, t, r), tally)
-        rows.append([f"{levels}", f"{pixels}", f"{restless}", f"{tally.missed:.2%}",
-                     f"{tally.sent:.2%}"])  # fmt: skip
-        tried.append((10 * tally.missed + tally.sent, settings))
-    print(table(["levels", "pixels", "restless", "missed", "sent"], rows), end="\n\n")
-    return min(tried, key=lambda each: each[0])[1]
+    played: Sequence[Sequence[Step]], model: ContentModel, thresholds: dict[str, int]
+) -> tuple[dict[str, float], Tally]:
+    """The tile rule with the best balance: a missed change counts as twenty unchanged frames.
+
+    And what each fold's scripts and recordings say of the rule chosen without them.
+    """
+    of_type = {ContentType(kind): limit for kind, limit in thresholds.items()}
+    tallies: dict[tuple[int, int], list[Tally]] = {}
+    for levels, pixels in itertools.product(_LEVELS, _PIXELS):
+        tile = TileRule(levels, pixels)
+        rules = Rules(model, of_type, tile, _RESTLESS, _VIDEO_SHARE, heartbeat_s=1e9)
+        tallies[levels, pixels] = [_tally(steps, rules) for steps in played]
+    rows = [
+        [f"{levels}", f"{pixels}", f"{whole.missed:.2%}", f"{whole.sent:.2%}"]
+        for (levels, pixels), each in tallies.items()
+        if (whole := Tally.sum(each))
+    ]
+    print(table(["levels", "pixels", "missed", "sent"], rows), end="\n\n")
+    held_out: list[Tally] = []
+    for fold in range(_FOLDS):
+        chosen = _best_tiles(tallies, lambda number, fold=fold: number % _FOLDS != fold)
+        held_out += tallies[chosen][fold::_FOLDS]
+    levels, pixels = _best_tiles(tallies, lambda _: True)
+    settings = {"min_levels": levels, "min_pixels": pixels, "restless_changes": _RESTLESS,
+                "video_share": _VIDEO_SHARE}  # fmt: skip
+    return settings, Tally.sum(held_out)
+
+
+def _best_tiles(
+    tallies: dict[tuple[int, int], list[Tally]], among: Callable[[int], bool]
+) -> tuple[int, int]:
+    def cost(rule: tuple[int, int]) -> float:
+        whole = Tally.sum([tally for n, tally in enumerate(tallies[rule]) if among(n)])
+        return _WEIGHT * whole.missed + whole.sent
+
+    return min(tallies, key=cost)
+
+
+def _tally(steps: Sequence[Step], rules: Rules) -> Tally:
+    tally, eyes = Tally.new(), Eyes()
+    play(list(steps), lambda gray, at_s: _decide(eyes, gray, at_s, rules), tally)
+    return tally
 
 
 def _decide(eyes: Eyes, gray: Any, at_s: float, rules: Rules) -> tuple[bool, Any]:
@@ -211,19 +282,15 @@ def as_toml(
     thresholds: dict[str, int],
     tiles: dict[str, float],
     version: str,
-    accuracy: float,
-    count: int,
+    provenance: str,
 ) -> str:
     """The file that the service ships."""
     lines = [
-        "# Thresholds of the frame pipeline. `python -m tests.eval.fit_frames` prints them again.",
+        "# Thresholds of the frame pipeline, written by `python -m tests.eval.fit_frames --write`.",
         f'version = "{version}"',
         f"fitted = {datetime.now(UTC):%Y-%m-%d}",
         'provenance = """',
-        f"content: softmax regression on {count} labelled screens and video frames, types weighted",
-        f"alike; right for {accuracy:.3f} of them by 5-fold cross-validation over families.",
-        "phash: the distance that tells another scene best from the same, by type, on recorded",
-        "desktop sessions and screen recordings. tiles: searched on scripts played on captures.",
+        provenance,
         '"""',
         "",
         "[phash]",

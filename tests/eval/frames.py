@@ -18,12 +18,12 @@ import imagehash
 import numpy as np
 from llm_gateway.workers import frames as pipes
 from PIL import Image
+from vision_agent.frames.boxes import Box
 from vision_agent.frames.deciding import Eyes, Rules
 from vision_agent.frames.perceptual import phash
-from vision_agent.frames.tiles import Box
 
 from .fit_frames import natural_frames, print_content, scripts_of
-from .screen_scripts import Keep, Screen, Step, Tally, play
+from .screen_scripts import Keep, Screen, Tally, as_script, play
 from .screens import Gray, Recording, sessions, stills, videos
 from .workbench import parser, table
 
@@ -97,19 +97,6 @@ def print_recorded(name: str, recordings: Sequence[Recording], rules: Rules) -> 
             play(as_script(recording), make(), tally)
         rows.append([method, f"{tally.missed:.2%}", f"{tally.sent:.2%}"])
     print(table(["method", "missed", "duplicates sent"], rows), end="\n\n")
-
-
-def as_script(recording: Recording) -> list[Step]:
-    """A recording as a script: a change may be anywhere in the frame."""
-    steps: list[Step] = []
-    version = 0
-    for number, shot in enumerate(recording.shots):
-        everywhere = Box(0, 0, shot.gray.shape[1], shot.gray.shape[0])
-        # What is unclear counts neither way.
-        version += shot.changed is not False
-        change = everywhere if shot.changed and number else None
-        steps.append(Step(shot.gray, "recorded", change, version, shot.at_s))
-    return steps
 
 
 def methods(rules: Rules) -> list[tuple[str, Callable[[], Keep]]]:

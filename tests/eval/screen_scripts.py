@@ -5,15 +5,15 @@ digit of an error code, a word typed. What is no change: the same again, another
 blinking caret, a moved pointer, a ticking clock.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from vision_agent.frames.tiles import Box
+from vision_agent.frames.boxes import Box
 
-from .screens import Gray, as_sent
+from .screens import Gray, Recording, as_sent
 
 _INKS = ((20, 255), (90, 255), (175, 255), (230, 32), (105, 32))
 _PAD = 4
@@ -214,6 +214,18 @@ class Tally:
         """Nothing counted."""
         return cls({}, {})
 
+    @classmethod
+    def sum(cls, tallies: Iterable["Tally"]) -> "Tally":
+        """All of them together."""
+        whole = cls.new()
+        for tally in tallies:
+            for counts, more in ((whole.changes, tally.changes), (whole.others, tally.others)):
+                for kind, (hit, total) in more.items():
+                    count = counts.setdefault(kind, [0, 0])
+                    count[0] += hit
+                    count[1] += total
+        return whole
+
     @property
     def missed(self) -> float:
         """Share of changes that were not sent."""
@@ -229,7 +241,8 @@ def play(steps: list[Step], keep: Keep, tally: Tally, within: int = 3) -> None:
     """Shows a script to `keep`, and counts.
 
     A change counts as seen when a frame is kept, at it or up to `within` frames later, whose boxes
-    (None: the whole frame) meet it. A frame is a duplicate when it shows the text of the last one
+    (None: the whole frame) meet it; one that is open when the script ends counts neither way. A
+    frame is a duplicate when it shows the text of the last one
     kept.
     """
     open_changes: list[tuple[Box, int, str]] = []
@@ -253,10 +266,19 @@ def play(steps: list[Step], keep: Keep, tally: Tally, within: int = 3) -> None:
             count[0] += kept
             count[1] += 1
         open_changes = [c for c in open_changes if c not in seen and c not in late]
-    for change in open_changes:
-        count = tally.changes.setdefault(change[2], [0, 0])
-        count[0] += 1
-        count[1] += 1
+
+
+def as_script(recording: Recording) -> list[Step]:
+    """A recording as a script: a change may be anywhere in the frame."""
+    steps: list[Step] = []
+    version = 0
+    for number, shot in enumerate(recording.shots):
+        everywhere = Box(0, 0, shot.gray.shape[1], shot.gray.shape[0])
+        # What is unclear counts neither way.
+        version += shot.changed is not False
+        change = everywhere if shot.changed and number else None
+        steps.append(Step(shot.gray, "recorded", change, version, shot.at_s))
+    return steps
 
 
 def _meets(boxes: tuple[Box, ...] | None, change: Box) -> bool:

@@ -6,8 +6,9 @@ import io
 import json
 import tarfile
 import tempfile
+import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,8 @@ def videos(data: Path, cache: Path, fps: float = 1.0) -> list[Recording]:
         frames = list(_sampled(files[f"videos_dev/{row['file']}"], fps))
         times = [number / fps for number in range(len(frames))]
         kind = "video" if row["type"].startswith("natural") else row["type"]
-        found.append(Recording(row["file"], kind, _shots(frames, times, reader)))
+        shots = _by_eye(row["file"], _shots(frames, times, reader), fps)
+        found.append(Recording(row["file"], kind, shots))
     reader.keep()
     return found
 
@@ -187,6 +189,21 @@ def _shots(frames: list[Gray], times: list[float], reader: PairLabels) -> list[S
     for before, after, at_s in zip(frames, frames[1:], times[1:], strict=False):
         shots.append(Shot(after, at_s, reader.changed(before, after)))
     return shots
+
+
+def _by_eye(name: str, shots: list[Shot], fps: float) -> list[Shot]:
+    """The shots with the labels that somebody looked at, which are of one frame a second."""
+    if fps != 1:
+        return shots
+    labels = tomllib.loads(Path(__file__).with_name("frame_labels.toml").read_text())
+    seen = {"same": False, "changed": True, "unclear": None}
+    corrected = {
+        number: seen[label] for label, files in labels.items() for number in files.get(name, ())
+    }
+    return [
+        replace(shot, changed=corrected.get(number, shot.changed))
+        for number, shot in enumerate(shots)
+    ]
 
 
 def _unpacked(archive: Path) -> dict[str, bytes]:

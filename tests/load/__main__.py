@@ -21,13 +21,21 @@ async def measure(fleet: LocalFleet, seconds: float) -> str:
     before = processes.of_processes(fleet)
     async with fleet.client() as client:
         await turns.teach(client)
-        talks = [await turns.measure(client, fleet.demo.agent_id, n, seconds) for n in VISITORS]
-        read = [await reads.measure(client, n, seconds) for n in VISITORS]
+        talks: list[turns.Turns] = []
+        spent: list[dict[str, float]] = []
+        for visitors in VISITORS:
+            spent.append(processes.cpu_of_processes(fleet))
+            talks.append(await turns.measure(client, fleet.demo.agent_id, visitors, seconds))
+        spent.append(processes.cpu_of_processes(fleet))
+        gateway = fleet.process("gateway").pid
+        read = [await reads.measure(client, gateway, n, seconds) for n in VISITORS]
     after = processes.of_processes(fleet)
     return "\n".join(
         [
             "## Turns\n",
             table(turns.HEAD, [talk.row() for talk in talks]),
+            f"## CPU of a turn with {VISITORS[-1]} visitors\n",
+            table(processes.CPU_HEAD, processes.cpu_rows(*spent[-2:], len(talks[-1].whole_s))),
             "## `GET /v1/me`\n",
             table(reads.HEAD, [each.row() for each in read]),
             "## Memory\n",

@@ -1,4 +1,4 @@
-"""Memory of each process of a fleet, with what it started itself."""
+"""Memory and CPU of each process of a fleet, with what it started itself."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,8 @@ from fleetdesk_local.roster import SERVICES
 from harness.local_fleet import LocalFleet
 
 HEAD = ["process", "processes", "MB at rest", "MB under load"]
+CPU_HEAD = ["process", "CPU ms of a turn", "share"]
+MODELS = "llm-gateway's models"
 PROCESSES = (*SERVICES, "nats", "postgres")
 
 
@@ -27,6 +29,36 @@ def rows(
     rest = sum(before[name][1] for name in PROCESSES)
     load = sum(after[name][1] for name in PROCESSES)
     return [*listed, ["all", str(count), f"{rest:.0f}", f"{load:.0f}"]]
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU that one process has taken so far."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def cpu_of_processes(fleet: LocalFleet) -> dict[str, float]:
+    """Seconds of CPU so far by name; what runs models in a process of its own is apart."""
+    spent: dict[str, float] = {}
+    for name in PROCESSES:
+        process = fleet.process(name)
+        children = sum(cpu_s(child.pid) for child in process.children(recursive=True))
+        own = cpu_s(process.pid)
+        if name == "llm-gateway":
+            spent[name], spent[MODELS] = own, children
+        else:
+            spent[name] = own + children
+    return spent
+
+
+def cpu_rows(
+    before: Mapping[str, float], after: Mapping[str, float], turns: int
+) -> list[list[str]]:
+    """A row for each process with what a turn took of it, then the sums with and without models."""
+    taken = {name: (after[name] - before[name]) / max(turns, 1) * 1000 for name in after}
+    whole = sum(taken.values())
+    taken["all"], taken["all but the models"] = whole, whole - taken[MODELS]
+    return [[name, f"{ms:.1f}", f"{ms / max(whole, 1e-9):.0%}"] for name, ms in taken.items()]
 
 
 def _family(process: psutil.Process) -> tuple[int, float]:

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 from harness.drawing import screen
+from PIL import Image, ImageDraw, ImageFont
 from vision_agent.frames.images import Gray
 
 
@@ -20,8 +21,34 @@ def with_pointer(picture: Gray, x: int, y: int) -> Gray:
     return drawn
 
 
+def with_hand(picture: Gray, x: int, y: int) -> Gray:
+    """The picture with the hand that points at a link."""
+    drawn = picture.copy()
+    hand = [(7, 0), (10, 0), (11, 11), (20, 13), (22, 15), (22, 22), (19, 28), (8, 28), (0, 17),
+            (1, 14), (4, 15), (7, 18)]  # fmt: skip
+    cv2.fillPoly(drawn, [np.array(hand, np.int32) + np.array([x, y])], (0,))
+    return drawn
+
+
+def with_bar(picture: Gray, x: int, y: int) -> Gray:
+    """The picture with the pointer over text."""
+    drawn = picture.copy()
+    drawn[y : y + 18, x + 4 : x + 5] = 0
+    drawn[[y, y + 17], x + 1 : x + 8] = 0
+    drawn[[y, y + 17], x + 4] = 255
+    drawn[[y + 1, y + 16], x + 3 : x + 6] = 0
+    return drawn
+
+
 def with_caret(picture: Gray, x: int, y: int) -> Gray:
     """The picture with a text caret."""
     drawn = picture.copy()
     drawn[y : y + 20, x : x + 2] = 0
     return drawn
+
+
+def with_letter(picture: Gray, letter: str, size: int) -> Gray:
+    """The picture with a letter where nothing was."""
+    drawn = Image.fromarray(picture)
+    ImageDraw.Draw(drawn).text((700, 400), letter, fill=0, font=ImageFont.load_default(size))
+    return np.array(drawn)

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from vision_agent.frames.boxes import Box
 from vision_agent.frames.content import ContentType, StableType
 from vision_agent.frames.deciding import Eyes, Reason, Rules
-from vision_agent.frames.tiles import Box
 
-from .pictures import gray, with_caret, with_pointer
+from .pictures import gray, with_bar, with_caret, with_hand, with_letter, with_pointer
 
 RULES = Rules.load()
 BEFORE = ("Order 1182", "Error E-1041: sync failed", "Name: Ada Lovelace")
@@ -64,6 +64,33 @@ class TestLook:
         still = gray(*BEFORE)
         places = ((200, 500), (600, 520), (900, 300), (901, 304))
         assert set(shown(*(with_pointer(still, *at) for at in places))[1:]) == {Reason.DUPLICATE}
+
+    @pytest.mark.parametrize("shape", [with_pointer, with_hand, with_bar])
+    def test_a_pointer_that_comes_and_goes_is_no_change(self, shape):
+        still = gray(*BEFORE)
+        there = shape(still, 700, 400)
+        assert set(shown(still, there, still)[1:]) == {Reason.DUPLICATE}
+        assert set(shown(there, still, there)[1:]) == {Reason.DUPLICATE}
+
+    def test_a_pointer_that_becomes_another_is_no_change(self):
+        still = gray(*BEFORE)
+        places = (
+            with_pointer(still, 700, 400),
+            with_hand(still, 300, 500),
+            with_bar(still, 40, 60),
+        )
+        assert set(shown(*places, still)[1:]) == {Reason.DUPLICATE}
+
+    def test_two_pointers_that_come_at_once_are_a_change(self):
+        still = gray(*BEFORE)
+        both = with_hand(with_hand(still, 300, 500), 700, 400)
+        assert shown(still, both)[1] is Reason.TILE_CHANGED
+
+    @pytest.mark.parametrize("letter", "4aAbdeghkopB0389$&?")
+    @pytest.mark.parametrize("size", [14, 20, 32])
+    def test_a_letter_that_comes_alone_is_a_change(self, letter, size):
+        still = gray(*BEFORE)
+        assert shown(still, with_letter(still, letter, size))[1] is Reason.TILE_CHANGED
 
     def test_two_equal_digits_that_change_are_no_pointer(self):
         before, after = gray("Port 1", "", "", "Slot 1"), gray("Port 7", "", "", "Slot 7")

@@ -1,6 +1,6 @@
 """Which parts of a kept frame are read, and what text comes of it."""
 
-from vision_agent.frames.tiles import Box
+from vision_agent.frames.boxes import Box
 from vision_agent.reading import as_text, merged, whole_lines
 from vision_agent.screens import TextLine
 

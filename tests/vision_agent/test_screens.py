@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 from fleetkit.context import Attribution
 from harness.waiting import eventually
+from vision_agent.frames.boxes import Box
 from vision_agent.frames.content import ContentType
-from vision_agent.frames.tiles import Box
 from vision_agent.screens import Screen, Screens, TextLine, Unread
 from vision_agent.store import SessionKey
 

@@ -19,8 +19,8 @@ from fleetkit.rpc.fields import timestamp
 from fleetkit.rpc.retry import retry_idempotent
 from fleetkit.telemetry import counter
 
+from vision_agent.frames.boxes import Box
 from vision_agent.frames.content import ContentType
-from vision_agent.frames.tiles import Box
 from vision_agent.screens import Screen, TextLine, Unread
 from vision_agent.statistics import Statistics
 

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from fleetkit.context import Attribution
 
+from vision_agent.frames.boxes import Box
 from vision_agent.frames.content import ContentType
 from vision_agent.frames.deciding import Eyes
-from vision_agent.frames.tiles import Box
 from vision_agent.store import SessionKey
 
 # One that is shared, and the one before a page was loaded again.

@@ -16,9 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vision_agent.frames.images import Gray
+from vision_agent.frames.images import Gray, reduced
 
-_SMALL_SIDE = 640
 _CANNY = (50, 150)
 STABLE_FRAMES = 3
 SIGNALS = (
@@ -66,6 +65,11 @@ class StableType:
     type: ContentType | None = None
     _candidates: deque[ContentType] = field(default_factory=lambda: deque(maxlen=STABLE_FRAMES))
 
+    @property
+    def settled(self) -> bool:
+        """Whether the last frames looked at agreed on the type."""
+        return len(self._candidates) == STABLE_FRAMES and set(self._candidates) == {self.type}
+
     def see(self, shown: ContentType) -> bool:
         """Takes one frame's type; whether the stable type changed."""
         self._candidates.append(shown)
@@ -81,7 +85,7 @@ class StableType:
 
 def signals(gray: Gray) -> NDArray[np.float64]:
     """The signals named in SIGNALS; about 0.6 ms at 1080p."""
-    small = _small(gray)
+    small = reduced(gray)
     laplacian = cv2.meanStdDev(cv2.Laplacian(small, cv2.CV_16S))[1][0][0] ** 2
     edges = cv2.Canny(small, *_CANNY)
     counts = cv2.calcHist([small], [0], None, [32], [0, 256]).ravel() / small.size
@@ -119,12 +123,3 @@ def parse_model(entry: Mapping[str, object]) -> ContentModel:
 def load_fitted() -> dict[str, object]:
     """The fitted file that ships with the service."""
     return tomllib.loads(resources.files("vision_agent.frames").joinpath("fitted.toml").read_text())
-
-
-def _small(gray: Gray) -> Gray:
-    # Halving even sides is the one reduction that takes no time worth mentioning.
-    while max(gray.shape) > _SMALL_SIDE:
-        height, width = gray.shape[0] // 2, gray.shape[1] // 2
-        even = gray[: height * 2, : width * 2]
-        gray = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    return gray

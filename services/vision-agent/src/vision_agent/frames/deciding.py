@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision_agent.frames import content, tiles
+from vision_agent.frames.boxes import Box
 from vision_agent.frames.content import ContentModel, ContentType, StableType
 from vision_agent.frames.images import Gray
-from vision_agent.frames.perceptual import Hasher, distance
-from vision_agent.frames.tiles import Box, TileRule, Tiles
+from vision_agent.frames.perceptual import distance, phash
+from vision_agent.frames.tiles import TileRule, Tiles
 
 _HISTORY = 8
 _LONG_PAUSE_S = 5.0
+# Below it, the type of content is not looked at again.
+_TYPE_SHARE = 0.05
 # Above half of the frame, reading it whole costs no more than reading its parts.
 _WHOLE_SHARE = 0.5
 _BITS = np.array([value.bit_count() for value in range(256)], np.uint8)
@@ -90,7 +93,7 @@ class Eyes:
     """What is remembered of one shared screen: about 4 MB at 1080p.
 
     `reference` is the last kept frame, `previous` the last one of any fate; times are seconds of
-    the capture's clock.
+    the capture's clock; `moved`: tiles that changed since the type was looked at.
     """
 
     reference: Gray | None = None
@@ -99,8 +102,8 @@ class Eyes:
     kept_s: float = 0.0
     previous_s: float = 0.0
     history: NDArray[np.uint8] | None = None
-    hasher: Hasher = field(default_factory=Hasher)
     stable: StableType = field(default_factory=StableType)
+    moved: int = 0
 
     def look(self, gray: Gray, at_s: float, rules: Rules, *, fresh: bool = False) -> Decision:
         """Decides about the next frame and remembers it. `fresh`: keep it whatever it shows."""
@@ -108,24 +111,21 @@ class Eyes:
             return self._keep_all(gray, at_s, rules, Reason.NEW)
         if gray.shape != self.reference.shape:
             return self._keep_all(gray, at_s, rules, Reason.RESIZED)
-        restless = self._restless(self.previous, self.history, gray, at_s, rules)
-        changes = tiles.changed_content(self.reference, gray, rules.tile, ~restless)
+        now = tiles.changed_content(self.previous, gray, rules.tile)
+        restless = self._restless(now, self.history, at_s, rules)
+        if self.previous is self.reference and not restless.any():
+            changes = now
+        else:
+            changes = tiles.changed_content(self.reference, gray, rules.tile, ~restless)
         self.previous = gray
-        if not changes.any() and not restless.any():
-            # Nothing to be seen: hash and type are those of the reference.
-            return self._settle(gray, at_s, rules, None, changes, restless, None, fresh=fresh)
-        shown = self._type(gray, restless, rules)
-        before = self.stable.type
-        moved_from = before if self.stable.see(shown) else None
-        hashed = self.hasher.phash(gray)
-        return self._settle(gray, at_s, rules, hashed, changes, restless, moved_from, fresh=fresh)
+        moved_from = self._see_type(gray, now, restless, rules)
+        return self._settle(gray, at_s, rules, changes, restless, moved_from, fresh=fresh)
 
     def _settle(
         self,
         gray: Gray,
         at_s: float,
         rules: Rules,
-        hashed: int | None,
         changes: Tiles,
         restless: Tiles,
         moved_from: ContentType | None,
@@ -133,23 +133,27 @@ class Eyes:
         fresh: bool,
     ) -> Decision:
         kind = self.stable.type or ContentType.STATIC_UI
+        threshold = rules.thresholds[kind]
+        hashed = phash(gray) if changes.any() else None
         apart = 0 if hashed is None else distance(hashed, self.reference_hash)
-        reason = self._reason(at_s, rules, apart, rules.thresholds[kind], changes, fresh=fresh)
+        reason = self._reason(at_s, rules, apart, threshold, changes, fresh=fresh)
         if reason.kept and kind is not ContentType.VIDEO:
             # The frame is sent anyhow: what does not rest is read with it, and is no change when
             # it rests as it is. What never rests, as a log that scrolls, is read by heartbeats.
             changes, restless = changes | restless, np.zeros_like(restless)
         if reason.kept:
+            self.kept_s = at_s
+        if reason.kept and (changes.any() or restless.any()):
             # What is still moving has not been read: it stays as it was, to be found when it rests.
-            self._refer_to(gray, at_s, restless, hashed)
+            self._refer_to(gray, restless, phash(gray) if hashed is None else hashed)
         return Decision(
             reason=reason,
             type=kind,
             type_changed_from=moved_from,
             distance=apart,
-            threshold=rules.thresholds[kind],
-            tiles_changed=int(changes.sum()),
-            tiles_restless=int(restless.sum()),
+            threshold=threshold,
+            tiles_changed=int(np.count_nonzero(changes)),
+            tiles_restless=int(np.count_nonzero(restless)),
             tiles_total=changes.size,
             boxes=_boxes(changes, gray.shape) if reason.kept else (),
         )
@@ -176,7 +180,7 @@ class Eyes:
         shown = rules.model.classify(content.signals(gray))
         moved_from = before if self.stable.see(shown) else None
         self.reference = self.previous = gray
-        self.reference_hash = self.hasher.phash(gray)
+        self.reference_hash = phash(gray)
         self.kept_s = self.previous_s = at_s
         self.history = np.zeros(tiles.grid(gray.shape), np.uint8)
         kind = self.stable.type or shown
@@ -193,16 +197,12 @@ class Eyes:
             boxes=(Box(0, 0, gray.shape[1], gray.shape[0]),),
         )
 
-    def _restless(
-        self, previous: Gray, history: NDArray[np.uint8], gray: Gray, at_s: float, rules: Rules
-    ) -> Tiles:
+    def _restless(self, now: Tiles, history: NDArray[np.uint8], at_s: float, rules: Rules) -> Tiles:
         """Tiles that keep changing: spinners, clocks, video, a word being typed."""
         if at_s - self.previous_s > _LONG_PAUSE_S:
             # What changed long ago says nothing of how things move.
             history[:] = 0
         self.previous_s = at_s
-        everywhere = np.ones(history.shape, np.bool_)
-        now = tiles.changed_content(previous, gray, rules.tile, everywhere)
         np.left_shift(history, 1, out=history)
         history |= now.astype(np.uint8)
         often = _BITS[history]
@@ -210,17 +210,27 @@ class Eyes:
         very_often = (often > _HISTORY // 2) & lately
         return ((often >= rules.restless_changes) & now) | very_often
 
-    def _type(self, gray: Gray, restless: Tiles, rules: Rules) -> ContentType:
-        if restless.mean() >= rules.video_share:
-            return ContentType.VIDEO
-        return rules.model.classify(content.signals(gray))
+    def _see_type(
+        self, gray: Gray, now: Tiles, restless: Tiles, rules: Rules
+    ) -> ContentType | None:
+        """Looks at the type where much changed since it was looked at; the one before if it is new.
 
-    def _refer_to(self, gray: Gray, at_s: float, restless: Tiles, hashed: int | None) -> None:
+        A few words or a moved pointer make no other type of a screen.
+        """
+        before = self.stable.type
+        if restless.mean() >= rules.video_share:
+            return before if self.stable.see(ContentType.VIDEO) else None
+        self.moved += int(np.count_nonzero(now))
+        if self.stable.settled and self.moved < _TYPE_SHARE * now.size:
+            return None
+        shown = rules.model.classify(content.signals(gray))
+        moved_from = before if self.stable.see(shown) else None
+        if self.stable.settled:
+            self.moved = 0
+        return moved_from
+
+    def _refer_to(self, gray: Gray, restless: Tiles, hashed: int) -> None:
         assert self.reference is not None  # noqa: S101
-        self.kept_s = at_s
-        if hashed is None:
-            # Within the noise of the reference: against that one slow drifts add up to a change.
-            return
         kept = gray
         if restless.any():
             kept = np.array(gray)

@@ -14,6 +14,7 @@ Gray = NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MIN_SIDE = 64
+_REDUCED_SIDE = 640
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,15 @@ def to_gray(data: bytes, limits: FrameLimits) -> Gray:
     if gray is None or gray.shape != (height, width):
         raise _wrong("the image is damaged: it could not be decoded")
     return np.ascontiguousarray(gray, np.uint8)
+
+
+def reduced(gray: Gray) -> Gray:
+    """The frame halved until no side is above 640; even sides halve in next to no time."""
+    while max(gray.shape) > _REDUCED_SIDE:
+        height, width = gray.shape[0] // 2, gray.shape[1] // 2
+        even = gray[: height * 2, : width * 2]
+        gray = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return gray
 
 
 def _wrong(message: str) -> InvalidArgument:
