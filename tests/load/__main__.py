@@ -35,7 +35,9 @@ async def measure(fleet: LocalFleet, seconds: float) -> str:
             "## Turns\n",
             table(turns.HEAD, [talk.row() for talk in talks]),
             f"## CPU of a turn with {VISITORS[-1]} visitors\n",
-            table(processes.CPU_HEAD, processes.cpu_rows(*spent[-2:], len(talks[-1].whole_s))),
+            table(
+                processes.CPU_HEAD, processes.cpu_rows(spent[-2], spent[-1], len(talks[-1].whole_s))
+            ),
             "## `GET /v1/me`\n",
             table(reads.HEAD, [each.row() for each in read]),
             "## Memory\n",
