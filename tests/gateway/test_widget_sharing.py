@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from fakes.widget_gateway import WidgetGateway
-from harness.browser import axe_violations, built_assets
+from harness.browser import built_assets
 from harness.sharing import with_refusal, with_screen, without_screen
 from harness.waiting import eventually
 from playwright.async_api import Browser, BrowserContext, Page, Route, expect
@@ -161,14 +161,6 @@ class TestSharing:
         )
         assert len(frames.bodies) == 3
         assert await page.evaluate("window.sharing.readyState") == "ended"
-
-    async def test_has_nothing_that_axe_objects_to(self, context, gateway, frames) -> None:
-        page = await opened(context, gateway, frames)
-        await page.get_by_role("button", name="Share screen").click()
-        assert await axe_violations(page) == []
-        await page.get_by_role("button", name="Choose what to share").click()
-        await expect(page.get_by_role("button", name="Stop sharing")).to_be_visible()
-        assert await axe_violations(page) == []
 
     async def test_speaks_arabic_from_right_to_left(self, context, gateway, frames) -> None:
         page = await context.new_page()
