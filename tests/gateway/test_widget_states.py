@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
 
 import pytest
 import pytest_asyncio
 from fakes.widget_gateway import Turn, WidgetGateway
 from harness.browser import axe_violations, built_assets
 from harness.sharing import with_screen
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -29,7 +30,10 @@ _CITATION = {
 _ANSWER = ["Press it.\n\n- `one`\n- **two**"]
 _LIMITED = (429, {"title": "Too Many Requests", "status": 429, "detail": "slow down"})
 _AWAY = (503, {"title": "Service Unavailable", "status": 503, "detail": "try again"})
-_LOOKS = (("light", {"width": 1000, "height": 760}), ("dark", {"width": 360, "height": 740}))
+_LOOKS: tuple[tuple[Literal["light", "dark"], ViewportSize], ...] = (
+    ("light", {"width": 1000, "height": 760}),
+    ("dark", {"width": 360, "height": 740}),
+)
 
 
 class Widget:
@@ -178,6 +182,6 @@ class TestEveryState:
         for scheme, size in _LOOKS:
             await widget.page.emulate_media(color_scheme=scheme)
             await widget.page.set_viewport_size(size)
-            for violation in await axe_violations(widget.page):
-                found.append(f"{scheme}, {size['width']} px: {violation}")
+            violations = await axe_violations(widget.page)
+            found += [f"{scheme}, {size['width']} px: {each}" for each in violations]
         assert found == []
