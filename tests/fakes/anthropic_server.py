@@ -69,12 +69,14 @@ Scripted = Answer | Failure | Reset
 class FakeAnthropic:
     """The server.
 
-    `requests` has the bodies it was sent, `usages` what it reported for each that it answered,
-    `seconds` how long each of those took in here. `advance` moves the clock of its cache.
+    `requests` has the bodies it was sent and `keys` by which keys, `usages` what it reported for
+    each that it answered, `seconds` how long each of those took in here. `advance` moves the clock
+    of its cache.
     """
 
     def __init__(self, cache_minimum_tokens: int | Mapping[str, int] = MINIMUM_TOKENS) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.keys: list[str] = []
         self.usages: list[dict[str, Any]] = []
         self.seconds: list[float] = []
         self.url = ""
@@ -99,6 +101,7 @@ class FakeAnthropic:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
+        app.router.add_get("/v1/models", self._models)
         app.router.add_get("/received", self._received)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -111,6 +114,12 @@ class FakeAnthropic:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    async def _models(self, request: web.Request) -> web.Response:
+        """The first page of models, which shows whether a key is one."""
+        if _key(request) in ("", "wrong"):
+            return _error(Failure(401, "authentication_error"))
+        return web.json_response({"data": [], "has_more": False, "first_id": None, "last_id": None})
+
     def _now(self) -> float:
         return time.monotonic() + self._advanced_s
 
@@ -120,6 +129,7 @@ class FakeAnthropic:
         if problem := _problem(request, body):
             return _error(problem)
         self.requests.append(body)
+        self.keys.append(_key(request))
         step = self._script.take()
         if isinstance(step, Failure):
             return _error(step)

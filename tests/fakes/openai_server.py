@@ -60,6 +60,7 @@ class FakeOpenAi:
     async def start(self, port: int = 0) -> Self:
         app = web.Application(client_max_size=16 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._completions)
+        app.router.add_get("/v1/models", self._models)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
@@ -69,6 +70,12 @@ class FakeOpenAi:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _models(self, request: web.Request) -> web.Response:
+        """The models, which shows whether a key is one."""
+        if request.headers.get("authorization", "").removeprefix("Bearer ") in ("", "wrong"):
+            return _error(Failure(401, "invalid_api_key"))
+        return web.json_response({"object": "list", "data": []})
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()

@@ -456,6 +456,23 @@ class TestPricesOfModels:
         assert "compute_us" in answer.json()["detail"]
 
 
+class TestKeysAtProviders:
+    async def test_only_admins_set_them_and_what_is_wrong_is_named(self, desk, acme):
+        path, body = "/v1/settings/provider-keys", {"provider": "anthropic", "api_key": "sk-a-key"}
+        found = (await desk.client.get(path, headers=acme.bearer)).json()
+        assert (found["items"], found["providers"]) == ([], ["anthropic", "gemini", "openai"])
+        viewer = await desk.key(acme, "viewer", "*")
+        assert (await desk.client.put(path, json=body, headers=viewer)).status_code == 403
+        which = {"params": {"provider": "anthropic"}}
+        assert (await desk.client.delete(path, headers=viewer, **which)).status_code == 403
+        wrong = {**body, "provider": "nobody"}
+        answer = await desk.client.put(path, json=wrong, headers=acme.bearer)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "provider")
+        assert (await desk.client.delete(path, headers=acme.bearer, **which)).status_code == 204
+        log = (await desk.client.get("/v1/audit-log", headers=acme.bearer)).json()["items"]
+        assert (log[0]["action"], log[0]["target"]) == ("provider_key.deleted", "anthropic")
+
+
 class TestBudgets:
     BODY: ClassVar = {"level": "tenant", "period": "day", "limit_nanos": 10**9, "hard": True}
 

@@ -8,9 +8,9 @@ import jwt
 import pytest
 import pytest_asyncio
 from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound
+from fleetkit.vault import Vault
 from gateway.auth.visitor_tokens import Visit, mint_visitor_token
 from gateway.upkeep import reseal_secrets
-from gateway.vault import Vault
 from gateway.widgets import Widgets
 from harness.desk import Company, Desk
 

@@ -15,6 +15,7 @@ LEFT_OUT = {
     "DELETE /v1/tenant": "erases the company that asks",
     "DELETE /v1/api-keys/{key_id}": "revokes the key that asks: the list tells the run its id",
     "POST /v1/logout": "ends the session that asks",
+    "PUT /v1/settings/provider-keys": "asks a provider outside whether it takes the key",
     "GET /v1/conversations/{conversation_id}/events": "goes on until the conversation is resolved",
 }
 # Where the description can't say all that is asked of a request, so that one that keeps to it may

@@ -5,6 +5,7 @@ from functools import partial
 from typing import NoReturn
 
 from fleetkit.service import Runtime, cli
+from fleetkit.vault import Vault
 
 from gateway.app import create_served_app
 from gateway.auth.authenticator import Authenticator
@@ -20,7 +21,6 @@ from gateway.rate_limits import RateLimiter
 from gateway.rendering import Pages
 from gateway.stream_slots import StreamSlots
 from gateway.upkeep import reseal_secrets, tidy
-from gateway.vault import Vault
 from gateway.widgets import Widgets
 
 
@@ -28,7 +28,7 @@ def make_parts(rt: Runtime) -> Parts:
     """The gateway's parts; ValueError when a setting is missing or malformed."""
     settings: GatewaySettings = rt.settings
     clients = Clients(rt.clients)
-    vault = Vault.from_settings(settings, rt.keyring)
+    vault = Vault.of(settings.secrets_key, rt.keyring)
     return Parts(
         settings=settings,
         db=rt.db,

@@ -9,6 +9,7 @@ from cachetools import TTLCache
 from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from fleetkit.logging import get_logger
 from fleetkit.postgres import Database
+from fleetkit.vault import Sealed, Vault
 
 from gateway import audit
 from gateway.auth.principal import Principal
@@ -16,7 +17,6 @@ from gateway.auth.tokens import sha256
 from gateway.origins import MAX_ORIGINS, normalized_origin
 from gateway.store import accounts
 from gateway.store import widgets as store
-from gateway.vault import Sealed, Vault
 
 _CACHE_S = 5.0
 _MAX_CACHED = 10_000

@@ -11,6 +11,7 @@ from llm_gateway.attempts import Attempts, Completed
 from llm_gateway.models import MOST_TIERS, Models
 from llm_gateway.question import Cited, Question, TextDelta
 from llm_gateway.routing import RoutingWeights, is_difficult
+from llm_gateway.tenant_keys import TenantKeys
 
 _MAX_PASSAGES = 20
 _MAX_QUESTION_BYTES = 16_000
@@ -39,6 +40,7 @@ class Ladder:
 async def answer(
     attempts: Attempts,
     models: Models,
+    keys: TenantKeys,
     routing: RoutingWeights,
     tenant_id: UUID,
     question: Question,
@@ -51,7 +53,8 @@ async def answer(
     """
     asked = checked(question)
     _check_ladder(ladder)
-    tiers = models.ladder([asked.model, *ladder.next_models])
+    own = await keys.of(tenant_id)
+    tiers = models.ladder([asked.model, *ladder.next_models], own)
     first, reason = ladder.first_tier, "rephrased"
     if first <= 1 and is_difficult(asked, ladder.difficult_share_millis, routing):
         first, reason = 2, "difficult"

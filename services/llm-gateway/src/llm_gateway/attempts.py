@@ -29,7 +29,7 @@ from llm_gateway.caching.planner import Planner
 from llm_gateway.gate import Gate, NotSupported, Shown
 from llm_gateway.ledger import Attempt
 from llm_gateway.metering import Metered, Metering
-from llm_gateway.models import Tier
+from llm_gateway.models import AnswerModel, Tier
 from llm_gateway.question import Cited, Finished, FinishReason, Piece, Question, TextDelta
 
 # With less time left a further attempt would only cost.
@@ -117,13 +117,13 @@ class Attempts:
         shown = Shown()
         made: list[_Attempt] = []
         for place, tier in enumerate(tiers):
-            if not self._may_be_asked(tier):
+            if not self._may_be_asked(tenant_id, tier):
                 reason = reason if made else "cooling_down"
                 continue
             if made and (not _time_left() or _is_spare(tier, tiers[0], made)):
                 break
             attempt = _Attempt(tier, reason, follows=bool(made))
-            more = any(map(self._may_be_asked, tiers[place + 1 :]))
+            more = any(self._may_be_asked(tenant_id, later) for later in tiers[place + 1 :])
             async with aclosing(self._run(tenant_id, question, attempt, shown, more)) as pieces:
                 async for piece in pieces:
                     shown.add(piece)
@@ -137,12 +137,23 @@ class Attempts:
             made.append(attempt)
             reason = attempt.failure
         if not made:
-            raise self._cooling_down(tiers)
+            raise self._cooling_down(tenant_id, tiers)
         yield _given_up(made, shown)
 
-    def circuits(self) -> list[CircuitView]:
-        """How the providers and models fare that were asked, by name."""
-        return self._breaker.views()
+    def circuits(self, tenant_id: UUID) -> list[CircuitView]:
+        """How the providers and models fare that were asked, by name.
+
+        Those by the tenant's own key stand in place of the fleet's.
+        """
+        views = {view.name: view for view in self._breaker.views()}
+        scope = f"{tenant_id}:"
+        own = {
+            name.removeprefix(scope): replace(view, name=name.removeprefix(scope))
+            for name, view in views.items()
+            if name.startswith(scope)
+        }
+        fleets = {name: view for name, view in views.items() if ":" not in name.partition("/")[0]}
+        return [view for _, view in sorted({**fleets, **own}.items())]
 
     async def _run(
         self, tenant_id: UUID, question: Question, attempt: _Attempt, shown: Shown, more: bool
@@ -156,12 +167,15 @@ class Attempts:
             replace(question, model=model.model, shown=shown.text),
         )
         at_most = model.provider.at_most(asked)
-        which = Attempt(attempt.tier.tier, attempt.reason)
+        paid_by = "tenant" if model.is_own else "fleet"
+        which = Attempt(attempt.tier.tier, attempt.reason, paid_by)
         call = self._metering.call(tenant_id, "answer", model.name, at_most, which)
         try:
             async with (
                 call as attempt.metered,
-                aclosing(self._pieces(asked, attempt, attempt.metered, shown, more)) as pieces,
+                aclosing(
+                    self._pieces(tenant_id, asked, attempt, attempt.metered, shown, more)
+                ) as pieces,
             ):
                 async for piece in pieces:
                     yield piece
@@ -174,12 +188,18 @@ class Attempts:
                 raise
 
     async def _pieces(
-        self, asked: Question, attempt: _Attempt, metered: Metered, shown: Shown, more: bool
+        self,
+        tenant_id: UUID,
+        asked: Question,
+        attempt: _Attempt,
+        metered: Metered,
+        shown: Shown,
+        more: bool,
     ) -> AsyncGenerator[TextDelta | Cited, None]:
         """What of the attempt may be shown; tells the circuit how it went."""
         gate = Gate(asked, shown) if more or shown.text else None
         model = attempt.tier.model
-        with self._breaker.trying(model.name) as trial:
+        with self._breaker.trying(_circuit(tenant_id, model)) as trial:
             try:
                 async with aclosing(model.provider.answer(asked, metered.meter)) as pieces:
                     limit_s = self._patience.first_text_s if more else None
@@ -203,16 +223,21 @@ class Attempts:
                     trial.failed(error, limited=isinstance(error, ResourceExhausted))
                 raise
 
-    def _may_be_asked(self, tier: Tier) -> bool:
-        return self._breaker.wait_s(tier.model.name) == 0
+    def _may_be_asked(self, tenant_id: UUID, tier: Tier) -> bool:
+        return self._breaker.wait_s(_circuit(tenant_id, tier.model)) == 0
 
-    def _cooling_down(self, tiers: Sequence[Tier]) -> FleetError:
-        wait_s = min(self._breaker.wait_s(tier.model.name) for tier in tiers)
+    def _cooling_down(self, tenant_id: UUID, tiers: Sequence[Tier]) -> FleetError:
+        wait_s = min(self._breaker.wait_s(_circuit(tenant_id, tier.model)) for tier in tiers)
         return Unavailable(
             "the models failed lately and are left alone for a moment: ask again then",
             reason="MODELS_COOLING_DOWN",
             retry_after_s=max(wait_s, 0.1),
         )
+
+
+def _circuit(tenant_id: UUID, model: AnswerModel) -> str:
+    """A tenant's own key has circuits of its own: a bad one is no fault of the fleet's."""
+    return f"{tenant_id}:{model.name}" if model.is_own else model.name
 
 
 async def _next(pieces: AsyncGenerator[Piece, None], limit_s: float | None) -> Piece:

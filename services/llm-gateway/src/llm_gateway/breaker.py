@@ -24,6 +24,8 @@ _LONGEST_COOLDOWN_S = 120.0
 _LONGEST_RETRY_S = 600.0
 # A request that tries and is never heard of again must not keep the others out.
 _TRY_LASTS_S = 60.0
+# Tenants' own keys have circuits, too; closed ones are forgotten when there are so many.
+_MOST_CIRCUITS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,10 @@ class Breaker:
 
     def _of(self, model: str) -> tuple[_Circuit, _Circuit]:
         provider = model.partition("/")[0]
+        if model not in self._circuits and len(self._circuits) >= _MOST_CIRCUITS:
+            closed = [name for name, each in self._circuits.items() if each.open_until is None]
+            for name in closed:
+                del self._circuits[name]
         return (
             self._circuits.setdefault(provider, _Circuit(_PROVIDER_FAILURES)),
             self._circuits.setdefault(model, _Circuit(_MODEL_FAILURES)),

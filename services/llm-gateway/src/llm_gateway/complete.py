@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +15,11 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from llm_gateway.completing import CompleteProvider, Completion, Prompt
+from llm_gateway.ledger import Attempt
 from llm_gateway.metering import Metering
+from llm_gateway.models import Own, paying
 from llm_gateway.pricing import PriceBook
+from llm_gateway.tenant_keys import TenantKeys
 
 _MAX_SCHEMA_BYTES = 32_000
 _MAX_TEXT_BYTES = 256_000
@@ -34,14 +38,16 @@ class Completers:
     clock: Clock
     default_model: str
 
-    def of(self, requested: str) -> tuple[str, CompleteProvider]:
-        """The model as "provider/model" and its provider.
+    def of(self, requested: str, own: Own) -> tuple[str, CompleteProvider]:
+        """The model as "provider/model" and its provider, a tenant's `own` where it has one.
 
         FailedPrecondition for one that is not configured or only quotes
         (PROVIDER_NOT_CONFIGURED), and for one without a price (UNPRICED_MODEL).
         """
         name = requested or self.default_model
-        provider = self.providers.get(name.partition("/")[0])
+        provider_name = name.partition("/")[0]
+        keyed = own.get(provider_name)
+        provider = keyed.once if keyed else self.providers.get(provider_name)
         if provider is None:
             raise FailedPrecondition(
                 f"{name} writes no completions here; configured: "
@@ -72,7 +78,12 @@ class Completed:
 
 
 async def complete(
-    metering: Metering, completers: Completers, tenant_id: UUID, prompt: Prompt, schema: str
+    metering: Metering,
+    completers: Completers,
+    keys: TenantKeys,
+    tenant_id: UUID,
+    prompt: Prompt,
+    schema: str,
 ) -> Completed:
     """The output, sent when its cost is committed; with a `schema` (JSON Schema) it is valid.
 
@@ -81,9 +92,11 @@ async def complete(
     errors pass.
     """
     checked = replace(_checked(prompt), schema=_schema(schema) if schema else None)
-    name, provider = completers.of(checked.model)
+    own = await keys.of(tenant_id)
+    name, provider = completers.of(checked.model, own)
+    call = partial(_call, metering, name, provider, paying(name, own), tenant_id)
     asked = replace(checked, model=name.partition("/")[2])
-    first, call_id = await _call(metering, name, provider, tenant_id, asked)
+    first, call_id = await call(asked)
     if asked.schema is None:
         return Completed(first.text, "", name, call_id, repaired=False, cut=first.cut)
     value, problem = _read(first, asked.schema)
@@ -91,7 +104,7 @@ async def complete(
     text = first.text
     if problem:
         again = replace(asked, rejected=first.text, problem=problem)
-        second, call_id = await _call(metering, name, provider, tenant_id, again)
+        second, call_id = await call(again)
         value, problem = _read(second, asked.schema)
         text = second.text
     if problem:
@@ -103,10 +116,15 @@ async def complete(
 
 
 async def _call(
-    metering: Metering, name: str, provider: CompleteProvider, tenant_id: UUID, prompt: Prompt
+    metering: Metering,
+    name: str,
+    provider: CompleteProvider,
+    attempt: Attempt,
+    tenant_id: UUID,
+    prompt: Prompt,
 ) -> tuple[Completion, UUID]:
     at_most = provider.complete_at_most(prompt)
-    async with metering.call(tenant_id, "complete", name, at_most) as metered:
+    async with metering.call(tenant_id, "complete", name, at_most, attempt) as metered:
         completion = await provider.complete(prompt, metered.meter)
     return completion, metered.call.call_id
 

@@ -25,6 +25,14 @@ class OpenAiEndpoint(BaseModel):
     """Longest wait for the first token of an answer."""
 
 
+_KNOWN = {
+    "openai": OpenAiEndpoint(
+        name="openai", base_url=_OPENAI_URL, max_output_field="max_completion_tokens"
+    ),
+    "gemini": OpenAiEndpoint(name="gemini", base_url=_GEMINI_URL),
+}
+
+
 class Settings(FleetSettings):
     """What llm-gateway needs beside every service's settings; `FLEETDESK_<NAME>`."""
 
@@ -107,6 +115,12 @@ class Settings(FleetSettings):
     rerank_batch: int = Field(default=32, ge=1, le=100)
     """Documents of one request to it; text-embeddings-inference takes 32 unless told otherwise."""
 
+    secrets_key: SecretStr | None = None
+    """Seals tenants' own keys: "<key id>:<32 bytes in base64>", several separated by commas.
+
+    Without it by one derived from the service's own key, with which they would be lost.
+    """
+
     @model_validator(mode="after")
     def _name_endpoints_apart(self) -> Self:
         names = [endpoint.name for endpoint in self.openai_endpoints]
@@ -119,18 +133,15 @@ class Settings(FleetSettings):
     def endpoints(self) -> list[OpenAiEndpoint]:
         """Every OpenAI-compatible endpoint, those of the two keys first."""
         named = {endpoint.name for endpoint in self.openai_endpoints}
-        known: list[OpenAiEndpoint] = []
-        if self.openai_api_key is not None and "openai" not in named:
-            known.append(
-                OpenAiEndpoint(
-                    name="openai",
-                    base_url=_OPENAI_URL,
-                    api_key=self.openai_api_key,
-                    max_output_field="max_completion_tokens",
-                )
-            )
-        if self.gemini_api_key is not None and "gemini" not in named:
-            known.append(
-                OpenAiEndpoint(name="gemini", base_url=_GEMINI_URL, api_key=self.gemini_api_key)
-            )
+        keys = {"openai": self.openai_api_key, "gemini": self.gemini_api_key}
+        known = [
+            _KNOWN[name].model_copy(update={"api_key": key})
+            for name, key in keys.items()
+            if key is not None and name not in named
+        ]
         return [*known, *self.openai_endpoints]
+
+    def endpoint_of(self, name: str, api_key: str) -> OpenAiEndpoint:
+        """The endpoint `openai` or `gemini` by another key; elsewhere where settings say so."""
+        named = {endpoint.name: endpoint for endpoint in self.openai_endpoints}
+        return {**_KNOWN, **named}[name].model_copy(update={"api_key": SecretStr(api_key)})

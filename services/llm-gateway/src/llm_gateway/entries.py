@@ -94,6 +94,7 @@ def hit_entry(row: CallRow, saved_nanos: int, baseline_nanos: int) -> EntryRow:
         visitor_id=row.visitor_id,
         tier=row.tier,
         tier_reason=row.tier_reason,
+        paid_by=row.paid_by,
     )
 
 
@@ -155,4 +156,5 @@ def _entry(
         visitor_id=row.visitor_id,
         tier=row.tier,
         tier_reason=row.tier_reason,
+        paid_by=row.paid_by,
     )

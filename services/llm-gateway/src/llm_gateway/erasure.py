@@ -23,6 +23,7 @@ ERASURE = Erasure(
         Table("budget", of_visitor=_TARGET),
         Table("budget_setting"),
         Table("own_price"),
+        Table("provider_key"),
         Table("usage_entry", _OF_VISITOR, _NAMELESS, _MONEY, _OF_ANYONE),
         Table("usage_call", _OF_VISITOR, _NAMELESS, _MONEY, _OF_ANYONE),
     ),

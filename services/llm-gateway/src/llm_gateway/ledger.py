@@ -40,6 +40,7 @@ from llm_gateway.tenant_settings import TenantSettings
 from llm_gateway.translate import to_entry
 
 Operation = Literal["answer", "complete", "embed", "rerank", "see"]
+PaidBy = Literal["fleet", "tenant"]
 
 # After a call's deadline its process needs a moment to settle it.
 _SETTLE_GRACE_S = 10.0
@@ -50,13 +51,17 @@ _MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Which attempt of a ladder a call is, from 1, and why it is not the first model's."""
+    """Which attempt of a ladder a call is, from 1 (0: of none), why it is not the first model's.
 
-    tier: int
-    reason: str
+    And by whose key it goes.
+    """
+
+    tier: int = 0
+    reason: str = ""
+    paid_by: PaidBy = "fleet"
 
 
-NO_ATTEMPT = Attempt(0, "")
+NO_ATTEMPT = Attempt()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +239,7 @@ class Ledger:
             reserved_nanos=sum(item["amount_nanos"] for item in reserved),
             tier=attempt.tier,
             tier_reason=attempt.reason,
+            paid_by=attempt.paid_by,
         )
 
     async def _remember(self, tenant_id: UUID) -> None:

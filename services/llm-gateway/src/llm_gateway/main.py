@@ -12,6 +12,7 @@ from fleetkit.errors import FailedPrecondition
 from fleetkit.logging import get_logger
 from fleetkit.service import Runtime, cli
 from fleetkit.telemetry import tracer
+from fleetkit.vault import Vault
 
 from llm_gateway import budgets, price_check, pricing, sweeper
 from llm_gateway.api.model_settings import ModelSettingsApi
@@ -32,12 +33,14 @@ from llm_gateway.pair_cache import PairCache
 from llm_gateway.prices import TenantPrices
 from llm_gateway.pricing import PriceBook, Unit
 from llm_gateway.providers import Providers, configured, embed_providers, rerank_providers
+from llm_gateway.providers.keyed import KeyedProviders
 from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.providers.rapidocr import RapidOcr
 from llm_gateway.rapidocr_worker.reader import Reader
 from llm_gateway.rerank import Rerankers
 from llm_gateway.response_cache import CacheLimits, ResponseCache
 from llm_gateway.see import Readers
+from llm_gateway.tenant_keys import TenantKeys, reseal_all
 from llm_gateway.tenant_settings import TenantSettings
 from llm_gateway.workers.child import ChildOptions
 from llm_gateway.workers.pool import WorkerPool
@@ -58,32 +61,48 @@ def build(rt: Runtime) -> None:
     for provider in providers.answering.values():
         rt.on_close(provider.close)
     models = Models(providers.answering, book, rt.clock, settings.answer_model)
+    keys = _tenant_keys(rt, book, decided)
     tracing = tracer(settings.service, settings.otlp_endpoint)
     metering = Metering(ledger, rt.spawn, tracing)
     rerankers = _rerankers(rt, embedder)
     patience = Patience(settings.attempt_first_text_s, settings.attempt_silence_s)
     planner = Planner(rt.db, rt.clock, prices)
     attempts = Attempts(metering, planner, Breaker(), patience)
-    once = _once(rt, providers, rerankers, prices)
+    once = _once(rt, providers, rerankers, prices, keys)
     embedders = _embedders(rt, embedder)
     limits = CacheLimits(settings.response_cache_ttl_s, settings.response_cache_most)
     responses = ResponseCache(rt.db, rt.clock, ledger, rt.spawn, settings.answer_model, limits)
-    answering = Answering(models, attempts, responses)
+    answering = Answering(models, keys, attempts, responses)
     api = LlmGatewayApi(rt.db, rt.clock, metering, answering, embedders, once)
     rt.server.add(add_LlmGatewayServiceServicer_to_server, api)
     names = {*providers.answering, *providers.seeing, *rerankers.providers}
-    settings_api = ModelSettingsApi(prices, names, metering, attempts)
+    settings_api = ModelSettingsApi(prices, keys, names, metering, attempts)
     rt.server.add(add_ModelSettingsServiceServicer_to_server, settings_api)
     rt.consume(HANDLERS)
     rt.erase(ERASURE)
     rt.background(sweeper.sweep_forever(rt.db, ledger, settings.sweep_interval_s), "sweeper")
     rt.command("check-prices", lambda: _check_prices(rt, book, models, rerankers))
     rt.command("sweep", lambda: _sweep(rt, ledger))
+    rt.command("reseal-secrets", lambda: _reseal(rt, keys))
     rt.command("recount-budgets", lambda: _recount(rt))
     rt.schedule("forget-windows", timedelta(days=1), lambda: _forget_windows(rt))
 
 
-def _once(rt: Runtime, providers: Providers, rerankers: Rerankers, prices: TenantPrices) -> Once:
+def _tenant_keys(rt: Runtime, book: PriceBook, decided: TenantSettings) -> TenantKeys:
+    settings: Settings = rt.settings
+    vault = Vault.of(settings.secrets_key, rt.keyring)
+    keyed = KeyedProviders(settings, book)
+    rt.on_close(keyed.close)
+    return TenantKeys(rt.db, rt.clock, vault, decided, keyed)
+
+
+def _once(
+    rt: Runtime,
+    providers: Providers,
+    rerankers: Rerankers,
+    prices: TenantPrices,
+    keys: TenantKeys,
+) -> Once:
     """Readers of pictures, the local one among them, and providers of completions."""
     settings: Settings = rt.settings
     reader = Reader(
@@ -93,10 +112,10 @@ def _once(rt: Runtime, providers: Providers, rerankers: Rerankers, prices: Tenan
     rt.on_close(reader.close)
     providers.seeing["local"] = RapidOcr(reader)
     readers = Readers(
-        providers.seeing, prices.book, rt.clock, settings.see_model, settings.see_sight_model
+        providers.seeing, prices.book, rt.clock, keys, settings.see_model, settings.see_sight_model
     )
     for model in filter(None, (settings.see_model, settings.see_sight_model)):
-        readers.of(model)
+        readers.of(model, {})
     default = settings.complete_model or settings.answer_model
     completers = Completers(providers.completing, prices.book, rt.clock, default)
     return Once(readers, rerankers, completers, prices)
@@ -174,6 +193,11 @@ async def _check_prices(rt: Runtime, book: PriceBook, models: Models, rerankers:
 async def _sweep(rt: Runtime, ledger: Ledger) -> None:
     swept = await sweeper.sweep_all(rt.db, ledger)
     get_logger().info("calls_swept", calls=swept)
+
+
+async def _reseal(rt: Runtime, keys: TenantKeys) -> None:
+    resealed = await reseal_all(rt.db, keys)
+    get_logger().info("secrets_resealed", secrets=resealed)
 
 
 async def _recount(rt: Runtime) -> None:

@@ -78,7 +78,7 @@ class Metering:
                     traced |= genai.of_usage(metered.meter.units, failure)
         finally:
             seconds = time.monotonic() - started
-            if failure != "CANCELLED":
+            if failure != "CANCELLED" and attempt.paid_by == "fleet":
                 self.health.note(model, seconds, failure)
             self._seconds.labels(operation, model).observe(seconds)
             self._calls.labels(operation, model, failure or "ok").inc()

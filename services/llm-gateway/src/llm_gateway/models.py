@@ -8,19 +8,33 @@ from fleetkit.errors import FailedPrecondition, InvalidArgument
 from fleetkit.logging import get_logger
 
 from llm_gateway.estimate import TierEstimate, bound, largest
+from llm_gateway.ledger import Attempt
 from llm_gateway.pricing import PriceBook, Unit
+from llm_gateway.providers.keyed import KeyedProvider
 from llm_gateway.question import AnswerProvider, Question
 from llm_gateway.tenant_settings import OwnPrice
 
 MOST_TIERS = 3
+# Providers by a tenant's own keys, by name.
+Own = Mapping[str, KeyedProvider]
+_NONE: Own = {}
+
+
+def paying(model: str, own: Own) -> Attempt:
+    """A call to "provider/model" outside of any ladder, and by whose key it goes."""
+    return Attempt(paid_by="tenant" if model.partition("/")[0] in own else "fleet")
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerModel:
-    """A model that can answer here: as "provider/model", and its provider."""
+    """A model that can answer here: as "provider/model", and its provider.
+
+    `is_own` says that the provider works by a key of the tenant's own.
+    """
 
     name: str
     provider: AnswerProvider
+    is_own: bool = False
 
     @property
     def model(self) -> str:
@@ -63,8 +77,8 @@ class Models:
         self._default = default
         self.answering(default)
 
-    def answering(self, requested: str) -> AnswerModel:
-        """The model named, or the default for "".
+    def answering(self, requested: str, own: Own = _NONE) -> AnswerModel:
+        """The model named, or the default for ""; by a tenant's `own` provider where it has one.
 
         InvalidArgument for a name without a provider, FailedPrecondition for a provider that is
         not configured (PROVIDER_NOT_CONFIGURED) and a model without prices (UNPRICED_MODEL).
@@ -75,7 +89,8 @@ class Models:
             raise InvalidArgument(
                 "model is named provider/model, for example local/extractive", field="model"
             )
-        provider = self._providers.get(provider_name)
+        keyed = own.get(provider_name)
+        provider = keyed.answering if keyed else self._providers.get(provider_name)
         if provider is None:
             raise FailedPrecondition(
                 f"the provider of {name} is not configured here; configured: "
@@ -86,9 +101,9 @@ class Models:
         self._book.period(name, self._clock.now(), provider.kinds)
         if self._book.models[name].serves != "answer":
             raise InvalidArgument(f"{name} does not answer questions", field="model")
-        return AnswerModel(name, provider)
+        return AnswerModel(name, provider, keyed is not None)
 
-    def ladder(self, requested: Sequence[str]) -> list[Tier]:
+    def ladder(self, requested: Sequence[str], own: Own = _NONE) -> list[Tier]:
         """The models named, at most three and none twice, in order; those that can answer here.
 
         What an agent was allowed may have gone since: a model that cannot answer any more is left
@@ -105,7 +120,7 @@ class Models:
         error: FailedPrecondition | None = None
         for number, name in enumerate(names, start=1):
             try:
-                tiers.append(Tier(number, self.answering(name)))
+                tiers.append(Tier(number, self.answering(name, own)))
             except FailedPrecondition as found:
                 error = error or found
                 get_logger().warning("tier_left_out", model=name, reason=found.reason)
@@ -117,35 +132,43 @@ class Models:
         self,
         requested: Sequence[str],
         agent: Question,
-        own: Mapping[str, OwnPrice],
+        prices: Mapping[str, OwnPrice],
+        own: Own,
         *,
         screen: bool,
     ) -> list[TierEstimate]:
         """The most that each attempt of an agent's turn can cost; errors as of `ladder`.
 
-        An answer costs at most their sum: no attempt is made twice. `own` prices hold.
+        An answer costs at most their sum: no attempt is made twice. The tenant's own `prices` hold.
         """
         asked = largest(agent, screen=screen)
         made: list[TierEstimate] = []
-        for tier in self.ladder(requested):
+        for tier in self.ladder(requested, own):
             at_most = tier.model.provider.at_most(replace(asked, model=tier.model.model))
             name = tier.model.name
             period = self._book.period(name, self._clock.now(), at_most)
-            period = own[name].period if name in own else period
+            period = prices[name].period if name in prices else period
             most_nanos = bound(period, at_most, cached=agent.prompt_caching)
             made.append(TierEstimate(tier.tier, name, most_nanos))
         return made
 
-    def listed(self, own: Mapping[str, OwnPrice]) -> list[ListedModel]:
-        """Every model that can answer here, the default first, then by name; `own` prices hold."""
+    def listed(self, own_prices: Mapping[str, OwnPrice], own: Own = _NONE) -> list[ListedModel]:
+        """Every model that can answer here, the default first, then by name.
+
+        `own_prices` hold, and models of `own` providers can, too.
+        """
         now = self._clock.now()
         listed: list[ListedModel] = []
         for name, priced in self._book.models.items():
-            provider = self._providers.get(name.partition("/")[0])
+            provider = name.partition("/")[0]
             period = priced.period(now)
-            if provider is None or priced.serves != "answer" or period is None:
+            if (
+                not (provider in self._providers or provider in own)
+                or priced.serves != "answer"
+                or period is None
+            ):
                 continue
-            holding = own[name].period if name in own else period
+            holding = own_prices[name].period if name in own_prices else period
             prices = holding.tiers[0].prices
             compute = prices.get(Unit.COMPUTE_US)
             listed.append(

@@ -19,8 +19,10 @@ from fleetkit.logging import get_logger
 from PIL import Image
 
 from llm_gateway.metering import Metering
+from llm_gateway.models import Own, paying
 from llm_gateway.pricing import PriceBook
 from llm_gateway.seeing import Content, Picture, Reading, Region, SeeProvider
+from llm_gateway.tenant_keys import TenantKeys
 
 MAX_IMAGE_BYTES = 3_000_000
 MAX_PIXELS = 4_200_000
@@ -46,16 +48,19 @@ class Readers:
     providers: Mapping[str, SeeProvider]
     book: PriceBook
     clock: Clock
+    keys: TenantKeys
     default_model: str
     sight: str = ""
 
-    def of(self, name: str) -> SeeProvider:
-        """The reader of "provider/model".
+    def of(self, name: str, own: Own) -> SeeProvider:
+        """The reader of "provider/model", a tenant's `own` where it has one.
 
         FailedPrecondition for one that is not configured (PROVIDER_NOT_CONFIGURED), has no price
         (UNPRICED_MODEL) or reads no pictures.
         """
-        provider = self.providers.get(name.partition("/")[0])
+        provider_name = name.partition("/")[0]
+        keyed = own.get(provider_name)
+        provider = keyed.once if keyed else self.providers.get(provider_name)
         if provider is None:
             raise FailedPrecondition(
                 f"{name} does not read pictures here; configured: "
@@ -126,9 +131,10 @@ async def _by_sight(
 async def _read(
     metering: Metering, readers: Readers, tenant_id: UUID, picture: Picture, name: str
 ) -> Reading:
-    provider, model = readers.of(name), name.partition("/")[2]
+    own = await readers.keys.of(tenant_id)
+    provider, model = readers.of(name, own), name.partition("/")[2]
     at_most = provider.at_most(model, picture)
-    async with metering.call(tenant_id, "see", name, at_most) as metered:
+    async with metering.call(tenant_id, "see", name, at_most, paying(name, own)) as metered:
         return await provider.see(model, picture, metered.meter)
 
 

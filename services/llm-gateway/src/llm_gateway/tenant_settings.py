@@ -10,7 +10,7 @@ from fleetkit.postgres import Database
 
 from llm_gateway.pricing import Period, Tier
 from llm_gateway.store import model_settings as store
-from llm_gateway.store.model_settings import OwnPriceRow
+from llm_gateway.store.model_settings import OwnPriceRow, ProviderKeyRow
 
 # How long a change in another replica may go unnoticed.
 _FRESH_S = 5.0
@@ -28,9 +28,10 @@ class OwnPrice:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """A tenant's own prices by model."""
+    """A tenant's own prices by model, and its own keys by provider."""
 
     prices: Mapping[str, OwnPrice]
+    keys: Mapping[str, ProviderKeyRow]
 
 
 class TenantSettings:
@@ -48,7 +49,10 @@ class TenantSettings:
             return read[1]
         async with self._db.tenant(tenant_id) as conn:
             prices = await store.own_prices(conn, tenant_id)
-        settings = ModelSettings({row.model: _own_price(row) for row in prices})
+            keys = await store.provider_keys(conn, tenant_id)
+        settings = ModelSettings(
+            {row.model: _own_price(row) for row in prices}, {row.provider: row for row in keys}
+        )
         if len(self._read) >= _MOST_TENANTS:
             self._read.clear()
         self._read[tenant_id] = (now + _FRESH_S, settings)

@@ -11,6 +11,7 @@ from llm_gateway.prices import ListedPrice
 from llm_gateway.pricing import Tier
 from llm_gateway.store.budgets import BudgetRow
 from llm_gateway.store.ledger import EntryRow
+from llm_gateway.store.model_settings import ProviderKeyRow
 
 _STATUSES = {
     "settled": usage_pb2.USAGE_STATUS_SETTLED,
@@ -42,6 +43,7 @@ def to_entry(row: EntryRow) -> usage_pb2.UsageEntry:
         visitor_id=_text(row.visitor_id),
         tier=row.tier,
         tier_reason=row.tier_reason,
+        paid_by=row.paid_by,
     )
 
 
@@ -71,6 +73,13 @@ def to_price(price: ListedPrice, configured: Collection[str]) -> settings_pb.Mod
         is_own=price.own is not None,
         own_since=timestamp(price.own.since) if price.own else None,
         is_configured=model.partition("/")[0] in configured,
+    )
+
+
+def to_provider_key(row: ProviderKeyRow) -> settings_pb.ProviderKey:
+    """A tenant's key, as far as it is shown."""
+    return settings_pb.ProviderKey(
+        provider=row.provider, last_four=row.last_four, create_time=timestamp(row.create_time)
     )
 
 

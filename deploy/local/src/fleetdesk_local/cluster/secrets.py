@@ -36,6 +36,10 @@ def write(folder: Path, postgres: str) -> Path:
     return path
 
 
+# Services that keep secrets of tenants, and the file of the key that seals them.
+_SEALING = {"gateway": "secrets-key", "llm-gateway": "llm-gateway-secrets-key"}
+
+
 def _service_secrets(folder: Path, postgres: str) -> list[dict[str, Any]]:
     generate_keys(folder / "keys", SERVICES)
     passwords = _role_passwords(folder)
@@ -47,8 +51,8 @@ def _service_secrets(folder: Path, postgres: str) -> list[dict[str, Any]]:
             "nats.nk": _seed(folder, service),
             "postgres-url": role_url(postgres, role, passwords[role]),
         }
-        if service == "gateway":
-            content["secrets-key"] = _kept(folder / "secrets-key", _new_secrets_key)
+        if service in _SEALING:
+            content["secrets-key"] = _kept(folder / _SEALING[service], _new_secrets_key)
         made.append(_secret(f"fleetdesk-{service}", content))
         url = {"postgres-owner-url": role_url(postgres, owner, passwords[owner])}
         made.append(_secret(f"fleetdesk-{service}-owner", url))

@@ -1,4 +1,4 @@
-"""Models: what they cost, and what of it is the tenant's own."""
+"""Models: what they cost, and what prices and keys are the tenant's own."""
 
 from typing import Annotated
 
@@ -17,11 +17,16 @@ from gateway.shapes.models import (
     ModelHealthList,
     ModelPrice,
     ModelPriceList,
+    Provider,
+    ProviderKey,
+    ProviderKeyList,
     SetPricesRequest,
+    SetProviderKeyRequest,
 )
 
 _TAGS = ["Models"]
 _PRICES = "/v1/costs/prices"
+_KEYS = "/v1/settings/provider-keys"
 _READ = Access(role=Role.VIEWER, scope="models:read")
 _WRITE = Access(role=Role.ADMIN, scope="models:write")
 _CLEAR = Access(role=Role.ADMIN, scope="models:write", body="none")
@@ -60,6 +65,53 @@ async def delete_prices(
     await clear_prices(request, model)
 
 
+@endpoint("GET", _KEYS, _READ, tags=_TAGS, summary="List own keys at providers")
+async def get_provider_keys(request: GatewayRequest) -> ProviderKeyList:
+    """The tenant's own keys: of each the last four characters, and since when it is set."""
+    return ProviderKeyList.of(await provider_keys(request))
+
+
+@endpoint("PUT", _KEYS, _WRITE, tags=_TAGS, summary="Set an own key at a provider")
+async def put_provider_key(
+    request: GatewayRequest, data: JSONBody[SetProviderKeyRequest]
+) -> ProviderKey:
+    """Has the provider try the key; from then on it takes the tenant's calls there.
+
+    It is kept encrypted and never shown again.
+    """
+    return ProviderKey.of(await set_provider_key(request, data.provider, data.api_key))
+
+
+@endpoint("DELETE", _KEYS, _CLEAR, status_code=204, tags=_TAGS, summary="Forget an own key")
+async def delete_provider_key(
+    request: GatewayRequest,
+    provider: Annotated[Provider, QueryParameter(name="provider", description="The provider.")],
+) -> None:
+    """Forgets the key; the fleet's own takes the calls again, where it has one."""
+    await forget_provider_key(request, provider)
+
+
+async def provider_keys(request: GatewayRequest) -> pb.ListProviderKeysResponse:
+    """The tenant's keys; also for the page."""
+    method = parts_of(request).clients.model_settings.ListProviderKeys
+    return await call(method, pb.ListProviderKeysRequest())
+
+
+async def set_provider_key(request: GatewayRequest, provider: str, api_key: str) -> pb.ProviderKey:
+    """Sets a key, and says so in the audit log; also for the page."""
+    message = pb.SetProviderKeyRequest(provider=provider, api_key=api_key)
+    made = await call(parts_of(request).clients.model_settings.SetProviderKey, message)
+    await note(request, "provider_key.set", provider)
+    return made.key
+
+
+async def forget_provider_key(request: GatewayRequest, provider: str) -> None:
+    """Forgets a key, and says so in the audit log; also for the page."""
+    method = parts_of(request).clients.model_settings.DeleteProviderKey
+    await call(method, pb.DeleteProviderKeyRequest(provider=provider))
+    await note(request, "provider_key.deleted", provider)
+
+
 async def set_prices(request: GatewayRequest, wanted: SetPricesRequest) -> pb.ModelPrice:
     """Sets prices, and says so in the audit log; also for the page."""
     message = pb.SetPricesRequest(
@@ -85,4 +137,12 @@ async def note(request: GatewayRequest, action: str, target: str, **facts: str) 
         await audit.record(conn, principal.tenant_id, actor, action, target, facts)
 
 
-HANDLERS: list[HTTPRouteHandler] = [get_model_health, get_prices, put_prices, delete_prices]
+HANDLERS: list[HTTPRouteHandler] = [
+    get_model_health,
+    get_prices,
+    put_prices,
+    delete_prices,
+    get_provider_keys,
+    put_provider_key,
+    delete_provider_key,
+]

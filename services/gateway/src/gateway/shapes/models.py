@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as llm_pb
 from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as pb
 from msgspec import Meta, Struct
 
-from gateway.shapes.common import label_of, optional_time
+from gateway.shapes.common import label_of, optional_time, time_of
 
 ModelName = Annotated[str, Meta(min_length=3, max_length=200, description="As provider/model.")]
 Nanos = Annotated[int, Meta(ge=1, le=10**15)]
@@ -59,6 +59,42 @@ class ModelPriceList(Struct, frozen=True):
 
     price_book_version: str
     items: list[ModelPrice]
+
+
+# Those that llm-gateway takes keys for.
+Provider = Literal["anthropic", "gemini", "openai"]
+
+
+class ProviderKey(Struct, frozen=True):
+    """A key of the tenant's own, as far as it is shown."""
+
+    provider: str
+    last_four: str
+    create_time: datetime
+
+    @classmethod
+    def of(cls, key: pb.ProviderKey) -> "ProviderKey":
+        """From the proto."""
+        return cls(key.provider, key.last_four, time_of(key.create_time))
+
+
+class ProviderKeyList(Struct, frozen=True):
+    """The tenant's keys by provider, and the providers that it can have one for."""
+
+    items: list[ProviderKey]
+    providers: list[str]
+
+    @classmethod
+    def of(cls, found: pb.ListProviderKeysResponse) -> "ProviderKeyList":
+        """From the proto."""
+        return cls([ProviderKey.of(key) for key in found.keys], list(found.providers))
+
+
+class SetProviderKeyRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A key; it is never shown again."""
+
+    provider: Provider
+    api_key: Annotated[str, Meta(min_length=8, max_length=400, pattern="^[!-~]+$")]
 
 
 class ModelHealth(Struct, frozen=True):

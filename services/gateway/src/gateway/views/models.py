@@ -1,4 +1,4 @@
-"""Settings → Models: prices, and how models fare."""
+"""Settings → Models: prices, own keys, and how models fare."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +37,7 @@ _KINDS = {
     "rerank_search": "Searches reranked",
     "rerank_pair": "Pairs of query and passage",
 }
+_PROVIDERS = {"anthropic": "Anthropic", "gemini": "Gemini", "openai": "OpenAI"}
 _FIRST = ("input_token", "output_token", "cache_read_token")
 _PER = {
     "input_token": "in",
@@ -82,12 +83,24 @@ class PriceSheet:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A provider, and the tenant's own key at it as far as it is shown."""
+
+    provider: str
+    name: str
+    last_four: str
+    since: When | None
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelsPage:
-    """What models cost here."""
+    """What models cost here, and whose keys they are asked by."""
 
     headline: str
     version: str
     rows: tuple[PriceRow, ...]
+    keys: tuple[KeyRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +151,24 @@ def _badge(health: pb.ModelHealth) -> Badge:
     return Badge("Works", "circle-check", "good")
 
 
-def models_page(found: pb.ListPricesResponse, now: datetime) -> ModelsPage:
+def key_rows(found: pb.ListProviderKeysResponse, now: datetime) -> tuple[KeyRow, ...]:
+    """Every provider that takes a key of the tenant's own."""
+    keys = {key.provider: key for key in found.keys}
+    return tuple(
+        KeyRow(
+            provider=provider,
+            name=_PROVIDERS.get(provider, provider),
+            last_four=keys[provider].last_four if provider in keys else "",
+            since=when_of(keys[provider].create_time, now) if provider in keys else None,
+            href=link("/settings/models/key", provider=provider),
+        )
+        for provider in found.providers
+    )
+
+
+def models_page(
+    found: pb.ListPricesResponse, keys: pb.ListProviderKeysResponse, now: datetime
+) -> ModelsPage:
     """Configured models first, then those of the book, each by name."""
     prices = sorted(found.prices, key=lambda price: (not price.is_configured, price.model))
     own = sum(price.is_own for price in prices)
@@ -147,7 +177,8 @@ def models_page(found: pb.ListPricesResponse, now: datetime) -> ModelsPage:
         f"{count(configured, 'model')} can be used here, {count(len(prices), 'price')} in the"
         f" price book, {own or 'none'} of them your own."
     )
-    return ModelsPage(headline, found.price_book_version, tuple(_row(one, now) for one in prices))
+    rows = tuple(_row(one, now) for one in prices)
+    return ModelsPage(headline, found.price_book_version, rows, key_rows(keys, now))
 
 
 def price_sheet(price: pb.ModelPrice) -> PriceSheet:

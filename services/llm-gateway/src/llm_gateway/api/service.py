@@ -36,6 +36,7 @@ from llm_gateway.routing import load_weights
 from llm_gateway.see import Readers
 from llm_gateway.seeing import Content, Region
 from llm_gateway.store.ledger import Selection
+from llm_gateway.tenant_keys import TenantKeys
 from llm_gateway.translate import to_budget, to_entry
 from llm_gateway.workers.lanes import Lane
 
@@ -71,6 +72,7 @@ class Answering:
     """The models that answer, how they are tried, and the answers that are kept."""
 
     models: Models
+    keys: TenantKeys
     attempts: Attempts
     responses: ResponseCache
 
@@ -91,6 +93,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         self._clock = clock
         self._metering = metering
         self._models = answering.models
+        self._keys = answering.keys
         self._responses = answering.responses
         self._attempts = answering.attempts
         self._routing = load_weights()
@@ -106,7 +109,13 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
             tenant_id(),
             Asked(question, ladder),
             lambda: answer.answer(
-                self._attempts, self._models, self._routing, tenant_id(), question, ladder
+                self._attempts,
+                self._models,
+                self._keys,
+                self._routing,
+                tenant_id(),
+                question,
+                ladder,
             ),
         )
         try:
@@ -182,7 +191,12 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
             temperature_millis=request.temperature_millis,
         )
         made = await complete.complete(
-            self._metering, self._once.completers, tenant_id(), prompt, request.json_schema
+            self._metering,
+            self._once.completers,
+            self._keys,
+            tenant_id(),
+            prompt,
+            request.json_schema,
         )
         return pb.CompleteResponse(
             text=made.text,
@@ -310,7 +324,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
                 output_nanos_per_million=model.output_nanos_per_million,
                 unit=model.unit,
             )
-            for model in self._models.listed(own)
+            for model in self._models.listed(own, await self._keys.of(tenant_id()))
         ]
         return pb.ListModelsResponse(models=models)
 
@@ -333,6 +347,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
             [request.model, *request.next_models],
             agent,
             await self._once.prices.own(tenant_id()),
+            await self._keys.of(tenant_id()),
             screen=request.screen_sharing,
         )
         tiers = [
@@ -346,7 +361,9 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
     async def ListCircuits(
         self, request: pb.ListCircuitsRequest, context: ServicerContext
     ) -> pb.ListCircuitsResponse:
-        return pb.ListCircuitsResponse(circuits=map(to_circuit, self._attempts.circuits()))
+        return pb.ListCircuitsResponse(
+            circuits=map(to_circuit, self._attempts.circuits(tenant_id()))
+        )
 
 
 def _named(names: Mapping[int, str], value: int, field: str) -> str:

@@ -60,6 +60,7 @@ class CallRow:
     reserved_nanos: int
     tier: int
     tier_reason: str
+    paid_by: str = "fleet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ class EntryRow:
     visitor_id: UUID | None
     tier: int
     tier_reason: str
+    paid_by: str = "fleet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +182,7 @@ async def expired_calls(conn: FleetConnection, tenant_id: UUID, limit: int) -> l
         await cursor.execute(
             "select call_id, tenant_id, create_time, service, operation, provider, model,"
             "  purpose, message_id, conversation_id, agent_id, visitor_id, knowledge_document_id,"
-            "  price_book_version, reserved, reserved_nanos, tier, tier_reason"
+            "  price_book_version, reserved, reserved_nanos, tier, tier_reason, paid_by"
             " from usage_call where tenant_id = %s and status = 'open'"
             "  and expire_time < clock_timestamp() order by expire_time limit %s",
             [tenant_id, limit],
@@ -202,7 +204,7 @@ async def list_entries(
             "select usage_id, tenant_id, call_id, create_time, status, service, provider, model,"
             "  kind, purpose, units, price_nanos_per_million, price_book_version, amount_nanos,"
             "  saved_nanos, baseline_nanos, message_id, conversation_id, agent_id, visitor_id,"
-            "  tier, tier_reason"
+            "  tier, tier_reason, paid_by"
             " from usage_entry where tenant_id = %(tenant_id)s"
             "  and (%(message_id)s::uuid is null or message_id = %(message_id)s)"
             "  and (%(conversation_id)s::uuid is null or conversation_id = %(conversation_id)s)"

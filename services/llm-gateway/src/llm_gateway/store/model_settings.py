@@ -1,6 +1,6 @@
 """SQL of llm-gateway: what a tenant decides about models."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -70,4 +70,64 @@ async def insert_own_price(
             "start_time": start_time,
             "tiers": Jsonb(tiers),
         },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderKeyRow:
+    """A row of `provider_key`."""
+
+    provider_key_id: UUID
+    provider: str
+    secrets_key_id: str
+    sealed: bytes
+    last_four: str
+    create_time: datetime
+
+
+async def provider_keys(conn: FleetConnection, tenant_id: UUID) -> list[ProviderKeyRow]:
+    """The tenant's keys, at most one for each provider."""
+    async with conn.cursor(row_factory=class_row(ProviderKeyRow)) as cursor:
+        await cursor.execute(
+            "select provider_key_id, provider, secrets_key_id, sealed, last_four, create_time"
+            " from provider_key where tenant_id = %s order by provider",
+            [tenant_id],
+        )
+        return await cursor.fetchall()
+
+
+async def put_provider_key(conn: FleetConnection, tenant_id: UUID, row: ProviderKeyRow) -> None:
+    """Adds a key in place of the one before."""
+    await conn.execute(
+        "insert into provider_key (provider_key_id, tenant_id, provider, secrets_key_id, sealed,"
+        "  last_four, create_time)"
+        " values (%(provider_key_id)s, %(tenant_id)s, %(provider)s, %(secrets_key_id)s,"
+        "  %(sealed)s, %(last_four)s, %(create_time)s)"
+        " on conflict (tenant_id, provider) do update set"
+        "  provider_key_id = excluded.provider_key_id, secrets_key_id = excluded.secrets_key_id,"
+        "  sealed = excluded.sealed, last_four = excluded.last_four,"
+        "  create_time = excluded.create_time",
+        {**asdict(row), "tenant_id": tenant_id},
+    )
+
+
+async def reseal_provider_key(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    provider_key_id: UUID,
+    secrets_key_id: str,
+    sealed: bytes,
+) -> None:
+    """Puts a key's other sealing in place of its first."""
+    await conn.execute(
+        "update provider_key set secrets_key_id = %s, sealed = %s"
+        " where tenant_id = %s and provider_key_id = %s",
+        [secrets_key_id, sealed, tenant_id, provider_key_id],
+    )
+
+
+async def delete_provider_key(conn: FleetConnection, tenant_id: UUID, provider: str) -> None:
+    """Deletes the key, if there is one."""
+    await conn.execute(
+        "delete from provider_key where tenant_id = %s and provider = %s", [tenant_id, provider]
     )

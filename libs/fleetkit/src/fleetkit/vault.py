@@ -10,10 +10,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic import SecretStr
+
 from fleetkit.errors import FailedPrecondition
 from fleetkit.rpc.keys import KeyRing
-
-from gateway.config import GatewaySettings
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -36,14 +36,15 @@ class Vault:
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
 
     @classmethod
-    def from_settings(cls, settings: GatewaySettings, keyring: KeyRing) -> "Vault":
-        """With `secrets_key`; without it (not in production) with one of the service's own key.
+    def of(cls, secrets_key: SecretStr | None, keyring: KeyRing) -> "Vault":
+        """With the setting `secrets_key`; without it with one derived from the service's own key.
 
-        ValueError when `secrets_key` is malformed.
+        It is "<key id>:<32 bytes in base64>", several separated by commas. ValueError when it is
+        malformed.
         """
-        if settings.secrets_key is None:
+        if secrets_key is None:
             return cls({_LOCAL_KEY_ID: _derived(keyring)})
-        return cls(_parsed(settings.secrets_key.get_secret_value()))
+        return cls(_parsed(secrets_key.get_secret_value()))
 
     def seal(self, secret: str, tenant_id: UUID, subject_id: UUID) -> Sealed:
         """Encrypts a secret, bound to its tenant and what it belongs to."""

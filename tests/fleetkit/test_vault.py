@@ -7,17 +7,12 @@ from uuid import uuid4
 import pytest
 from fleetkit.errors import FailedPrecondition
 from fleetkit.rpc.keys import KeyRing
-from gateway.vault import Sealed, Vault
+from fleetkit.vault import Sealed, Vault
 from pydantic import SecretStr
 
 
-class _Settings:
-    def __init__(self, secrets_key: str | None) -> None:
-        self.secrets_key = SecretStr(secrets_key) if secrets_key else None
-
-
 def vault(secrets_key: str | None, keyring: Any = None) -> Vault:
-    return Vault.from_settings(_Settings(secrets_key), keyring)  # type: ignore[arg-type]
+    return Vault.of(SecretStr(secrets_key) if secrets_key else None, keyring)
 
 
 def key(key_id: str, byte: bytes) -> str:

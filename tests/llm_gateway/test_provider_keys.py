@@ -1,0 +1,235 @@
+"""Keys of tenants' own: sealed, tried when set, theirs alone, and marked on the ledger."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from fakes.anthropic_server import FakeAnthropic
+from fakes.openai_server import FakeOpenAi
+from fleetdesk.llm_gateway.v1 import events_pb2
+from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as llm_pb
+from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as pb
+from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
+from fleetdesk.llm_gateway.v1.model_settings_service_pb2_grpc import ModelSettingsServiceStub
+from fleetkit.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from fleetkit.vault import Vault
+from harness.access import assert_refuses_strangers
+from harness.answers import ROUTER, ask, asking, passage
+from harness.services import Running
+from llm_gateway import pricing
+from llm_gateway.budgets import NewBudget, create_budget
+from llm_gateway.config import OpenAiEndpoint
+from llm_gateway.providers.keyed import KeyedProviders
+from llm_gateway.tenant_keys import TenantKeys, reseal_all
+from llm_gateway.tenant_settings import TenantSettings
+from pydantic import SecretStr
+
+As = Callable[..., Any]
+SERVICE = "fleetdesk.llm_gateway.v1.ModelSettingsService"
+HAIKU = "anthropic/claude-haiku-5-5"
+MINI = "openai/gpt-4o-mini"
+KEY = "sk-tenants-own-1234"
+
+
+@pytest.fixture
+async def claude() -> AsyncIterator[FakeAnthropic]:
+    server = await FakeAnthropic().start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def openai() -> AsyncIterator[FakeOpenAi]:
+    server = await FakeOpenAi().start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def running(start: Any, claude: FakeAnthropic) -> Running:
+    """The fleet has a key of its own at Anthropic."""
+    return await start(
+        embed_workers=0,
+        anthropic_api_key="sk-fleets",
+        anthropic_base_url=claude.url,
+        answer_model=HAIKU,
+    )
+
+
+@pytest.fixture
+def settings(running: Running) -> Any:
+    return running.stub(ModelSettingsServiceStub, caller="gateway")
+
+
+@pytest.fixture
+def admin(as_identity: As, tenant_id: UUID) -> Any:
+    return lambda tenant=tenant_id: as_identity(tenant, role="admin")
+
+
+def of(provider: str, api_key: str = KEY) -> pb.SetProviderKeyRequest:
+    return pb.SetProviderKeyRequest(provider=provider, api_key=api_key)
+
+
+class TestKeys:
+    async def test_strangers_neither_read_nor_set_them(self, running: Running) -> None:
+        for method, request in {
+            "ListProviderKeys": pb.ListProviderKeysRequest(),
+            "SetProviderKey": of("anthropic"),
+            "DeleteProviderKey": pb.DeleteProviderKeyRequest(provider="anthropic"),
+        }.items():
+            await assert_refuses_strangers(running, f"{SERVICE}.{method}", request)
+
+    async def test_takes_its_tenants_calls_and_is_marked(
+        self,
+        running: Running,
+        stub: Any,
+        settings: Any,
+        admin: Any,
+        as_background: As,
+        claude: FakeAnthropic,
+        tenant_id: UUID,
+        capfd: Any,
+    ) -> None:
+        other, question = uuid4(), asking("Ports?", passage(ROUTER))
+        with admin():
+            made = await settings.SetProviderKey(of("anthropic"))
+            listed = await settings.ListProviderKeys(pb.ListProviderKeysRequest())
+        assert (made.key.provider, made.key.last_four) == ("anthropic", "1234")
+        assert list(listed.keys) == [made.key]
+        assert "anthropic" in listed.providers
+        with admin(other):
+            assert not (await settings.ListProviderKeys(pb.ListProviderKeysRequest())).keys
+        for tenant in (tenant_id, other):
+            with as_background(tenant):
+                await ask(stub, question)
+        with as_background(tenant_id):
+            await stub.Complete(llm_pb.CompleteRequest(prompt="Say ports.", model=HAIKU))
+        assert claude.keys == [KEY, "sk-fleets", KEY]
+        for table in ("usage_call", "usage_entry"):
+            rows = await running.rows(f"select distinct tenant_id, paid_by from {table}")  # noqa: S608
+            paid = {(row["tenant_id"], row["paid_by"]) for row in rows}
+            assert paid == {(tenant_id, "tenant"), (other, "fleet")}
+        told = await running.events(events_pb2.UsageRecorded)
+        assert [event["entries"][0]["paidBy"] for event in told] == ["tenant", "fleet", "tenant"]
+        with admin():
+            await settings.DeleteProviderKey(pb.DeleteProviderKeyRequest(provider="anthropic"))
+        with as_background(tenant_id):
+            await ask(stub, question)
+        assert claude.keys[-1] == "sk-fleets"
+        assert await running.rows("select from provider_key") == []
+        logged = capfd.readouterr()
+        assert KEY not in logged.out + logged.err
+
+    async def test_one_that_its_provider_refuses_is_not_kept(
+        self, running: Running, settings: Any, admin: Any, claude: FakeAnthropic
+    ) -> None:
+        with admin():
+            with pytest.raises(InvalidArgument) as refused:
+                await settings.SetProviderKey(of("anthropic", "wrong"))
+            assert refused.value.field == "api_key"
+            for provider, key in (("anthropic", "with space"), ("nobody", KEY)):
+                with pytest.raises(InvalidArgument):
+                    await settings.SetProviderKey(of(provider, key))
+            await claude.stop()
+            with pytest.raises(Unavailable):
+                await settings.SetProviderKey(of("anthropic"))
+        assert await running.rows("select from provider_key") == []
+
+    async def test_a_bad_key_opens_no_circuit_but_its_own(
+        self,
+        running: Running,
+        stub: Any,
+        settings: Any,
+        admin: Any,
+        as_background: As,
+        as_identity: As,
+        claude: FakeAnthropic,
+        tenant_id: UUID,
+    ) -> None:
+        question, other = asking("Ports?", passage(ROUTER)), uuid4()
+        with admin():
+            await settings.SetProviderKey(of("anthropic"))
+        await claude.stop()
+        for _ in range(5):
+            with as_background(tenant_id), pytest.raises(Unavailable):
+                await ask(stub, question)
+        gateway = running.stub(LlmGatewayServiceStub, caller="gateway")
+        open_for = {
+            tenant: await self.open_circuits(gateway, as_identity, tenant)
+            for tenant in (tenant_id, other)
+        }
+        assert open_for == {tenant_id: [HAIKU], other: []}
+
+    async def open_circuits(self, gateway: Any, as_identity: As, tenant: UUID) -> list[str]:
+        with as_identity(tenant, role="admin"):
+            found = await gateway.ListCircuits(llm_pb.ListCircuitsRequest())
+        return [each.name for each in found.circuits if each.state != llm_pb.CIRCUIT_STATE_CLOSED]
+
+    async def test_budgets_count_its_calls(
+        self,
+        running: Running,
+        stub: Any,
+        settings: Any,
+        admin: Any,
+        as_background: As,
+        tenant_id: UUID,
+    ) -> None:
+        new = NewBudget("tenant", None, "day", 1, hard=True)
+        await create_budget(running.db, running.rt.clock, tenant_id, new)
+        with admin():
+            await settings.SetProviderKey(of("anthropic"))
+        with as_background(tenant_id), pytest.raises(ResourceExhausted):
+            await ask(stub, asking("Ports?", passage(ROUTER)))
+
+
+class TestSealing:
+    async def test_is_sealed_anew_by_another_key(self, running: Running, tenant_id: UUID) -> None:
+        """One whose sealing key is gone is left out, so that the fleet's takes the calls."""
+        old, new = f"k1:{'A' * 43}=", f"k2:{'E' * 43}="
+        keyed = KeyedProviders(running.rt.settings, pricing.load())
+        running.rt.on_close(keyed.close)
+
+        def keys(secrets_key: str) -> TenantKeys:
+            vault = Vault.of(SecretStr(secrets_key), running.rt.keyring)
+            decided = TenantSettings(running.db)
+            return TenantKeys(running.db, running.rt.clock, vault, decided, keyed)
+
+        await keys(old).set(tenant_id, "anthropic", KEY)
+        (row,) = await running.rows("select sealed, secrets_key_id from provider_key")
+        assert (row["secrets_key_id"], KEY.encode() in row["sealed"]) == ("k1", False)
+        assert await keys(new).of(tenant_id) == {}
+        assert await reseal_all(running.db, keys(new)) == 0
+        assert await reseal_all(running.db, keys(f"{new},{old}")) == 1
+        assert await reseal_all(running.db, keys(f"{new},{old}")) == 0
+        assert [*await keys(new).of(tenant_id)] == ["anthropic"]
+
+
+async def test_who_has_a_key_has_providers_that_the_fleet_has_not(
+    start: Any,
+    claude: FakeAnthropic,
+    openai: FakeOpenAi,
+    as_identity: As,
+    as_background: As,
+    tenant_id: UUID,
+) -> None:
+    running = await start(
+        embed_workers=0,
+        anthropic_base_url=claude.url,
+        openai_endpoints=(OpenAiEndpoint(name="openai", base_url=openai.url),),
+        answer_model=MINI,
+    )
+    stub = running.stub(LlmGatewayServiceStub, caller="conversation")
+    gateway = running.stub(LlmGatewayServiceStub, caller="gateway")
+    settings = running.stub(ModelSettingsServiceStub, caller="gateway")
+    with as_identity(tenant_id, role="admin"):
+        for provider in ("anthropic", "openai"):
+            await settings.SetProviderKey(of(provider))
+        models = (await gateway.ListModels(llm_pb.ListModelsRequest())).models
+    assert {HAIKU, MINI} <= {model.model for model in models}
+    with as_background(tenant_id):
+        for model in (HAIKU, MINI):
+            await ask(stub, asking("Ports?", passage(ROUTER), model=model))
+    assert (claude.keys, openai.keys) == ([KEY], [KEY])
+    with as_background(uuid4()), pytest.raises(FailedPrecondition):
+        await ask(stub, asking("Ports?", passage(ROUTER), model=HAIKU))
