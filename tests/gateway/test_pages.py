@@ -91,6 +91,7 @@ async def office(desk: Desk) -> Office:
         answer = await desk.client.post(path, json={"text": text}, headers=visitor)
         assert answer.status_code == 200, answer.text
     await desk.caught_up(company)
+    await _experiment(desk, company)
     return Office(
         desk,
         company,
@@ -131,6 +132,14 @@ async def _evaluation(desk: Desk, company: Company) -> str:
 
         await eventually(ended, timeout_s=30)
     return made
+
+
+async def _experiment(desk: Desk, company: Company) -> None:
+    """One that runs, from now on."""
+    body = {"name": "Evenly", "share_percent": 50, "fusion_version": "even"}
+    headers = company.bearer
+    made = await desk.client.post("/v1/knowledge/experiments", json=body, headers=headers)
+    assert made.status_code == 201, made.text
 
 
 async def _receipt_token(desk: Desk) -> str:
@@ -358,6 +367,28 @@ class TestEvaluation:
         await page.get_by_label("Type “Asked” to confirm").fill("asked")
         await page.get_by_role("button", name="Delete").click()
         await expect(page.get_by_role("status").first).to_contain_text("“Asked” was deleted")
+
+
+class TestExperiment:
+    async def test_is_given_another_share_stopped_and_followed_by_another(
+        self, office: Office, page: Page
+    ) -> None:
+        await page.goto("/knowledge/experiments")
+        await expect(page.locator(".lead")).to_contain_text("50 % of conversations try fusion even")
+        await page.get_by_label("Share of conversations").select_option("100")
+        await page.get_by_role("button", name="Change").click()
+        await expect(page.locator(".lead")).to_contain_text("100 % of conversations")
+        await page.get_by_role("button", name="Stop").click()
+        await page.get_by_label("Name").fill("Nothing else")
+        await page.get_by_role("button", name="Start").click()
+        await expect(page.locator(".field-error")).to_contain_text("Name a fusion or a reranker")
+        await page.get_by_label("Reranking").select_option("none")
+        await page.get_by_role("button", name="Start").click()
+        await expect(page.locator(".lead")).to_contain_text(
+            "10 % of conversations try no reranking"
+        )
+        await page.get_by_role("link", name="Evenly").click()
+        await expect(page.get_by_role("heading", name="Evenly")).to_be_visible()
 
 
 class TestSigningIn:

@@ -328,6 +328,42 @@ class TestEvaluations:
         assert answer.json()["errors"][0]["field"] == field
 
 
+class TestExperiments:
+    async def test_arms_are_compared_by_what_became_of_their_turns(self, desk, acme):
+        path, headers = "/v1/knowledge/experiments", acme.bearer
+        body = {
+            "name": "Rerank",
+            "share_percent": 100,
+            "rerank_model": "local/late-interaction",
+            "fusion_version": "even",
+        }
+        wrong = await desk.client.post(path, json={**body, "fusion_version": "x"}, headers=headers)
+        assert wrong.json()["errors"][0]["field"] == "fusion_version"
+        made = await desk.client.post(path, json=body, headers=headers)
+        assert made.status_code == 201, made.text
+        own = f"{path}/{made.json()['experiment_id']}"
+        conversation, visitor = await desk.begin(acme)
+        await asked(desk, conversation, visitor, QUESTION)
+
+        async def compared() -> Any:
+            found = (await desk.client.get(f"{own}/figures", headers=headers)).json()
+            cost = found["challenger"]["cost"]
+            return found if cost and cost["mean_nanos"] else None
+
+        found = await eventually(compared, timeout_s=30)
+        challenger = found["challenger"]
+        assert (challenger["turns"], found["control"]["turns"]) == (1, 0)
+        assert challenger["answered"] == {"mean": 1.0, "low": None, "high": None}
+        assert challenger["citations"]["mean"] >= 1
+        assert found["difference"]["answered"] is None
+        share = await desk.client.put(f"{own}/share", json={"share_percent": 50}, headers=headers)
+        assert share.json()["share_percent"] == 50
+        stopped = await desk.client.post(f"{own}/stop", headers=headers)
+        assert stopped.json()["running"] is False
+        listed = (await desk.client.get(path, headers=headers)).json()
+        assert [item["running"] for item in listed["items"]] == [False]
+
+
 class TestOthers:
     async def test_another_tenants_knowledge_is_not_there(self, desk, acme):
         other = await desk.sign_up()

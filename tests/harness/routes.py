@@ -19,6 +19,7 @@ _IDS = (
     "erasure_id",
     "budget_id",
     "evaluation_id",
+    "experiment_id",
 )
 UNSAFE = {"POST", "PUT", "DELETE"}
 

@@ -136,6 +136,7 @@ _MEANT = {
     "CreateSources": 'sources { type: SOURCE_TYPE_TEXT title: "a" content: "Two days." }',
     "UploadSource": """header { source { type: SOURCE_TYPE_FILE file_name: "a.md" } }""",
     "Search": 'query: "How long?" top_k: 3',
+    "StartExperiment": 'name: "a" rerank_model: "none" share_percent: 10',
     "CreateEvaluation": """content: '[{"question": "How long?", "document": "a"}]'""",
     "Answer": """question: "How long?" passages {
         chunk_id: "ID" document_id: "ID" title: "a" text: "It takes two days." score: 0.9

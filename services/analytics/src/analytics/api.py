@@ -12,7 +12,8 @@ from fleetkit.postgres import Database
 from fleetkit.rpc.fields import timestamp, to_optional_time, to_optional_uuid, to_time, to_uuid
 from grpc.aio import ServicerContext
 
-from analytics import costs, kpis, savings, tiers
+from analytics import costs, experiments, kpis, savings, tiers
+from analytics.experiment_wire import to_arm, to_figures
 from analytics.figures import Conversations
 from analytics.kpis import Kpis, Point
 from analytics.savings import Caching, Savings
@@ -111,6 +112,17 @@ class AnalyticsApi(AnalyticsServiceServicer):
             to_optional_uuid(request.agent_id, "agent_id"),
         )
         return pb.GetTiersResponse(tiers=[tier_pb2.TierFigures(**asdict(tier)) for tier in found])
+
+    async def GetExperimentFigures(
+        self, request: pb.GetExperimentFiguresRequest, context: ServicerContext
+    ) -> pb.GetExperimentFiguresResponse:
+        experiment_id = to_uuid(request.experiment_id, "experiment_id")
+        control, challenger = await experiments.get_experiment(self._db, tenant_id(), experiment_id)
+        return pb.GetExperimentFiguresResponse(
+            control=to_arm(control),
+            challenger=to_arm(challenger),
+            difference=to_figures(experiments.difference(control, challenger)),
+        )
 
 
 def _filter(request: pb.SummarizeCostsRequest) -> CostFilter:

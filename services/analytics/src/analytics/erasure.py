@@ -15,6 +15,7 @@ ERASURE = Erasure(
         Table("turn", of_visitor=_OF_VISITOR, blank=f"visitor_id = {_NOBODY}"),
         Table("conversation_event", of_visitor=_OF_VISITOR, blank="visitor_id = null"),
         # Figures only.
+        Table("experiment_turn"),
         Table("hour_mark"),
         Table("turn_hour"),
         Table("conversation_hour"),

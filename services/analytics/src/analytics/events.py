@@ -9,6 +9,7 @@ from fleetdesk.conversation.v1 import conversation_pb2
 from fleetdesk.conversation.v1 import events_pb2 as conversation_events
 from fleetdesk.llm_gateway.v1 import events_pb2 as llm_gateway_events
 from fleetdesk.llm_gateway.v1 import usage_pb2
+from fleetdesk.retrieval.v1 import events_pb2 as retrieval_events
 from fleetdesk.vision_agent.v1 import events_pb2 as vision_agent_events
 from fleetkit.erasure import erasing, finishing
 from fleetkit.events import EventMeta, Handler, tombstones
@@ -19,6 +20,7 @@ from analytics.costs import record_call
 from analytics.erasure import ERASURE
 from analytics.store.conversations import ConversationEventRow, TurnRow
 from analytics.store.costs import CostEntryRow
+from analytics.store.experiments import AssignedRow, insert_assigned
 from analytics.store.savings import FrameBatchRow, insert_frame_batch
 
 
@@ -56,8 +58,23 @@ async def on_message_completed(
         tier=event.tier,
         first_token_ms=event.first_token_ms,
         duration_ms=event.duration_ms,
+        citation_count=event.citation_count,
     )
     await record_turn(conn, row)
+
+
+async def on_search_assigned(
+    conn: FleetConnection, event: retrieval_events.SearchAssigned, meta: EventMeta
+) -> None:
+    """Notes which arm of an experiment a turn's search took."""
+    row = AssignedRow(
+        tenant_id=meta.tenant_id,
+        message_id=UUID(event.message_id),
+        experiment_id=UUID(event.experiment_id),
+        conversation_id=UUID(event.conversation_id),
+        challenger=event.challenger,
+    )
+    await insert_assigned(conn, row)
 
 
 async def on_conversation_started(
@@ -171,6 +188,7 @@ def _label(enum: Any, value: int, prefix: str) -> str:
 HANDLERS: Mapping[str, Handler] = {
     "fleetdesk.llm_gateway.v1.UsageRecorded": on_usage_recorded,
     "fleetdesk.conversation.v1.MessageCompleted": on_message_completed,
+    "fleetdesk.retrieval.v1.SearchAssigned": on_search_assigned,
     "fleetdesk.conversation.v1.ConversationStarted": on_conversation_started,
     "fleetdesk.conversation.v1.MessageStored": on_message_stored,
     "fleetdesk.conversation.v1.HandoffRequested": on_handoff_requested,

@@ -218,6 +218,7 @@ async def _tell_others(edit: Edit, row: MessageRow, said: Sequence[UUID]) -> Non
             handoff_reason=wire.reason_of(row.handoff_reason),
             confidence_millis=round(row.confidence * 1000),
             relevance_millis=round(row.relevance * 1000),
+            citation_count=len(row.citations),
             tier=row.tier,
             first_token_ms=row.first_token_ms,
             duration_ms=int(duration.total_seconds() * 1000),

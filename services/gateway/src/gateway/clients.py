@@ -9,6 +9,7 @@ from fleetdesk.conversation.v1.conversation_service_pb2_grpc import Conversation
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
 from fleetdesk.llm_gateway.v1.model_settings_service_pb2_grpc import ModelSettingsServiceStub
 from fleetdesk.retrieval.v1.evaluation_service_pb2_grpc import EvaluationServiceStub
+from fleetdesk.retrieval.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import RetrievalServiceStub
 from fleetdesk.vision_agent.v1.vision_agent_service_pb2_grpc import VisionAgentServiceStub
 from fleetkit.rpc.client import RpcClients
@@ -32,6 +33,7 @@ class Clients:
         knowledge = channels.channel("retrieval")
         self.retrieval = RetrievalServiceStub(knowledge)
         self.evaluations = EvaluationServiceStub(knowledge)
+        self.experiments = ExperimentServiceStub(knowledge)
         models = channels.channel("llm-gateway")
         self.models = LlmGatewayServiceStub(models)
         self.model_settings = ModelSettingsServiceStub(models)

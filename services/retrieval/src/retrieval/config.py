@@ -66,6 +66,8 @@ class Settings(FleetSettings):
     """Provider and model that reranks, as llm-gateway names them."""
     rerank_timeout_s: float = Field(default=1.5, gt=0, le=30)
     """How long a search waits for the reranker before the fused order stands."""
+    experiment_rerank_models: str = ""
+    """Further rerankers that an experiment can try, separated by commas."""
     candidates: int = Field(default=40, ge=5, le=200)
     """Passages taken from each ranking before they are fused."""
     evaluation_turn_s: float = Field(default=30.0, gt=0)

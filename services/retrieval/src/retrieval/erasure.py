@@ -21,6 +21,7 @@ ERASURE = Erasure(
         Table("site"),
         Table("source"),
         Table("request"),
+        Table("experiment"),
         Table("evaluation_question"),
         Table("evaluation"),
         Table("embedding_setting"),

@@ -7,6 +7,9 @@ from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServ
 from fleetdesk.retrieval.v1.evaluation_service_pb2_grpc import (
     add_EvaluationServiceServicer_to_server,
 )
+from fleetdesk.retrieval.v1.experiment_service_pb2_grpc import (
+    add_ExperimentServiceServicer_to_server,
+)
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import (
     add_RetrievalServiceServicer_to_server,
 )
@@ -15,17 +18,19 @@ from fleetkit.service import Runtime, cli
 from fleetkit.tokens import tokenizer_path
 
 from retrieval.api.evaluations import EvaluationApi
+from retrieval.api.experiments import ExperimentApi
 from retrieval.api.service import RetrievalApi
 from retrieval.config import Settings
 from retrieval.erasure import ERASURE
 from retrieval.evaluation.evaluations import EVALUATE
 from retrieval.evaluation.running import Evaluations
 from retrieval.events import HANDLERS
+from retrieval.experiments import Experiments
 from retrieval.index.embedding import Embedder
 from retrieval.index.query_vectors import QueryVectors
 from retrieval.index.reranking import Reranker
 from retrieval.index.search import Searcher
-from retrieval.index.weights import load_weights
+from retrieval.index.weights import load_fusions, load_weights
 from retrieval.knowledge import models
 from retrieval.knowledge.conflicts import Comparison
 from retrieval.knowledge.ingest import Ingest
@@ -90,9 +95,23 @@ def build(rt: Runtime) -> None:
     reranker = Reranker(rt.db, llm_gateway, settings.rerank_model, settings.rerank_timeout_s)
     vectors = QueryVectors(embedder, settings.embed_model, partial(models.reembed, rt.db))
     searcher = Searcher(rt.db, vectors, load_weights(), reranker, candidates=settings.candidates)
-    servicer = RetrievalApi(rt.db, originals, searcher, embedder, settings)
+    experiments = _experiments(rt, settings, llm_gateway)
+    servicer = RetrievalApi(rt.db, originals, searcher, embedder, experiments, settings)
     rt.server.add(add_RetrievalServiceServicer_to_server, servicer)
+    experiment_api = ExperimentApi(experiments, searcher.fusion_version)
+    rt.server.add(add_ExperimentServiceServicer_to_server, experiment_api)
     _evaluate(rt, settings, searcher, llm_gateway)
+
+
+def _experiments(
+    rt: Runtime, settings: Settings, llm_gateway: "LlmGatewayServiceStub"
+) -> Experiments:
+    further = settings.experiment_rerank_models.split(",")
+    models = {settings.rerank_model, *(model.strip() for model in further)} - {""}
+    rerankers = {
+        model: Reranker(rt.db, llm_gateway, model, settings.rerank_timeout_s) for model in models
+    }
+    return Experiments(rt.db, load_fusions(), rerankers)
 
 
 def _evaluate(

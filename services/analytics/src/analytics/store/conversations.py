@@ -30,6 +30,7 @@ class TurnRow:
     tier: int
     first_token_ms: int
     duration_ms: int
+    citation_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,17 +113,18 @@ async def insert_turn(conn: FleetConnection, row: TurnRow) -> None:
     await conn.execute(
         "insert into turn (tenant_id, message_id, conversation_id, agent_id, agent_version,"
         "  visitor_id, revision, occur_time, status, outcome, handoff_reason, confidence_millis,"
-        "  relevance_millis, tier, first_token_ms, duration_ms)"
+        "  relevance_millis, tier, first_token_ms, duration_ms, citation_count)"
         " values (%(tenant_id)s, %(message_id)s, %(conversation_id)s, %(agent_id)s,"
         "  %(agent_version)s, %(visitor_id)s, %(revision)s, %(occur_time)s, %(status)s,"
         "  %(outcome)s, %(handoff_reason)s, %(confidence_millis)s, %(relevance_millis)s,"
-        "  %(tier)s, %(first_token_ms)s, %(duration_ms)s)"
+        "  %(tier)s, %(first_token_ms)s, %(duration_ms)s, %(citation_count)s)"
         " on conflict (tenant_id, message_id) do update set revision = excluded.revision,"
         "  occur_time = excluded.occur_time, status = excluded.status,"
         "  outcome = excluded.outcome, handoff_reason = excluded.handoff_reason,"
         "  confidence_millis = excluded.confidence_millis,"
         "  relevance_millis = excluded.relevance_millis, tier = excluded.tier,"
-        "  first_token_ms = excluded.first_token_ms, duration_ms = excluded.duration_ms"
+        "  first_token_ms = excluded.first_token_ms, duration_ms = excluded.duration_ms,"
+        "  citation_count = excluded.citation_count"
         " where turn.revision < excluded.revision",
         asdict(row),
     )

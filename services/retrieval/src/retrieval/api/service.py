@@ -12,6 +12,7 @@ from fleetkit.rpc.fields import to_optional_uuid, to_uuid
 
 from retrieval import wire
 from retrieval.config import Settings
+from retrieval.experiments import Experiments
 from retrieval.index.embedding import Embedder
 from retrieval.index.search import Searcher
 from retrieval.knowledge import conflicts, documents, models, sources
@@ -29,12 +30,14 @@ class RetrievalApi(RetrievalServiceServicer):
         originals: Originals,
         searcher: Searcher,
         embedder: Embedder,
+        experiments: Experiments,
         settings: Settings,
     ) -> None:
         self._db = db
         self._originals = originals
         self._searcher = searcher
         self._embedder = embedder
+        self._experiments = experiments
         self._default_model = settings.embed_model
         self._uploads = Uploads(
             settings.max_upload_bytes, settings.max_uploads, settings.upload_wait_s
@@ -152,8 +155,9 @@ class RetrievalApi(RetrievalServiceServicer):
         return pb.GetChunksResponse(chunks=[wire.passage(row) for row in rows])
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
+        variant = await self._experiments.variant(tenant_id())
         found = await self._searcher.search(
-            tenant_id(), request.query, request.top_k, rerank=request.rerank
+            tenant_id(), request.query, request.top_k, rerank=request.rerank, variant=variant
         )
         return wire.search_response(found, explain=request.explain)
 

@@ -20,7 +20,7 @@ from retrieval.index.ranking import Candidate, Ranked
 from retrieval.index.reranking import DEPTH, Reordered, Reranker
 from retrieval.index.scan import Scanned, ranks, scan
 from retrieval.index.terms import variants
-from retrieval.index.weights import Weights
+from retrieval.index.weights import FusionWeights, Weights
 from retrieval.parsing.prepare import embedded_text
 from retrieval.store import blocks as block_store
 from retrieval.store import chunks as chunk_store
@@ -60,6 +60,18 @@ class Found:
     relevance: float
     knowledge_version: int
     reordered: Reordered | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A search done otherwise than usual: by another fusion, or always or never reranked."""
+
+    fusion: FusionWeights | None
+    reranker: Reranker | None
+    no_reranking: bool
+
+
+_USUAL = Variant(None, None, no_reranking=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +145,13 @@ class Searcher:
         return self._weights.version
 
     async def search(
-        self, tenant_id: UUID, query: str, top_k: int, *, rerank: bool = False
+        self,
+        tenant_id: UUID,
+        query: str,
+        top_k: int,
+        *,
+        rerank: bool = False,
+        variant: Variant | None = None,
     ) -> Found:
         """The best `top_k` passages (0 means 5) for the query, reranked where asked.
 
@@ -141,18 +159,22 @@ class Searcher:
         candidate has a cosine. InvalidArgument for an empty or over-long query.
         """
         top_k = _checked(query, top_k)
-        fused = await self.fused(tenant_id, query, top_k)
+        way = variant or _USUAL
+        fused = await self.fused(tenant_id, query, top_k, way.fusion)
         ranked, reordered = fused.ranked, None
-        if rerank and ranked:
+        reranks = (rerank or way.reranker is not None) and not way.no_reranking
+        if reranks and ranked:
             with as_search():
-                reordered = await self._reranker.reorder(
+                reordered = await (way.reranker or self._reranker).reorder(
                     tenant_id, query, ranked, fused.passages, max(DEPTH, top_k)
                 )
             ranked = reordered.ranked
         hits = [Hit(fused.passages[item.candidate.chunk_no], item) for item in ranked[:top_k]]
         return Found(hits, fused.relevance, fused.knowledge_version, reordered)
 
-    async def fused(self, tenant_id: UUID, query: str, top_k: int) -> Fused:
+    async def fused(
+        self, tenant_id: UUID, query: str, top_k: int, fusion: FusionWeights | None = None
+    ) -> Fused:
         """All candidates, of each ranking at least `top_k`, fused; none where nothing was found."""
         asked, scanned, candidates, passages, model = await self._gathered(
             tenant_id, query, max(self._candidates, top_k)
@@ -161,7 +183,7 @@ class Searcher:
         if not candidates:
             return Fused([], {}, 0.0, version, model)
         facts = _facts(asked, scanned, passages)
-        ranked = ranking.rank(candidates, facts, self._weights.fusion)
+        ranked = ranking.rank(candidates, facts, fusion or self._weights.fusion)
         texts = {no: _searched_text(passages[no]) for no in facts.matched}
         probability = relevance.probability(ranked, facts, texts, self._weights.relevance)
         return Fused(ranked, passages, probability, version, model)

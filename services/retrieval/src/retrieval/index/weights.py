@@ -48,6 +48,13 @@ def load_weights() -> Weights:
     return parse_weights(json.loads((files("retrieval.index") / "weights.json").read_text("utf-8")))
 
 
+def load_fusions() -> dict[str, FusionWeights]:
+    """Other fusions by version, which an experiment can try; `fusions.json` says what they are."""
+    raw = (files("retrieval.index") / "fusions.json").read_text("utf-8")
+    found: dict[str, Any] = json.loads(raw)
+    return {version: FusionWeights(dict(entry["fusion"])) for version, entry in found.items()}
+
+
 def parse_weights(data: Mapping[str, Any]) -> Weights:
     """The weights in the form of `weights.json`."""
     return Weights(
