@@ -151,6 +151,10 @@ load: .venv/.development protos assets ## Measure a fleet under load and print t
 chaos: .venv/.development protos assets ## Kill, fill and cut for real under 20,000 events and print tables
 	@$(PY) -m tests.chaos $(ARGS)
 
+.PHONY: bill
+bill: .venv/.development protos ## Price 1,000 conversations: by one dear model without a cache, and by the defaults
+	@$(PY) -m tests.eval.bill $(ARGS)
+
 .PHONY: eval
 eval: .venv/.development protos ## Measure how well search finds and answers cite
 	@$(PY) -m tests.eval $(ARGS)

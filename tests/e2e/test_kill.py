@@ -6,6 +6,7 @@ import httpx
 import pytest
 from fleetdesk_local.roster import SERVICES
 from harness import talking
+from harness.agreeing import told
 from harness.local_fleet import LocalFleet
 from harness.waiting import eventually
 
@@ -55,17 +56,17 @@ async def test_it_comes_back_and_the_next_question_is_answered(
         assert answered["citations"]
 
 
-async def test_every_receipt_still_adds_up_to_the_ledger(running_fleet: LocalFleet) -> None:
-    """Also those of turns that a kill cut off: what was paid for stands on the ledger."""
+async def test_receipts_ledger_costs_savings_and_export_still_agree(
+    running_fleet: LocalFleet,
+) -> None:
+    """Also on turns that a kill cut off: what was paid for stands on the ledger, once."""
     async with running_fleet.client() as client:
-        conversation_id = await ask_and_kill(running_fleet, client, "conversation")
-        await running_fleet.wait_until_back("conversation")
-        await eventually(is_settled(client, conversation_id), timeout_s=90)
+        for name in ("conversation", "llm-gateway"):
+            conversation_id = await ask_and_kill(running_fleet, client, name)
+            await running_fleet.wait_until_back(name)
+            await eventually(is_settled(client, conversation_id), timeout_s=90)
 
-        async def adds_up() -> bool:
-            found = await talking.messages(client, conversation_id)
-            receipts = [message["receipt"] for message in found if "receipt" in message]
-            total = sum(receipt["total_nanos"] for receipt in receipts)
-            return total == await talking.cost_of(client, conversation_id)
+        async def agree() -> bool:
+            return (await told(client)).agree
 
-        await eventually(adds_up, timeout_s=30)
+        await eventually(agree, timeout_s=60)

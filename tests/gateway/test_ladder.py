@@ -1,6 +1,7 @@
 """A ladder of models in front of a browser: a stream that is cut is one seamless answer there."""
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -8,9 +9,16 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from fakes.anthropic_server import Answer, Block, FakeAnthropic
+from fakes.faults import Failure, Reset, rate_limited
 from fakes.widget_gateway import WidgetGateway
+from fleetkit import context
+from fleetkit.context import Attribution
+from harness.agreeing import told
 from harness.asking import answered
 from harness.desk import Company, Desk, whole_fleet
+from llm_gateway import pricing
+from llm_gateway.ledger import Ledger
+from llm_gateway.pricing import Unit
 from playwright.async_api import Browser, expect
 from pydantic import SecretStr
 
@@ -155,3 +163,35 @@ async def test_what_was_saved_adds_up_and_is_on_the_costs_page(
     wrong = {"from": times["to"], "to": times["from"]}
     answer = await desk.client.get("/v1/analytics/savings", params=wrong, headers=acme.bearer)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "from")
+
+
+async def test_receipts_ledger_costs_savings_and_export_agree_after_every_fault(
+    desk: Desk, acme: Company, claude: FakeAnthropic
+) -> None:
+    models = desk.services["llm-gateway"]
+    cut: Any = [{f"{name}_after_events": 13} for name in ("cut", "reset", "malformed", "error")]
+    faults = [
+        rate_limited(1),
+        Failure(529, "overloaded_error"),
+        Failure(500, "api_error"),
+        Reset(),
+        *(Answer(BLOCKS, **fault) for fault in cut),
+    ]
+    for fault in faults:
+        claude.script(fault, Answer(BLOCKS))
+        conversation, visitor = await desk.begin(acme)
+        await answered(desk, conversation, visitor, "How do I reset the router?")
+    # A call whose process died between its making and its settling.
+    ledger = Ledger(models.db, models.rt.clock, pricing.load())
+    with context.background(acme.tenant_id, Attribution("eval")):
+        await ledger.open_call(acme.tenant_id, "answer", HAIKU, {Unit.OUTPUT: 1_000})
+    async with models.db.tenant(acme.tenant_id) as conn:
+        await conn.execute("update usage_call set expire_time = now() where status = 'open'")
+    await ledger.sweep(acme.tenant_id)
+    await desk.caught_up(acme)
+    found = await told(desk.client, headers=acme.bearer)
+    assert found.costs == found.export
+    assert sum(found.costs.values()) == found.focus_nanos == found.savings_nanos
+    assert found.unconfirmed_nanos >= 500_000
+    assert found.receipts + Counter({"": found.export[""]}) == found.export
+    assert found.agree
