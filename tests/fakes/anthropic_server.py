@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from aiohttp import web
@@ -70,13 +71,14 @@ class FakeAnthropic:
     """The server.
 
     `requests` has the bodies it was sent and `keys` by which keys, `usages` what it reported for
-    each that it answered, `seconds` how long each of those took in here. `advance` moves the clock
-    of its cache.
+    each that it answered, `billed` the same with their output, `seconds` how long each of those
+    took in here. `advance` moves the clock of its cache.
     """
 
     def __init__(self, cache_minimum_tokens: int | Mapping[str, int] = MINIMUM_TOKENS) -> None:
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
+        self.billed: list[tuple[datetime, str, dict[str, Any]]] = []
         self.usages: list[dict[str, Any]] = []
         self.seconds: list[float] = []
         self.url = ""
@@ -102,6 +104,7 @@ class FakeAnthropic:
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/organizations/usage_report/messages", self._report)
         app.router.add_get("/received", self._received)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -119,6 +122,25 @@ class FakeAnthropic:
         if _key(request) in ("", "wrong"):
             return _error(Failure(401, "authentication_error"))
         return web.json_response({"data": [], "has_more": False, "first_id": None, "last_id": None})
+
+    async def _report(self, request: web.Request) -> web.Response:
+        """The Admin API's usage report, a day a page, whatever key a request was made by."""
+        if not _key(request).startswith("sk-ant-admin"):
+            return _error(Failure(403, "permission_error"))
+        start, end = (
+            datetime.fromisoformat(request.query[each]) for each in ("starting_at", "ending_at")
+        )
+        days = [start + timedelta(days=number) for number in range((end - start).days)]
+        day = days[int(request.query.get("page", "0"))]
+        of_day = [
+            _reported(model, usage)
+            for time, model, usage in self.billed
+            if day <= time < day + timedelta(days=1)
+        ]
+        more = day < days[-1]
+        bucket = {"starting_at": day.isoformat(), "results": of_day}
+        number = str(days.index(day) + 1) if more else None
+        return web.json_response({"data": [bucket], "has_more": more, "next_page": number})
 
     def _now(self) -> float:
         return time.monotonic() + self._advanced_s
@@ -140,6 +162,7 @@ class FakeAnthropic:
         usage = prompt.as_usage()
         self.usages.append(usage)
         events = _events(step, body, usage)
+        self.billed.append((datetime.now(UTC), body["model"], _whole(events)["usage"]))
         if body.get("stream"):
             response = web.StreamResponse(headers={"content-type": "text/event-stream"})
             await response.prepare(request)
@@ -277,6 +300,21 @@ def recorded(body: dict[str, Any], answer: Answer) -> tuple[bytes, bytes]:
     usage = PrefixCache(lambda: 0.0).look_up("", body).as_usage()
     stream = b"".join(map(_wire, _events(answer, body, usage)))
     return json.dumps(body).encode(), stream
+
+
+def _reported(model: str, usage: dict[str, Any]) -> dict[str, Any]:
+    written = usage.get("cache_creation") or {}
+    return {
+        "model": f"{model}-20260922",
+        "uncached_input_tokens": usage["input_tokens"],
+        "cache_creation": {
+            f"ephemeral_{ttl}_input_tokens": written.get(f"ephemeral_{ttl}_input_tokens", 0)
+            for ttl in ("5m", "1h")
+        },
+        "cache_read_input_tokens": usage.get("cache_read_input_tokens", 0),
+        "output_tokens": usage["output_tokens"],
+        "server_tool_use": {"web_search_requests": 0},
+    }
 
 
 def _whole(events: list[dict[str, Any]]) -> dict[str, Any]:

@@ -95,6 +95,11 @@ class Settings(FleetSettings):
     anthropic_first_token_timeout_s: float = Field(default=20.0, gt=0)
     """Longest wait for the first event of an answer."""
 
+    anthropic_admin_key: SecretStr | None = None
+    """A key of the Admin API: what `run reconcile` reads usage reports by."""
+    reconcile_days: int = Field(default=7, ge=1, le=31)
+    """How many whole days, the last one yesterday's, `run reconcile` compares."""
+
     openai_api_key: SecretStr | None = None
     """Enables the provider `openai`."""
     gemini_api_key: SecretStr | None = None

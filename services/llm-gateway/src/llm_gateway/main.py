@@ -1,5 +1,6 @@
 """Composes llm-gateway."""
 
+from dataclasses import asdict
 from datetime import timedelta
 
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import (
@@ -37,9 +38,11 @@ from llm_gateway.providers.keyed import KeyedProviders
 from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.providers.rapidocr import RapidOcr
 from llm_gateway.rapidocr_worker.reader import Reader
+from llm_gateway.reconcile import Difference, reconcile
 from llm_gateway.rerank import Rerankers
 from llm_gateway.response_cache import CacheLimits, ResponseCache
 from llm_gateway.see import Readers
+from llm_gateway.store.reconciling import UnconfirmedRow
 from llm_gateway.tenant_keys import TenantKeys, reseal_all
 from llm_gateway.tenant_settings import TenantSettings
 from llm_gateway.workers.child import ChildOptions
@@ -83,6 +86,7 @@ def build(rt: Runtime) -> None:
     rt.background(sweeper.sweep_forever(rt.db, ledger, settings.sweep_interval_s), "sweeper")
     rt.command("check-prices", lambda: _check_prices(rt, book, models, rerankers))
     rt.command("sweep", lambda: _sweep(rt, ledger))
+    rt.command("reconcile", lambda: _reconcile(rt))
     rt.command("reseal-secrets", lambda: _reseal(rt, keys))
     rt.command("recount-budgets", lambda: _recount(rt))
     rt.schedule("forget-windows", timedelta(days=1), lambda: _forget_windows(rt))
@@ -193,6 +197,35 @@ async def _check_prices(rt: Runtime, book: PriceBook, models: Models, rerankers:
 async def _sweep(rt: Runtime, ledger: Ledger) -> None:
     swept = await sweeper.sweep_all(rt.db, ledger)
     get_logger().info("calls_swept", calls=swept)
+
+
+async def _reconcile(rt: Runtime) -> None:
+    settings: Settings = rt.settings
+    if settings.anthropic_admin_key is None:
+        raise FailedPrecondition("set FLEETDESK_ANTHROPIC_ADMIN_KEY, a key of the Admin API")
+    # Importing the SDK costs seconds: only where it is used.
+    from llm_gateway.providers.anthropic import client_of
+    from llm_gateway.providers.anthropic_report import usage_report
+
+    end = rt.clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    start = end - timedelta(days=settings.reconcile_days)
+    key = settings.anthropic_admin_key.get_secret_value()
+    async with client_of(key, settings.anthropic_base_url) as client:
+        reported = await usage_report(client, start, end)
+    found = await reconcile(rt.db, "anthropic", reported, start, end)
+    for tenant_id, row in found.unconfirmed:
+        get_logger().warning("usage_unconfirmed", tenant_id=str(tenant_id), **_told(row))
+    for difference in found.differences:
+        get_logger().error("usage_differs", **_told(difference), explained=difference.is_explained)
+    if not found.agrees:
+        raise FailedPrecondition("the ledger and the provider's report differ")
+    get_logger().info("usage_agrees", start=str(start), end=str(end), compared=found.compared)
+
+
+def _told(row: UnconfirmedRow | Difference) -> dict[str, str | int]:
+    return {
+        name: value if isinstance(value, int) else str(value) for name, value in asdict(row).items()
+    }
 
 
 async def _reseal(rt: Runtime, keys: TenantKeys) -> None:
