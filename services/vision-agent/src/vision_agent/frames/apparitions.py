@@ -1,8 +1,8 @@
 """What comes and goes on a screen without being its content: text carets and the mouse pointer.
 
 A pointer has no one look: an arrow becomes a hand over a link and a bar over text. Arrows and
-hands are told by their outlines, stretched to one size; no letter, digit or sign of 23 typefaces,
-12 to 40 pixels high and up to heavy, came as near to one of them as is asked for here.
+hands are told by their outlines, stretched to one size. Of 20,700 letters, digits and signs in 23
+typefaces, 12 to 40 pixels high, plain and a pixel heavier, 16 came as near, all of them heavier.
 """
 
 import enum
