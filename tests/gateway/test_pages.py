@@ -537,6 +537,14 @@ class TestKnowledge:
         first = page.locator(".hits li[data-row]").first
         await expect(first.locator("[data-label=BM25]")).to_contain_text("#1")
         await expect(first.locator("[data-label=Dense]")).to_contain_text("#1")
+        await expect(first.locator("[data-label=Reranked]")).to_contain_text("#1")
+        slider = page.get_by_label("Answers from")
+        await slider.focus()
+        await slider.press("End")
+        await expect(page.locator(".verdict")).to_contain_text("answers from 100 %")
+        await expect(page).to_have_url(re.compile("threshold=100"))
+        await page.get_by_label("Reranking").select_option("off")
+        await expect(first.locator("[data-label=Reranked]")).to_contain_text("off")
         await first.get_by_role("link").click()
         await expect(page.locator("#quote")).to_contain_text("lasts three years")
 

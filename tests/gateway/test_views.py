@@ -9,11 +9,12 @@ from fleetdesk.analytics.v1.cost_pb2 import CostGroup
 from fleetdesk.analytics.v1.kpi_pb2 import ConversationCounts, Kpis, KpiTargets, Percentiles
 from fleetdesk.conversation.v1 import conversation_pb2 as conv
 from fleetdesk.llm_gateway.v1 import usage_pb2 as usage
+from fleetdesk.retrieval.v1 import conflict_pb2 as conflict
 from fleetdesk.retrieval.v1 import document_pb2 as doc
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as retrieval
 from fleetkit.errors import InvalidArgument
 from gateway.routes.pages.showing import own_path
-from gateway.views import costs, document, home, knowledge, search, transcript
+from gateway.views import conflicts, costs, document, home, knowledge, search, transcript
 from gateway.views.answer_html import answer_html, plain_html
 from gateway.views.format import count, money, percent, price_per_million, sentence, size, when
 from gateway.views.forms import Form
@@ -240,17 +241,54 @@ class TestSearch:
         assert verdict.badge.label == word
         assert "Ada" in verdict.sentence
 
-    def test_says_how_far_the_final_order_moved_a_passage(self) -> None:
-        scores = doc.Scores(dense=0.7, dense_rank=3, fused=0.9)
+    def test_says_how_far_each_stage_moved_a_passage(self) -> None:
+        scores = doc.Scores(dense=0.7, dense_rank=3, fused=0.9, fused_rank=2, rerank=4.5)
         response = retrieval.SearchResponse(
-            relevance=0.8, results=[doc.SearchResult(chunk_id="c", score=0.9, scores=scores)]
+            relevance=0.8,
+            results=[doc.SearchResult(chunk_id="c", score=0.9, scores=scores)],
+            reranked=True,
         )
         stages = search.search_lab("q", response, self.THRESHOLDS).hits[0].stages
         assert [(stage.label, stage.score, stage.rank, stage.move) for stage in stages] == [
             ("BM25", "not found", None, 0),
-            ("Dense", "0.700", 3, 2),
-            ("Final", "0.900", 1, 0),
+            ("Dense", "0.700", 3, 1),
+            ("Fused", "0.900", 2, 1),
+            ("Reranked", "4.500", 1, 0),
         ]
+        response.reranked, response.rerank_reason = False, "RERANK_TIMEOUT"
+        lab = search.search_lab("q", response, self.THRESHOLDS)
+        assert lab.hits[0].stages[-1].score == "off"
+        assert "too slow" in lab.notice
+
+    def test_judges_by_the_threshold_that_the_slider_has(self) -> None:
+        response = retrieval.SearchResponse(relevance=0.6, results=[doc.SearchResult()])
+        for threshold, word in ((None, "answer"), (60, "answer"), (61, "ask back"), (0, "answer")):
+            knobs = search.Knobs(threshold=threshold)
+            lab = search.search_lab("q", response, self.THRESHOLDS, knobs)
+            assert lab.verdict is not None
+            assert word in lab.verdict.badge.label
+            assert lab.threshold == (50 if threshold is None else threshold)
+            assert lab.own_threshold == 50
+
+
+class TestConflicts:
+    def test_names_both_places_and_in_what_they_differ(self) -> None:
+        pair = conflict.Conflict(
+            kind=conflict.CONFLICT_KIND_CONTRADICTION,
+            reason="NUMBERS",
+            one=conflict.ConflictSide(
+                document_id="d", chunk_id="c", title="Returns", text="30 days.", start=3, end=11
+            ),
+            other=conflict.ConflictSide(document_id="e", text="14 days."),
+        )
+        found = retrieval.ListConflictsResponse(conflicts=[pair])
+        page = conflicts.conflicts_page(found, NOW, kind="", page_token="")
+        assert page.headline == "One pair of places disagrees or repeats itself."
+        (row,) = page.rows
+        assert (row.badge.label, row.reason) == ("Contradiction", "Different numbers")
+        assert row.sides[0].href == "/documents/d?chunk=c&start=3&end=11#quote"
+        assert [side.title for side in row.sides] == ["Returns", "Untitled"]
+        assert [tab.current for tab in page.tabs] == [True, False, False]
 
 
 class TestKnowledge:

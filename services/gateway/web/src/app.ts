@@ -42,7 +42,17 @@ function times(): void {
   }, 30_000);
 }
 
+/** A slider's number follows while it moves. */
+function sliders(): void {
+  document.addEventListener("input", (event) => {
+    const slider = event.target as HTMLInputElement;
+    const shown = slider.dataset?.shows && document.getElementById(slider.dataset.shows);
+    if (shown) shown.textContent = `${slider.value} %`;
+  });
+}
+
 menus();
+sliders();
 times();
 keyboard();
 dialogs();

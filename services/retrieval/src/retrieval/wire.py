@@ -244,6 +244,7 @@ def _scores(hit: Hit, reordered: Reordered | None) -> pb.Scores:
         bm25=candidate.bm25 or None,
         keyword=candidate.keyword or None,
         fused=hit.ranked.fused,
+        fused_rank=hit.fused_rank,
         dense_rank=candidate.dense_rank,
         bm25_rank=candidate.bm25_rank,
     )

@@ -222,6 +222,7 @@ class Scores(Struct, frozen=True):
     rerank: float | None
     dense_rank: int | None
     bm25_rank: int | None
+    fused_rank: int | None
 
     @classmethod
     def of(cls, scores: document_pb2.Scores) -> "Scores":
@@ -234,6 +235,7 @@ class Scores(Struct, frozen=True):
             rerank=scores.rerank if scores.HasField("rerank") else None,
             dense_rank=scores.dense_rank if scores.HasField("dense_rank") else None,
             bm25_rank=scores.bm25_rank if scores.HasField("bm25_rank") else None,
+            fused_rank=scores.fused_rank if scores.HasField("fused_rank") else None,
         )
 
 

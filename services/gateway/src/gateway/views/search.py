@@ -21,7 +21,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class StageScore:
-    """One stage's score of a passage; `move` is how many places the final order put it higher."""
+    """One stage's score of a passage; `move` is how many places the next stage put it higher."""
 
     label: str
     score: str
@@ -52,21 +52,75 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Knobs:
+    """How the lab searches; `threshold` in percent, None for the agent's own."""
+
+    rerank: bool = True
+    top_k: int = 10
+    threshold: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SearchLab:
-    """A query with what was found; `verdict` is None before a query."""
+    """A query with what was found; `verdict` is None before a query.
+
+    `threshold` is where the slider stands, in percent; `notice` says why nothing was reranked.
+    """
 
     query: str
+    knobs: Knobs = Knobs()
+    threshold: int = 50
+    own_threshold: int | None = None
     hits: tuple[Hit, ...] = ()
     verdict: Verdict | None = None
+    notice: str = ""
 
 
-def search_lab(query: str, response: pb.SearchResponse, thresholds: Thresholds | None) -> SearchLab:
+_NOT_RERANKED = {
+    "NO_TOKEN_VECTORS": "Not reranked: some passages were read before the reranker was there. Sync"
+    " their documents.",
+    "RERANK_TIMEOUT": "Not reranked: the reranker was too slow. This is the fused order.",
+}
+
+
+def search_lab(
+    query: str,
+    response: pb.SearchResponse,
+    thresholds: Thresholds | None,
+    knobs: Knobs | None = None,
+) -> SearchLab:
     """The answer of retrieval as the lab shows it."""
+    knobs = knobs or Knobs()
+    own = round(100 * thresholds.answer) if thresholds else None
+    moved = knobs.threshold is not None and knobs.threshold != own
+    judged = _moved(thresholds, (knobs.threshold or 0) / 100) if moved else thresholds
+    hits = (
+        _hit(rank, result, reranked=response.reranked)
+        for rank, result in enumerate(response.results, start=1)
+    )
     return SearchLab(
         query=query,
-        hits=tuple(_hit(rank, result) for rank, result in enumerate(response.results, start=1)),
-        verdict=verdict(response.relevance, thresholds, found=bool(response.results)),
+        knobs=knobs,
+        threshold=knobs.threshold if knobs.threshold is not None else own or 50,
+        own_threshold=own,
+        hits=tuple(hits),
+        verdict=verdict(response.relevance, judged, found=bool(response.results)),
+        notice=_notice(response),
     )
+
+
+def _notice(response: pb.SearchResponse) -> str:
+    if not response.rerank_reason:
+        return ""
+    failed = "Not reranked: the reranker failed. This is the fused order."
+    return _NOT_RERANKED.get(response.rerank_reason, failed)
+
+
+def _moved(thresholds: Thresholds | None, answer: float) -> Thresholds:
+    """The agent with another threshold for answering."""
+    if thresholds is None:
+        return Thresholds("an agent", answer, min(0.3, answer))
+    return Thresholds(thresholds.agent_name, answer, min(thresholds.handoff, answer))
 
 
 def verdict(relevance: float, thresholds: Thresholds | None, *, found: bool) -> Verdict:
@@ -95,8 +149,12 @@ def verdict(relevance: float, thresholds: Thresholds | None, *, found: bool) -> 
     return Verdict(badge, sentence, relevance, thresholds)
 
 
-def _hit(rank: int, result: doc.SearchResult) -> Hit:
+def _hit(rank: int, result: doc.SearchResult, *, reranked: bool) -> Hit:
     scores = result.scores
+    fused = _stage("Fused", f"{scores.fused:.3f}", scores.fused_rank, rank)
+    last = StageScore("Reranked", f"{scores.rerank:.3f}", rank) if reranked else None
+    if reranked and not scores.HasField("rerank"):
+        last = StageScore("Reranked", "not among 20")
     return Hit(
         rank=rank,
         title=result.title or "Untitled",
@@ -104,18 +162,19 @@ def _hit(rank: int, result: doc.SearchResult) -> Hit:
         text=result.text,
         href=link(f"/documents/{result.document_id}", chunk=result.chunk_id) + "#quote",
         stages=(
-            _stage("BM25", f"{scores.bm25:.2f}", scores.bm25_rank, rank),
-            _stage("Dense", f"{scores.dense:.3f}", scores.dense_rank, rank),
-            StageScore("Final", f"{result.score:.3f}", rank),
+            _stage("BM25", f"{scores.bm25:.2f}", scores.bm25_rank, scores.fused_rank),
+            _stage("Dense", f"{scores.dense:.3f}", scores.dense_rank, scores.fused_rank),
+            fused,
+            last or StageScore("Reranked", "off"),
         ),
     )
 
 
-def _stage(label: str, score: str, rank: int, final_rank: int) -> StageScore:
+def _stage(label: str, score: str, rank: int, next_rank: int) -> StageScore:
     """A stage's score; ranks begin at 1, so 0 says that the stage did not find the passage."""
     if not rank:
         return StageScore(label, "not found")
-    return StageScore(label, score, rank, rank - final_rank)
+    return StageScore(label, score, rank, rank - next_rank)
 
 
 def thresholds_of(found: ListAgentsResponse) -> Thresholds | None:

@@ -43,10 +43,11 @@ _MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage found, with the scores of each stage."""
+    """A passage found, with the scores of each stage; `fused_rank` from 1, before reranking."""
 
     passage: PassageRow
     ranked: Ranked
+    fused_rank: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,12 @@ class Searcher:
                     tenant_id, query, ranked, fused.passages, max(DEPTH, top_k)
                 )
             ranked = reordered.ranked
-        hits = [Hit(fused.passages[item.candidate.chunk_no], item) for item in ranked[:top_k]]
+        places = {item.candidate.chunk_no: n for n, item in enumerate(fused.ranked, start=1)}
+        numbers = [item.candidate.chunk_no for item in ranked[:top_k]]
+        hits = [
+            Hit(fused.passages[number], item, places[number])
+            for number, item in zip(numbers, ranked, strict=False)
+        ]
         return Found(hits, fused.relevance, fused.knowledge_version, reordered)
 
     async def fused(

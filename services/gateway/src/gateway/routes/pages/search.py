@@ -13,23 +13,33 @@ from litestar.params import FromPath
 
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
-from gateway.routes.pages.reading import asked, asked_number
+from gateway.routes.pages.reading import asked, asked_number, asked_of
 from gateway.routes.pages.showing import page, show
 from gateway.views.document import Span, document_page
-from gateway.views.search import SearchLab, Thresholds, search_lab, thresholds_of
+from gateway.views.search import Knobs, SearchLab, Thresholds, search_lab, thresholds_of
 
-_TOP_K = 10
+_TOP_KS = ("5", "10", "20", "50")
 
 
 @page("GET", "/knowledge/search")
 async def get_search(request: GatewayRequest) -> Response:
     """What retrieval finds for a query, stage by stage."""
-    query = asked(request, "q")
-    view = SearchLab("")
+    query, knobs = asked(request, "q"), _knobs(request)
+    view = SearchLab("", knobs)
     if query:
-        response, thresholds = await asyncio.gather(_search(request, query), _thresholds(request))
-        view = search_lab(query, response, thresholds)
-    return show(request, "knowledge", "knowledge/search.html", tab="search", query=query, view=view)
+        response, thresholds = await asyncio.gather(
+            _search(request, query, knobs), _thresholds(request)
+        )
+        view = search_lab(query, response, thresholds, knobs)
+    return show(
+        request,
+        "knowledge",
+        "knowledge/search.html",
+        tab="search",
+        query=query,
+        view=view,
+        top_ks=_TOP_KS,
+    )
 
 
 @page("GET", "/documents/{document_id:uuid}")
@@ -54,8 +64,18 @@ async def get_document(request: GatewayRequest, document_id: FromPath[UUID]) -> 
     return show(request, "knowledge", "knowledge/document.html", view=view)
 
 
-async def _search(request: GatewayRequest, query: str) -> pb.SearchResponse:
-    wanted = pb.SearchRequest(query=query, top_k=_TOP_K, explain=True, rerank=True)
+def _knobs(request: GatewayRequest) -> Knobs:
+    """As the address has them; what makes no sense there is as usual."""
+    threshold = asked_number(request, "threshold")
+    return Knobs(
+        rerank=asked_of(request, "rerank", ("on", "off"), "on") == "on",
+        top_k=int(asked_of(request, "top_k", _TOP_KS, "10")),
+        threshold=None if threshold is None else min(threshold, 100),
+    )
+
+
+async def _search(request: GatewayRequest, query: str, knobs: Knobs) -> pb.SearchResponse:
+    wanted = pb.SearchRequest(query=query, top_k=knobs.top_k, explain=True, rerank=knobs.rerank)
     return await call(parts_of(request).clients.retrieval.Search, wanted)
 
 
