@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from fleetdesk_local import assets, cli
+from fleetdesk_local import assets, cli, config
 from fleetdesk_local.data_dir import DataDir, RunState
 from fleetdesk_local.errors import LocalError
 
@@ -15,6 +15,15 @@ def data(tmp_path, monkeypatch):
     made = DataDir(tmp_path / "data")
     made.create()
     return made
+
+
+class TestServices:
+    def test_may_read_websites_on_loopback_where_a_person_says_so(self, monkeypatch):
+        monkeypatch.setenv("FLEETDESK_FETCH_ALLOW", "127.0.0.0/8")
+        monkeypatch.setenv("FLEETDESK_GRPC_BIND", "0.0.0.0:1")
+        given = config.service_environment()
+        assert given["FLEETDESK_FETCH_ALLOW"] == "127.0.0.0/8"
+        assert "FLEETDESK_GRPC_BIND" not in given
 
 
 class TestUp:

@@ -34,7 +34,12 @@ class LocalSettings(BaseSettings):
 def service_environment() -> dict[str, str]:
     """The person's own environment, which services inherit, without what the runner decides."""
     decided = {f"FLEETDESK_{name.upper()}" for name in FleetSettings.model_fields}
-    kept = {"FLEETDESK_ENVIRONMENT", "FLEETDESK_LOG_LEVEL", "FLEETDESK_OTLP_ENDPOINT"}
+    kept = {
+        "FLEETDESK_ENVIRONMENT",
+        "FLEETDESK_FETCH_ALLOW",
+        "FLEETDESK_LOG_LEVEL",
+        "FLEETDESK_OTLP_ENDPOINT",
+    }
     return {name: value for name, value in os.environ.items() if name not in decided - kept}
 
 
