@@ -12,7 +12,7 @@ class Settings(FleetSettings):
     service: ClassVar[str] = "vision-agent"
 
     max_screens: int = Field(default=64, ge=1, le=10_000)
-    """Shared screens remembered at once, some 8 MB each at 1080p; of too many, the longest unseen
+    """Shared screens remembered at once, some 4 MB each at 1080p; of too many, the longest unseen
     of the tenant that has the most goes first."""
     max_screens_of_tenant: int = Field(default=32, ge=1, le=10_000)
     """Of them one tenant's."""
