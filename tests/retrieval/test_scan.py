@@ -8,6 +8,7 @@ from harness.retrieval_index import put_bags, vector
 from hypothesis import given
 from hypothesis import strategies as st
 from retrieval.index import bm25, packing, scan
+from retrieval.index.decoded import decode
 from retrieval.store import blocks
 
 
@@ -22,7 +23,8 @@ class TestScan:
         await put_bags(db, tenant_id, bags)
         query = ["w1", "w2", "w3", "absent"]
         async with db.snapshot(tenant_id) as conn:
-            found = scan.scan(await blocks.read(conn, tenant_id, query), None, 10)
+            read = await blocks.read(conn, tenant_id, query)
+            found = scan.scan(read, decode(read), None, 10)
         frequencies = {w: sum(w in bag for bag in bags) for w in query if w != "absent"}
         assert found.frequencies == frequencies
         stats = bm25.CorpusStats(60, sum(sum(bag.values()) for bag in bags))
@@ -41,7 +43,7 @@ class TestScan:
         await put_bags(db, tenant_id, [{"x": 1.0}] * 30)
         async with db.snapshot(tenant_id) as conn:
             read = await blocks.read(conn, tenant_id, ["x"])
-        assert sorted(scan.scan(read, vector()[1], 40).by_codes) == list(range(30))
+        assert sorted(scan.scan(read, decode(read), vector()[1], 40).by_codes) == list(range(30))
 
 
 class TestNearest:

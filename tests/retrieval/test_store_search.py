@@ -5,6 +5,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 from harness.retrieval_index import MODEL, put_bags, vector
+from retrieval.index.decoded import Decoded, DecodedIndexes
 from retrieval.store import blocks, search
 
 
@@ -32,6 +33,39 @@ class TestRead:
             before = await blocks.read(conn, tenant_id, ["a"])
             await put_bags(db, tenant_id, [{"a": 1.0}] * 5)
             assert await blocks.read(conn, tenant_id, ["a"]) == before
+
+    async def test_leaves_out_what_is_known_of_the_same_version(self, db, tenant_id):
+        document_id = await put_bags(db, tenant_id, [{"a": 1.0}])
+        async with db.snapshot(tenant_id) as conn:
+            known = (await blocks.read(conn, tenant_id, ["a"])).stat.knowledge_version
+            again = await blocks.read(conn, tenant_id, ["a"], known)
+        assert (again.codes, again.lengths, len(again.postings)) == ([], [], 1)
+        await put_bags(db, tenant_id, [{"a": 1.0}], document_id=document_id)
+        async with db.snapshot(tenant_id) as conn:
+            changed = await blocks.read(conn, tenant_id, ["a"], known)
+        assert changed.codes
+        assert changed.lengths
+
+
+class TestDecodedIndexes:
+    def test_keep_the_last_used_large_ones_within_their_bytes(self):
+        one, two, three = uuid4(), uuid4(), uuid4()
+        kept = DecodedIndexes(200_000)
+        for tenant in (one, two):
+            kept.keep(tenant, decoded(10_000))
+        assert kept.get(one) is not None
+        for _ in range(2):
+            kept.keep(three, decoded(50_000))
+        assert kept.get(two) is None
+        assert kept.get(one) is not None
+        kept.keep(two, decoded(100))
+        kept.keep(one, decoded(500_000))
+        assert kept.get(two) is kept.get(one) is None
+        assert kept.get(three) is not None
+
+
+def decoded(slots: int) -> Decoded:
+    return Decoded(1, np.zeros(slots, np.uint16), np.zeros((slots, 1), np.uint8))
 
 
 class TestCosines:

@@ -119,8 +119,9 @@ def page(title: str, body: str, links: Iterable[str] = (), head: str = "") -> st
     )
 
 
-def sitemap(site: Website, paths: Iterable[str]) -> str:
-    entries = "".join(f"<url><loc>{site.url}{path}</loc></url>" for path in paths)
+def sitemap(site: Website, paths: Iterable[str], changed: str = "") -> str:
+    said = f"<lastmod>{changed}</lastmod>" if changed else ""
+    entries = "".join(f"<url><loc>{site.url}{path}</loc>{said}</url>" for path in paths)
     namespace = "http://www.sitemaps.org/schemas/sitemap/0.9"
     return f'<?xml version="1.0"?><urlset xmlns="{namespace}">{entries}</urlset>'
 
@@ -288,6 +289,27 @@ class TestAgain:
         assert again.chunk_count == source.chunk_count
         assert 1 <= len(embeddings.texts) - before <= 2
         assert any("over" in r.text for r in (await websites.knowledge.search("tea over")).results)
+
+    async def test_a_page_is_not_asked_for_while_its_sitemap_says_that_it_did_not_change(
+        self, websites, site
+    ):
+        def asked() -> int:
+            return sum(request.path == "/tea" for request in site.requests)
+
+        site.pages["/tea"] = page("Tea", "Tea at four.")
+        site.pages["/map.xml"] = sitemap(site, ["/tea"], "2026-03-01T10:00:00Z")
+        source = await websites.add(SITEMAP, "/map.xml")
+        assert asked() == 1
+        for _ in range(3):
+            await websites.sync(source.source_id)
+        assert asked() == 1
+        await websites.sync(source.source_id)
+        assert asked() == 2
+        site.pages["/tea"] = page("Tea", "Tea at five.")
+        site.pages["/map.xml"] = sitemap(site, ["/tea"], "2026-03-02T10:00:00Z")
+        await websites.sync(source.source_id)
+        assert asked() == 3
+        assert await websites.urls("tea at five") == ["/tea"]
 
     async def test_what_vanished_goes_after_two_misses_or_at_once_for_good(
         self, websites, site, retrieval

@@ -68,6 +68,8 @@ class Settings(FleetSettings):
     """How long a search waits for the reranker before the fused order stands."""
     experiment_rerank_models: str = ""
     """Further rerankers that an experiment can try, separated by commas."""
+    index_cache_bytes: int = Field(default=64 * 2**20, ge=0)
+    """Memory for large tenants' codes and lengths between searches, 50 bytes a passage."""
     candidates: int = Field(default=40, ge=5, le=200)
     """Passages taken from each ranking before they are fused."""
     evaluation_turn_s: float = Field(default=30.0, gt=0)

@@ -94,7 +94,14 @@ def build(rt: Runtime) -> None:
     rt.run_jobs({COMPARE: comparison.run}, concurrency=1, lease_s=settings.ingest_lease_s)
     reranker = Reranker(rt.db, llm_gateway, settings.rerank_model, settings.rerank_timeout_s)
     vectors = QueryVectors(embedder, settings.embed_model, partial(models.reembed, rt.db))
-    searcher = Searcher(rt.db, vectors, load_weights(), reranker, candidates=settings.candidates)
+    searcher = Searcher(
+        rt.db,
+        vectors,
+        load_weights(),
+        reranker,
+        candidates=settings.candidates,
+        kept_bytes=settings.index_cache_bytes,
+    )
     experiments = _experiments(rt, settings, llm_gateway)
     servicer = RetrievalApi(rt.db, originals, searcher, embedder, experiments, settings)
     rt.server.add(add_RetrievalServiceServicer_to_server, servicer)

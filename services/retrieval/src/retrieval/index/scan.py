@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index import bm25, packing
+from retrieval.index.decoded import Decoded
 from retrieval.index.packing import Codes, Lengths, Slots, Vector, Weights
 from retrieval.store.blocks import IndexBlocks
 from retrieval.store.rows import IndexStat
@@ -64,6 +65,7 @@ class Scanned:
 
 def scan(
     blocks: IndexBlocks,
+    decoded: Decoded,
     vector: Vector | None,
     limit: int,
     *,
@@ -76,11 +78,10 @@ def scan(
     """
     stat = blocks.stat
     lists = _lists(blocks)
-    lengths = packing.read_lengths(blocks.lengths, stat.slot_count)
+    lengths, codes = decoded.lengths, decoded.codes
     scores = _bm25(lists, lengths.astype(np.float32), stat, guessed)
     by_codes: list[int] = []
-    if vector is not None and blocks.codes and stat.slot_count:
-        codes = packing.read_codes(blocks.codes, stat.slot_count)
+    if vector is not None and codes is not None:
         by_codes = nearest(codes, lengths > 0, vector, max(COMPARED, limit))
     return Scanned(
         stat,

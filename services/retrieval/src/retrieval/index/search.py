@@ -12,6 +12,7 @@ from fleetkit.postgres.connection import FleetConnection
 from pgvector import Vector
 
 from retrieval.index import ranking, relevance, spelling
+from retrieval.index.decoded import Decoded, DecodedIndexes, decode
 from retrieval.index.embedding import Embedded
 from retrieval.index.exact import Exactly, asked_exactly, groups_of
 from retrieval.index.languages import ENGLISH
@@ -114,6 +115,7 @@ class _Looked:
     """What was read; `guessed` are terms that misspelt words probably mean."""
 
     blocks: IndexBlocks
+    decoded: Decoded
     guessed: tuple[str, ...]
 
 
@@ -131,12 +133,14 @@ class Searcher:
         reranker: Reranker,
         *,
         candidates: int,
+        kept_bytes: int = 0,
     ) -> None:
         self._db = db
         self._vectors = vectors
         self._weights = weights
         self._reranker = reranker
         self._candidates = candidates
+        self._decoded = DecodedIndexes(kept_bytes)
         # Of tenants' last searches: what a query is read by before the index is.
         self._languages: dict[UUID, tuple[str, ...]] = {}
 
@@ -227,29 +231,41 @@ class Searcher:
         self, conn: FleetConnection, tenant_id: UUID, asked: _Asked
     ) -> tuple[_Asked, _Looked]:
         """Reads again when the query was read in other languages than the index has."""
-        looked = await _read(conn, tenant_id, asked)
+        looked = await _read(conn, tenant_id, asked, self._decoded)
         languages = tuple(looked.blocks.stat.languages) or (ENGLISH,)
         if languages != asked.languages:
             if len(self._languages) >= _MOST_REMEMBERED:
                 self._languages.clear()
             self._languages[tenant_id] = languages
             asked = await _asked(asked.query, languages)
-            looked = await _read(conn, tenant_id, asked)
+            looked = await _read(conn, tenant_id, asked, self._decoded)
         return asked, looked
 
 
-async def _read(conn: FleetConnection, tenant_id: UUID, asked: _Asked) -> _Looked:
+async def _read(
+    conn: FleetConnection, tenant_id: UUID, asked: _Asked, kept: DecodedIndexes
+) -> _Looked:
     """What the query needs of the index, also the terms that its misspelt words may mean."""
-    blocks = await block_store.read(conn, tenant_id, asked.forms)
+    known = kept.get(tenant_id)
+    blocks = await block_store.read(
+        conn, tenant_id, asked.forms, -1 if known is None else known.version
+    )
+    if known is not None and known.version == blocks.stat.knowledge_version:
+        decoded = known
+    elif blocks.stat.slot_count <= _INLINE_SLOTS:
+        decoded = decode(blocks)
+    else:
+        decoded = await asyncio.to_thread(decode, blocks)
+    kept.keep(tenant_id, decoded)
     known = {block.term for block in blocks.postings}
     if not blocks.stat.chunk_count or len(asked.query) > _INLINE_CHARS:
-        return _Looked(blocks, ())
+        return _Looked(blocks, decoded, ())
     guessed = await spelling.guesses(conn, tenant_id, asked.query, known, asked.languages)
     guessed = [term for term in guessed if term not in known]
     if guessed:
         more = await block_store.posting_blocks(conn, tenant_id, guessed)
         blocks = replace(blocks, postings=[*blocks.postings, *more])
-    return _Looked(blocks, tuple(guessed))
+    return _Looked(blocks, decoded, tuple(guessed))
 
 
 async def _scanned(
@@ -259,6 +275,7 @@ async def _scanned(
     look = partial(
         scan,
         looked.blocks,
+        looked.decoded,
         vector,
         limit,
         groups=groups_of(asked.exactly.strings, asked.languages),

@@ -66,12 +66,12 @@ class Reembedding:
     async def _take_turn(self, tenant_id: UUID) -> None:
         until = time.monotonic() + self._turn_s
         target = await self._target(tenant_id)
-        after = -1
+        after, wrote = -1, False
         while target:
             async with self._db.tenant(tenant_id) as conn:
                 rows = await store.lacking(conn, tenant_id, target, after, self._batch_size)
             if not rows:
-                if await self._go_over(tenant_id, target):
+                if await self._go_over(tenant_id, target, wrote=wrote):
                     break
                 after = -1
                 continue
@@ -82,7 +82,7 @@ class Reembedding:
                 target = await self._target(tenant_id)
                 after = -1
                 continue
-            after = rows[-1].slot
+            after, wrote = rows[-1].slot, True
             if time.monotonic() >= until:
                 async with self._db.tenant(tenant_id) as conn:
                     await jobs.enqueue(conn, tenant_id, REEMBED, tenant_id)
@@ -134,8 +134,11 @@ class Reembedding:
             await writing.add_codes(conn, tenant_id, target, codes)
         return True
 
-    async def _go_over(self, tenant_id: UUID, target: str) -> bool:
-        """Lets searches use the target, unless a passage came that lacks its vector: then False."""
+    async def _go_over(self, tenant_id: UUID, target: str, *, wrote: bool) -> bool:
+        """Lets searches use the target, unless a passage came that lacks its vector: then False.
+
+        What this turn `wrote` for the model that serves already makes another version, too.
+        """
         async with self._db.tenant(tenant_id) as conn:
             stat = await chunk_store.lock_stat(conn, tenant_id)
             setting = await store.get_setting(conn, tenant_id)
@@ -144,7 +147,7 @@ class Reembedding:
                 return True
             if await store.is_lacking(conn, tenant_id, target):
                 return False
-            if stat.model != target:
+            if stat.model != target or wrote:
                 version = await store.set_model(conn, tenant_id, target)
                 await publish(conn, KnowledgeChanged(), revision=version)
             await store.set_target(conn, tenant_id, "", None)

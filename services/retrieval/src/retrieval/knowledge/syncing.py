@@ -6,7 +6,7 @@ other. A run works in turns, so that one long website does not hold up the other
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -31,6 +31,8 @@ from retrieval.store.rows import PageRow, SiteRow
 # In so many runs in a row a page was gone before it is taken out.
 _MISSES = 2
 _PATIENCE = 3
+# Sitemaps may say that a page has not changed when it has: one run of so many asks for all.
+_ASKED_ANYWAY = 5
 _GAVE_UP = (
     "The website could not be read because another part of the system kept failing. Try again; if "
     "that fails too, tell your operator."
@@ -88,15 +90,19 @@ class SiteSync:
         return site if site is not None and site.state == "running" else None
 
     async def _plan(self, tenant_id: UUID, site: SiteRow, manners: Manners) -> None:
-        urls, whole = [site.url], True
+        changes, whole = {site.url: ""}, True
         if site.type == "sitemap":
             listed = await self._web.sitemap(site, manners)
-            urls, whole = listed.urls, listed.whole
+            changes, whole = listed.changes, listed.whole
         async with self._db.tenant(tenant_id) as conn:
             if not await _still_runs(conn, tenant_id, site):
                 return
-            if not await store.find_pages(conn, tenant_id, site, tidy(urls), 0) or not whole:
+            if not await store.find_pages(conn, tenant_id, site, tidy(changes), 0) or not whole:
                 await store.set_truncated(conn, tenant_id, site.source_id)
+            said = {tidied: said for url, said in changes.items() for tidied in tidy([url])}
+            await store.note_changes(conn, tenant_id, site.source_id, said)
+            if site.run % _ASKED_ANYWAY:
+                await store.pass_unchanged(conn, tenant_id, site)
             await store.set_planned(conn, tenant_id, site.source_id)
 
     async def _take_turn(self, tenant_id: UUID, site: SiteRow, manners: Manners) -> bool:
@@ -170,7 +176,7 @@ async def remove_pages(
     return originals
 
 
-def tidy(urls: Sequence[str]) -> list[str]:
+def tidy(urls: Iterable[str]) -> list[str]:
     """The addresses as they are asked for, without those that are none."""
     found: list[str] = []
     for url in urls:

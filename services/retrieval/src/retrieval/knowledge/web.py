@@ -40,9 +40,12 @@ class Manners:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What sitemaps list; `whole` is False when one of them could not be read."""
+    """What sitemaps list; `whole` is False when one of them could not be read.
 
-    urls: list[str]
+    `changes` is when each is said to have changed last, as it stands there, "" where it does not.
+    """
+
+    changes: dict[str, str]
     whole: bool
 
 
@@ -168,7 +171,7 @@ class Web:
         """SiteError when not even one of `urls` can be read."""
         waiting = [(url, 0) for url in urls]
         seen: set[str] = set()
-        pages: dict[str, None] = {}
+        pages: dict[str, str] = {}
         whole, read = True, False
         failure = SiteError("BROKEN_SITEMAP", "The sitemap names no page of its own site.")
         while waiting and len(pages) <= site.max_pages:
@@ -182,7 +185,7 @@ class Web:
                 whole, failure = False, error
                 continue
             read = True
-            pages.update((page, None) for page in found if origin_of(page) == origin_of(url))
+            pages.update((page, said) for page, said in found if origin_of(page) == origin_of(url))
             if depth >= _MAX_SITEMAP_DEPTH or len(seen) + len(nested) > _MAX_SITEMAPS:
                 whole = whole and not nested
             else:
@@ -191,9 +194,11 @@ class Web:
                 await asyncio.sleep(manners.pause_s)
         if not pages:
             raise failure if not read else SiteError("BROKEN_SITEMAP", _NO_PAGES)
-        return Listed(list(pages), whole and not waiting)
+        return Listed(pages, whole and not waiting)
 
-    async def _one_sitemap(self, url: str, manners: Manners) -> tuple[list[str], tuple[str, ...]]:
+    async def _one_sitemap(
+        self, url: str, manners: Manners
+    ) -> tuple[Sequence[tuple[str, str]], tuple[str, ...]]:
         try:
             got = await self._fetcher.get(url, accept="application/xml,text/xml,*/*;q=0.5")
             if got.status != 200:
@@ -208,7 +213,7 @@ class Web:
             raise SiteError(error.reason, error.message, passing=error.passing) from error
         except DocumentError as error:
             raise SiteError(error.reason, error.message) from error
-        return [page for page, _ in facts.pages], facts.sitemaps
+        return facts.pages, facts.sitemaps
 
 
 _NO_PAGES = (

@@ -85,10 +85,13 @@ async def put_posting_blocks(
         )
 
 
-async def read(conn: FleetConnection, tenant_id: UUID, terms: Sequence[str]) -> IndexBlocks:
+async def read(
+    conn: FleetConnection, tenant_id: UUID, terms: Sequence[str], known_version: int = -1
+) -> IndexBlocks:
     """What a search reads of an index, in one round trip; of a snapshot, all of one moment.
 
-    The codes are those of the model that the index serves with.
+    The codes are those of the model that the index serves with. Codes and lengths are left out
+    when the version is `known_version`.
     """
     async with conn.pipeline():
         stat = conn.cursor(row_factory=class_row(IndexStat))
@@ -101,7 +104,10 @@ async def read(conn: FleetConnection, tenant_id: UUID, terms: Sequence[str]) -> 
             [tenant_id],
         )
         await lengths.execute(
-            "select first_slot, lengths from length_block where tenant_id = %s", [tenant_id]
+            "select first_slot, lengths from length_block where tenant_id = %(tenant_id)s"
+            " and %(known)s is distinct from (select knowledge_version from index_stat"
+            "  where tenant_id = %(tenant_id)s)",
+            {"tenant_id": tenant_id, "known": known_version},
         )
         await postings.execute(
             "select term, first_slot, postings from posting_block"
@@ -110,8 +116,10 @@ async def read(conn: FleetConnection, tenant_id: UUID, terms: Sequence[str]) -> 
         )
         await codes.execute(
             "select first_slot, codes from code_block where tenant_id = %(tenant_id)s and model ="
-            " (select model from index_stat where tenant_id = %(tenant_id)s)",
-            {"tenant_id": tenant_id},
+            " (select model from index_stat where tenant_id = %(tenant_id)s)"
+            " and %(known)s is distinct from (select knowledge_version from index_stat"
+            "  where tenant_id = %(tenant_id)s)",
+            {"tenant_id": tenant_id, "known": known_version},
         )
         return IndexBlocks(
             stat=await stat.fetchone() or IndexStat(0, 0, 0.0, 0),

@@ -1,6 +1,6 @@
 """Websites: how they are read, and their pages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -185,6 +185,41 @@ async def find_pages(
     return len(taken) == len(wanted)
 
 
+async def note_changes(
+    conn: FleetConnection, tenant_id: UUID, source_id: UUID, changes: Mapping[str, str]
+) -> None:
+    """When pages are said to have changed last; of those that are not named nothing is known."""
+    await conn.execute(
+        "update page p set listed_change = coalesce(n.said, '') from page q"
+        " left join unnest(%(urls)s::text[], %(said)s::text[]) as n (url, said) on n.url = q.url"
+        " where p.tenant_id = %(tenant_id)s and q.tenant_id = %(tenant_id)s"
+        "  and p.page_id = q.page_id and p.source_id = %(source_id)s"
+        "  and p.listed_change <> coalesce(n.said, '')",
+        {
+            "tenant_id": tenant_id,
+            "source_id": source_id,
+            "urls": list(changes),
+            "said": list(changes.values()),
+        },
+    )
+
+
+async def pass_unchanged(conn: FleetConnection, tenant_id: UUID, site: SiteRow) -> None:
+    """Settles pages without asking for them that are said not to have changed since they were read.
+
+    Only those whose document can be found and had no error, and where a time of day is said: a
+    date may have passed through several changes.
+    """
+    await conn.execute(
+        "update page p set visited_run = %(run)s, misses = 0 where p.tenant_id = %(tenant_id)s"
+        " and p.source_id = %(source_id)s and p.run = %(run)s and p.visited_run < %(run)s"
+        " and p.listed_change = p.read_change and position('T' in p.listed_change) > 0"
+        " and p.skipped = '' and exists (select from document d where d.tenant_id = %(tenant_id)s"
+        "  and d.document_id = p.page_id and d.status = 'ready' and d.error = '')",
+        {"tenant_id": tenant_id, "source_id": site.source_id, "run": site.run},
+    )
+
+
 async def count_found(conn: FleetConnection, tenant_id: UUID, site: SiteRow) -> int:
     """How many pages the run has found so far."""
     rows = await conn.execute(
@@ -242,7 +277,7 @@ async def set_visited(
 ) -> None:
     """The run is done with the page."""
     await conn.execute(
-        "update page set visited_run = %s, skipped = %s, misses = %s"
+        "update page set visited_run = %s, skipped = %s, misses = %s, read_change = listed_change"
         " where tenant_id = %s and page_id = %s",
         [run, skipped, misses, tenant_id, page_id],
     )
