@@ -11,11 +11,13 @@ from retrieval.index import ranking, relevance
 from retrieval.index.weights import Weights, load_weights
 
 from .fitting import RankedQuery
+from .late_interaction import Tokens, cases_of, fitted_weight, reordered
 from .metrics import auroc, calibration_error, risk_at
 from .relevance_data import ANSWERED, NOT_ANSWERED, Example
 from .workbench import Workbench, open_workbench, parser, short, table
 
 METHODS = ("bm25", "dense", "fused")
+RERANKED = "fused + rerank"
 _THRESHOLDS = (0.5, 0.3)
 _RISK_KINDS = ("unanswerable", "off_topic")
 _COVERAGES = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -24,6 +26,11 @@ _COVERAGES = (0.1, 0.25, 0.5, 0.75, 1.0)
 def main() -> None:
     """Prints the tables; writes them as JSON where told to."""
     arguments = parser("Measures search and relevance on labelled sets.")
+    arguments.add_argument(
+        "--without-rerank",
+        action="store_true",
+        help="without the local reranker: most of the time",
+    )
     arguments.add_argument("--json", type=Path, help="also write the figures there")
     options = arguments.parse_args()
     bench = open_workbench(options)
@@ -32,24 +39,32 @@ def main() -> None:
         return
     weights = load_weights()
     print(f"model {bench.cache.model}, weights {weights.version}\n")
-    figures = {"ranking": rankings(bench, weights, options.queries)}
+    tokens = None if options.without_rerank else Tokens(options.cache)
+    figures = {"ranking": rankings(bench, weights, options.queries, tokens)}
     figures["relevance"] = judged(bench, weights)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
 
-def rankings(bench: Workbench, weights: Weights, limit: int) -> dict[str, Any]:
+def rankings(
+    bench: Workbench, weights: Weights, limit: int, tokens: Tokens | None
+) -> dict[str, Any]:
     """Each method's measures on each set, with 95 % intervals, and averaged over the sets."""
+    methods = METHODS if tokens is None else (*METHODS, RERANKED)
     figures: dict[str, Any] = {}
     rows: list[list[str]] = []
     for evaluated in bench.sets:
         queries = bench.ranked_queries(evaluated, limit)
-        for method in METHODS:
-            found = measure(queries, method, weights)
+        orders = {m: [ordered(query, m, weights) for query in queries] for m in METHODS}
+        if tokens is not None:
+            cases = cases_of(bench, evaluated.name, tokens, limit)
+            orders[RERANKED] = [reordered(case, "stored", fitted_weight()) for case in cases]
+        for method in methods:
+            found = measure(queries, orders[method])
             figures[f"{evaluated.name}/{method}"] = found
             cells = [f"{m:.3f} [{low:.3f}, {high:.3f}]" for m, low, high in found.values()]
             rows.append([short(evaluated.name), f"{len(queries)}", method, *cells])
-    for method in METHODS:
+    for method in methods:
         means = [
             sum(figures[f"{e.name}/{method}"][name][0] for e in bench.sets) / len(bench.sets)
             for name in MEASURES
@@ -60,12 +75,11 @@ def rankings(bench: Workbench, weights: Weights, limit: int) -> dict[str, Any]:
 
 
 def measure(
-    queries: list[RankedQuery], method: str, weights: Weights
+    queries: list[RankedQuery], orders: list[list[str]]
 ) -> dict[str, tuple[float, float, float]]:
-    """Mean and 95 % interval of each measure."""
+    """Mean and 95 % interval of each measure, from each question's documents in order."""
     values: dict[str, list[float]] = {name: [] for name in MEASURES}
-    for query in queries:
-        documents = ordered(query, method, weights)
+    for query, documents in zip(queries, orders, strict=True):
         for name, function in MEASURES.items():
             values[name].append(function(documents, query.grades))
     return {name: (sum(v) / len(v), *interval(v)) for name, v in values.items()}

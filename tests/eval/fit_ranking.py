@@ -13,7 +13,7 @@ from typing import Any
 from retrieval.evaluation.measures import MEASURES
 from retrieval.index.weights import FusionWeights, LogisticModel, RelevanceWeights, Weights
 
-from .__main__ import measure, print_relevance, print_risk, probability
+from .__main__ import measure, ordered, print_relevance, print_risk, probability
 from .fitting import EVEN, RankedQuery, fit_fusion, fit_relevance
 from .relevance_data import Example
 from .workbench import Workbench, open_workbench, parser, short, table
@@ -65,7 +65,8 @@ def print_fusion(queries: dict[str, list[RankedQuery]]) -> dict[str, Any]:
             ("even", EVEN),
             ("fused", fitted),
         ):
-            values = measure(asked, method, Weights("", fusion, relevance))
+            weights = Weights("", fusion, relevance)
+            values = measure(asked, [ordered(query, method, weights) for query in asked])
             cells.append(f"{values['nDCG@10'][0]:.3f}/{values['R@10'][0]:.3f}")
             found.setdefault(short(name), {})[method] = {
                 key: round(values[key][0], 4) for key in MEASURES

@@ -4,6 +4,7 @@
 `llm_gateway.minilm`, projection and rarity, to the sets that are there.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -106,15 +107,26 @@ def cases_of(bench: Workbench, name: str, tokens: Tokens, limit: int) -> list[Ca
     return found
 
 
+def fitted_weight() -> float:
+    """What the service gives the local reranker's scores beside the fused order."""
+    raw = (files("retrieval.index") / "rerank_weights.json").read_text("utf-8")
+    return json.loads(raw)["weights"]["local/late-interaction"]
+
+
+def reordered(case: Case, form: str, weight: float) -> list[str]:
+    """The documents after reranking with a weight, each at its best passage's place."""
+    head = case.ranked[:DEPTH]
+    final = combined(head, case.scores[form], weight)
+    order = sorted(final, key=lambda no: (-final[no], no))
+    order += [item.candidate.chunk_no for item in case.ranked[DEPTH:]]
+    return list(dict.fromkeys(case.documents[no] for no in order))
+
+
 def measured(cases: Sequence[Case], form: str, weight: float) -> dict[str, float]:
     """The mean of each measure after reranking with a weight."""
     values: dict[str, list[float]] = {name: [] for name in MEASURES}
     for case in cases:
-        head = case.ranked[:DEPTH]
-        final = combined(head, case.scores[form], weight)
-        order = sorted(final, key=lambda no: (-final[no], no))
-        order += [item.candidate.chunk_no for item in case.ranked[DEPTH:]]
-        documents = list(dict.fromkeys(case.documents[no] for no in order))
+        documents = reordered(case, form, weight)
         for name, function in MEASURES.items():
             values[name].append(function(documents, case.grades))
     return {name: float(np.mean(found)) for name, found in values.items()}
