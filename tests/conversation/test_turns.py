@@ -247,6 +247,11 @@ class TestHandOver:
         neighbours.llm.script = (ResourceExhausted("spent", reason="BUDGET_EXCEEDED"),)
         assert handoff_of(await visitor.ask(QUESTION)) == pb.HANDOFF_REASON_USAGE_LIMIT
 
+    async def test_usage_limit_where_a_budget_has_no_room_for_the_search(self, visitor, neighbours):
+        neighbours.retrieval.vector_reason = "BUDGET_EXHAUSTED"
+        neighbours.retrieval.relevance = 0.0
+        assert handoff_of(await visitor.ask(QUESTION)) == pb.HANDOFF_REASON_USAGE_LIMIT
+
     async def test_thresholds_are_the_agents_own(self, arrive, running, neighbours):
         visitor = await arrive(running, answer_threshold_millis=950)
         assert handoff_of(await visitor.ask(QUESTION)) == pb.HANDOFF_REASON_MISSING_KNOWLEDGE

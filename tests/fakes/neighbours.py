@@ -138,6 +138,7 @@ class FakeRetrieval(retrieval_grpc.RetrievalServiceServicer):
         self._llm = llm
         self.results: list[document_pb2.SearchResult] = []
         self.relevance = 0.9
+        self.vector_reason = ""
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.queries: list[str] = []
@@ -155,7 +156,9 @@ class FakeRetrieval(retrieval_grpc.RetrievalServiceServicer):
         if self.error is not None:
             raise self.error
         self._llm.spend("retrieval", EMBED_NANOS)
-        return retrieval_pb.SearchResponse(results=self.results, relevance=self.relevance)
+        return retrieval_pb.SearchResponse(
+            results=self.results, relevance=self.relevance, vector_reason=self.vector_reason
+        )
 
 
 class FakeLlm(llm_grpc.LlmGatewayServiceServicer):

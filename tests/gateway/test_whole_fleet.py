@@ -536,7 +536,7 @@ class TestBudgets:
         assert changed.json()["limit_nanos"] == window["spent_nanos"]
         conversation, visitor = await desk.begin(acme)
         refused = (await answered(desk, conversation, visitor, QUESTION)).json()
-        assert refused["outcome"] == "handoff"
+        assert (refused["outcome"], refused["handoff_reason"]) == ("handoff", "usage_limit")
         listed = (await desk.client.get(path, headers=acme.bearer)).json()
         assert listed["items"][0]["windows"][0]["refuse_time"] is not None
         stranger = await desk.sign_up()

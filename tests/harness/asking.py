@@ -21,6 +21,7 @@ def reset_script(neighbours: FakeNeighbours, *pieces: Any) -> None:
     found = passage("Reset the router", RESET)
     neighbours.retrieval.results = [found]
     neighbours.retrieval.relevance = 0.9
+    neighbours.retrieval.vector_reason = ""
     neighbours.llm.script = pieces or ("Hold the reset ", "button for ten seconds.")
     neighbours.llm.script = (
         *neighbours.llm.script,

@@ -17,12 +17,16 @@ from gateway.auth.tokens import csrf_token_of
 from gateway.cookies import cookie_name
 from gateway.parts import STATE_KEY, Parts
 from gateway.store import accounts
+from llm_gateway.config import OpenAiEndpoint
 
 from harness.services import Running
 from harness.waiting import eventually
 
 PASSWORD = "correct horse battery"
 NOWHERE = "127.0.0.1:9"
+_ENDPOINTS = tuple(
+    OpenAiEndpoint(name=name, base_url=f"http://{NOWHERE}") for name in ("openai", "gemini")
+)
 _CALLED = ("conversation", "retrieval", "llm_gateway", "billing", "analytics", "vision_agent")
 
 
@@ -178,7 +182,15 @@ async def whole_fleet(
     """
     running: dict[str, Running] = {}
     running["llm-gateway"] = await start(
-        "llm-gateway", embed_workers=1, model_cache_dir=model_cache, **(models or {})
+        "llm-gateway",
+        **{
+            "embed_workers": 1,
+            "model_cache_dir": model_cache,
+            # A key that a test sets is tried: here, and by nobody outside.
+            "anthropic_base_url": f"http://{NOWHERE}",
+            "openai_endpoints": _ENDPOINTS,
+            **(models or {}),
+        },
     )
     llm_gateway = running["llm-gateway"].address
     running["retrieval"] = await start(

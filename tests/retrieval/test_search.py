@@ -89,6 +89,9 @@ class TestSearch:
         assert response.results[0].external_id == "warranty"
         assert not any(result.scores.HasField("dense") for result in response.results)
         assert response.relevance > 0
+        assert response.vector_reason == "UNAVAILABLE"
+        embeddings.down = False
+        assert (await shop.search("toaster warranty")).vector_reason == ""
 
     async def test_does_not_wait_long_for_vectors(self, fleet_service, embeddings, shop, retrieval):
         hurried = await fleet_service(

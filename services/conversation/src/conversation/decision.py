@@ -76,7 +76,8 @@ class Evidence:
     """What the neighbours said.
 
     `relevance`: calibrated probability that the passages answer; `topics` best first;
-    `entitled`: whether the plan allows an answer; `asked_back`: the last turn asked back already.
+    `entitled`: whether plan and budgets allow an answer; `asked_back`: whether the last turn asked
+    back already.
     """
 
     relevance: float

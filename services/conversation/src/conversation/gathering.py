@@ -39,6 +39,7 @@ _AUTHORS = {
 class Gathered:
     """The neighbours' answers; `relevance` is the probability that the passages answer.
 
+    `entitled`: whether plan and budgets allow an answer.
     `focus`: lines of the visitor's screen that helped to find them; "" when they didn't.
     `first_tier`: the model to begin with when the visitor asks again, else 0.
     """
@@ -110,8 +111,15 @@ async def gather(
         )
         for result in response.results
     )
+    # With the budget spent no model can answer, and words alone find too little to say so.
+    affordable = not response.vector_reason.startswith("BUDGET")
     return Gathered(
-        entitled.result(), history.result(), passages, response.relevance, focus, tier.result()
+        entitled.result() and affordable,
+        history.result(),
+        passages,
+        response.relevance,
+        focus,
+        tier.result(),
     )
 
 

@@ -223,6 +223,7 @@ def search_response(found: Found, *, explain: bool) -> pb_service.SearchResponse
         reranked=reordered is not None and not reordered.reason,
         rerank_reason=reordered.reason if reordered else "",
         rerank_model=reordered.model if reordered else "",
+        vector_reason=found.vector_reason,
     )
 
 

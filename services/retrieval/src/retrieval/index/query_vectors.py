@@ -22,10 +22,11 @@ _MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A query's vector by the model named; None when it could not be had in time."""
+    """A query's vector by the model named; None, with the reason, when it was not had."""
 
     name: str
     embedded: Embedded | None
+    reason: str = ""
 
 
 class QueryVectors:
@@ -76,7 +77,7 @@ class QueryVectors:
         except FleetError as error:
             # A search without a vector is worth more than none.
             get_logger().warning("search_without_vector", reason=error.reason)
-            return Made(name, None)
+            return Made(name, None, error.reason)
 
     def _remember(self, tenant_id: UUID, name: str) -> None:
         self._names[tenant_id] = name

@@ -56,12 +56,14 @@ class Found:
     """Passages, best first, and how likely (0–1) they answer the query.
 
     `reordered` is what reranking made of the order, None when it was not asked for.
+    `vector_reason`: why the query had no vector, "" when it had one or needed none.
     """
 
     hits: list[Hit]
     relevance: float
     knowledge_version: int
     reordered: Reordered | None = None
+    vector_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ _USUAL = Variant(None, None, no_reranking=False)
 class Fused:
     """All candidates of a query in the fused order, with their passages by chunk_no.
 
-    `embedding_model` is "" when the query had no vector.
+    `embedding_model` is "" when the query had no vector, `vector_reason` the error why.
     """
 
     ranked: list[Ranked]
@@ -88,6 +90,7 @@ class Fused:
     relevance: float
     knowledge_version: int
     embedding_model: str
+    vector_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,16 @@ class _Looked:
     guessed: tuple[str, ...]
 
 
-_Gathered = tuple[_Asked, Scanned, list[Candidate], dict[int, PassageRow], str]
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """All of one state of the index, whose `model` also embedded the query; see `Fused`."""
+
+    asked: _Asked
+    scanned: Scanned
+    candidates: list[Candidate]
+    passages: dict[int, PassageRow]
+    model: str
+    vector_reason: str
 
 
 class Searcher:
@@ -180,26 +192,23 @@ class Searcher:
             Hit(fused.passages[number], item, places[number])
             for number, item in zip(numbers, ranked, strict=False)
         ]
-        return Found(hits, fused.relevance, fused.knowledge_version, reordered)
+        return Found(hits, fused.relevance, fused.knowledge_version, reordered, fused.vector_reason)
 
     async def fused(
         self, tenant_id: UUID, query: str, top_k: int, fusion: FusionWeights | None = None
     ) -> Fused:
         """All candidates, of each ranking at least `top_k`, fused; none where nothing was found."""
-        asked, scanned, candidates, passages, model = await self._gathered(
-            tenant_id, query, max(self._candidates, top_k)
-        )
-        version = scanned.stat.knowledge_version
-        if not candidates:
-            return Fused([], {}, 0.0, version, model)
-        facts = _facts(asked, scanned, passages)
-        ranked = ranking.rank(candidates, facts, fusion or self._weights.fusion)
-        texts = {no: _searched_text(passages[no]) for no in facts.matched}
+        found = await self._gathered(tenant_id, query, max(self._candidates, top_k))
+        version = found.scanned.stat.knowledge_version
+        if not found.candidates:
+            return Fused([], {}, 0.0, version, found.model, found.vector_reason)
+        facts = _facts(found.asked, found.scanned, found.passages)
+        ranked = ranking.rank(found.candidates, facts, fusion or self._weights.fusion)
+        texts = {no: _searched_text(found.passages[no]) for no in facts.matched}
         probability = relevance.probability(ranked, facts, texts, self._weights.relevance)
-        return Fused(ranked, passages, probability, version, model)
+        return Fused(ranked, found.passages, probability, version, found.model, found.vector_reason)
 
     async def _gathered(self, tenant_id: UUID, query: str, limit: int) -> _Gathered:
-        """All of one state of the index, whose model (the last part) also embedded the query."""
         embedding = asyncio.create_task(self._vectors.ahead(tenant_id, query))
         try:
             asked = await _asked(query, self._languages.get(tenant_id, (ENGLISH,)))
@@ -224,7 +233,7 @@ class Searcher:
                     conn, tenant_id, asked, embedded, scanned, limit
                 )
                 model = embedded.model if embedded else ""
-                return asked, scanned, candidates, passages, model
+                return _Gathered(asked, scanned, candidates, passages, model, made.reason)
         raise Unavailable("the embedding model keeps changing: search again", retry_after_s=1.0)
 
     async def _read(
