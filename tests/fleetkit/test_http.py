@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from typing import Any
 
 import httpx
@@ -55,6 +56,16 @@ class TestHttpServer:
             assert (await slow).text == "/slow"
         await stopping
         await running
+
+    async def test_a_body_does_not_wait_for_the_acknowledgement_of_its_headers(self) -> None:
+        server = HttpServer(App(), "127.0.0.1:0", grace_s=1)
+        with socket.create_connection(("127.0.0.1", server.listen())):
+            listening = server._socket
+            assert listening is not None
+            accepted, _ = await asyncio.to_thread(listening.accept)
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        await server.stop()
 
     async def test_a_taken_port_is_refused(self) -> None:
         first = HttpServer(App(), "127.0.0.1:0", grace_s=1)

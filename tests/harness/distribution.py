@@ -3,8 +3,9 @@
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-# Whoever runs one of these has the fleet of `running_fleet` up: one worker runs them all.
-_ONE_FLEET = ("e2e/test_browser.py", "e2e/test_erasure.py", "e2e/test_up.py", "e2e/test_kill.py")
+# Whoever runs one of these has the fleet of `running_fleet` up: one worker runs them all. Erasure
+# comes last: it leaves costs of conversations that are gone, while others compare all of them.
+_ONE_FLEET = ("e2e/test_browser.py", "e2e/test_up.py", "e2e/test_kill.py", "e2e/test_erasure.py")
 # Files that take longest, in that order: one begun last would keep the other workers waiting.
 _LONG = (
     *_ONE_FLEET,

@@ -56,7 +56,7 @@ svg{width:20px;height:20px;fill:none;stroke:currentColor;stroke-width:1.8;stroke
 .msg{max-width:100%;overflow-wrap:anywhere}
 .msg.visitor{align-self:flex-end;max-width:85%;padding:8px 12px;border-radius:14px 14px 4px 14px;background:var(--b);white-space:pre-wrap}
 [dir=rtl] .msg.visitor{border-radius:14px 14px 14px 4px}
-.msg.sending{opacity:.65}
+.msg.sending{outline:1px dashed;outline-offset:-4px}
 .msg .by{margin:0 0 2px;color:var(--m);font-size:12.5px;font-weight:500}
 .msg .body>*{margin:0 0 .55em}
 .msg .body>:last-child{margin-block-end:0}
