@@ -111,9 +111,13 @@ images: .venv/.development protos ## Build the services' images with buildah, ru
 
 ##@ Check it
 
+# Where tests keep databases, streams and files: in memory where there are 6 GB to spare.
+TEST_TMP = $(shell df --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 > 6000000 {print "/dev/shm"}' | \
+	grep . || echo $${TMPDIR:-/tmp})
+
 .PHONY: test
 test: .venv/.development protos assets lint type browser ## Run every check there is, as CI does
-	$(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	TMPDIR=$(TEST_TMP) $(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: .venv/.development protos ## Check format, lint, import rules and protos

@@ -45,7 +45,7 @@ class Databases:
         name = f"test_{uuid4().hex}"
         async with await self._admin() as conn:
             await conn.execute(
-                sql.SQL("create database {} template {}").format(
+                sql.SQL("create database {} template {} strategy file_copy").format(
                     sql.Identifier(name), sql.Identifier(template)
                 )
             )

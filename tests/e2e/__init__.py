@@ -1,0 +1,1 @@
+"""A package, so that `running_fleet` ends with it and not with the whole run."""
