@@ -90,8 +90,9 @@ class TestDeath:
     async def test_kill_in_the_middle_of_a_batch_loses_nothing(self, pool: WorkerPool) -> None:
         expected = await pool.embed(job("one", PASSAGE))
         (pid,) = pool.pids
-        work = asyncio.create_task(pool.embed(job(*["one", PASSAGE] * 5)))
+        work = asyncio.create_task(pool.embed(job(*["one", PASSAGE] * 20)))
         await asyncio.sleep(0.1)
+        assert not work.done()
         os.kill(pid, signal.SIGKILL)
         embedded = await work
         np.testing.assert_array_equal(embedded.vectors[8], expected.vectors[0])
