@@ -66,7 +66,7 @@ class TestExtractive:
             assert (nothing.text, nothing.citations) == ("", [])
             assert nothing.reason == pb.FINISH_REASON_UNSUPPORTED
 
-    async def test_a_short_question_leans_on_the_one_before(
+    async def test_a_short_question_that_asks_on_is_answered(
         self, stub: Any, as_background: As, tenant_id: UUID
     ) -> None:
         history = [

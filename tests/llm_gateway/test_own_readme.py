@@ -64,3 +64,14 @@ class TestOwnReadme:
                 said = await ask(stub, asking(question, *passages))
             first = plain(said.text).split(". ")[0]
             assert first in plain(ASKED[heading]), question
+
+    async def test_and_so_it_is_whatever_was_asked_before(
+        self, stub: Any, as_background: As, tenant_id: UUID, passages: list[pb.Passage]
+    ) -> None:
+        before = [pb.HistoryTurn(from_visitor=True, text="How do I stop the fleet?")]
+        for question in ("What does an answer cost?", "Where is the data?"):
+            with as_background(tenant_id):
+                said = await ask(stub, asking(question, *passages, history=before))
+            first = plain(said.text).split(". ")[0]
+            assert first, question
+            assert first in plain(ASKED[question]), question

@@ -34,13 +34,10 @@ from llm_gateway.question import (
     Piece,
     Question,
     TextDelta,
-    Turn,
 )
 
 # Embedding a unit takes about 8 ms of one core: many of them would be felt as waiting.
 _MOST_EMBEDDED = 32
-# A question of so few words asks on about what was said before.
-_FEWEST_WORDS = 3
 _MOST_OWN_US = 5_000_000
 
 T = TypeVar("T")
@@ -158,17 +155,13 @@ def _timed(work: Callable[[], T]) -> tuple[T, int]:
 
 
 def _asked(question: Question) -> str:
-    """The question, with the one before it when it is too short to stand alone."""
+    """The question, with what it is about on the visitor's screen.
+
+    A question that leans on the one before comes together with it: conversation sees to that.
+    """
     if question.screen_focus:
         return f"{question.text} {question.screen_focus}"
-    if len(terms(question.text)) >= _FEWEST_WORDS:
-        return question.text
-    before = _last_of_visitor(question.history)
-    return f"{before} {question.text}" if before else question.text
-
-
-def _last_of_visitor(history: Sequence[Turn]) -> str:
-    return next((turn.text for turn in reversed(history) if turn.from_visitor), "")
+    return question.text
 
 
 def _candidates(
