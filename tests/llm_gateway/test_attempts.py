@@ -102,7 +102,7 @@ class TestNextModel:
     async def test_answers_when_the_first_is_too_slow_to_begin(
         self, begin: Any, tenant: Any, claude: FakeAnthropic
     ) -> None:
-        running = await begin(attempt_first_text_s=0.2)
+        running = await begin(attempt_first_text_s=2.0)
         claude.script(Answer(first_token_after_s=30))
         with tenant():
             stub = running.stub(LlmGatewayServiceStub, caller="conversation")
