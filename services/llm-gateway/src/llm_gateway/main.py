@@ -9,6 +9,7 @@ from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import (
 from fleetdesk.llm_gateway.v1.model_settings_service_pb2_grpc import (
     add_ModelSettingsServiceServicer_to_server,
 )
+from fleetkit import blas
 from fleetkit.errors import FailedPrecondition
 from fleetkit.logging import get_logger
 from fleetkit.service import Runtime, cli
@@ -55,6 +56,7 @@ def build(rt: Runtime) -> None:
     PriceBookError, ModelMissing or FailedPrecondition when the configuration cannot work.
     """
     settings: Settings = rt.settings
+    blas.keep_to_one_thread()
     book = pricing.load(settings.price_book_file, settings.price_book_additions_file)
     decided = TenantSettings(rt.db)
     prices = TenantPrices(rt.db, rt.clock, book, decided)

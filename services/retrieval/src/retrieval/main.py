@@ -13,6 +13,7 @@ from fleetdesk.retrieval.v1.experiment_service_pb2_grpc import (
 from fleetdesk.retrieval.v1.retrieval_service_pb2_grpc import (
     add_RetrievalServiceServicer_to_server,
 )
+from fleetkit import blas
 from fleetkit.fetch import AddressPolicy, Fetcher, FetchLimits
 from fleetkit.service import Runtime, cli
 from fleetkit.tokens import tokenizer_path
@@ -53,6 +54,7 @@ _REEMBED_PERIOD = timedelta(minutes=10)
 def build(rt: Runtime) -> None:
     """Adds the servicer, the event handlers and the jobs to a runtime."""
     settings: Settings = rt.settings
+    blas.keep_to_one_thread()
     llm_gateway = LlmGatewayServiceStub(rt.clients.channel("llm-gateway"))
     embedder = Embedder(
         llm_gateway,

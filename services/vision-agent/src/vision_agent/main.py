@@ -9,6 +9,7 @@ from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServ
 from fleetdesk.vision_agent.v1.vision_agent_service_pb2_grpc import (
     add_VisionAgentServiceServicer_to_server,
 )
+from fleetkit import blas
 from fleetkit.service import Runtime, cli
 
 from vision_agent.api import VisionAgentApi
@@ -31,6 +32,7 @@ def build(rt: Runtime) -> None:
     settings: Settings = rt.settings
     # Each frame has a thread already.
     cv2.setNumThreads(1)
+    blas.keep_to_one_thread()
     conversation = ConversationServiceStub(rt.clients.channel("conversation"))
     statistics = Statistics(rt.db, rt.clock, settings.stats_interval_s)
     reading = Reading(

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
+from fleetkit import blas
 
 from llm_gateway.workers import frames
 
@@ -29,6 +30,7 @@ def main() -> None:
     threads, nice = int(sys.argv[1]), int(sys.argv[2])
     os.nice(nice)
     cv2.setNumThreads(1)
+    blas.keep_to_one_thread()
     engine = _engine(threads)
     _send(answers, {"ready": True})
     while (frame := frames.read(sys.stdin.buffer)) is not None:

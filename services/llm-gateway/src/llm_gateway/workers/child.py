@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from fleetkit import blas
+
 from llm_gateway.minilm import artifact
 from llm_gateway.minilm.artifact import Precision
 from llm_gateway.workers import frames
@@ -55,6 +57,7 @@ def serve(options: ChildOptions, work: BinaryIO, answers: BinaryIO) -> None:
     # Loaded here: the service itself imports this module for its options, not for its model.
     from llm_gateway.minilm.encoder import Encoder
 
+    blas.keep_to_one_thread()
     encoder = Encoder(made)
     encoder.window("warm up", 0)
     _send(answers, frames.pack({"version": made.version}))

@@ -31,6 +31,8 @@ _GUESSED = 0.7
 _BY_BITS = 4_000
 COMPARED = 400
 
+_BITS_OF_BYTE = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32)
+
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
@@ -115,8 +117,7 @@ def nearest(codes: Codes, live: NDArray[np.bool_], vector: Vector, limit: int) -
         near = np.argpartition(_differing_bits(codes, vector), max(_BY_BITS, limit))
         near = near[: max(_BY_BITS, limit)]
         slots, codes = slots[near], codes[near]
-    signs = np.unpackbits(codes, axis=1, count=vector.size).astype(np.float32)
-    chosen = np.argpartition(-(signs @ vector), limit)[:limit]
+    chosen = np.argpartition(-_weighed_bits(codes, vector), limit)[:limit]
     return [int(slot) for slot in slots[chosen]]
 
 
@@ -165,6 +166,17 @@ def _differing_bits(codes: Codes, vector: Vector) -> NDArray[np.uint16]:
     total = differing[:, 0].astype(np.uint16)
     for column in range(1, differing.shape[1]):
         total += differing[:, column]
+    return total
+
+
+def _weighed_bits(codes: Codes, vector: Vector) -> Scores:
+    """The sum of the components whose bits are set, for each row: a byte is looked up as one."""
+    padded = np.zeros(codes.shape[1] * 8, np.float32)
+    padded[: vector.size] = vector
+    of_byte = padded.reshape(-1, 8) @ _BITS_OF_BYTE.T
+    total = np.zeros(len(codes), np.float32)
+    for column, sums in zip(np.ascontiguousarray(codes.T), of_byte, strict=True):
+        total += sums[column]
     return total
 
 
