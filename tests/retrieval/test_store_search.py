@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 import numpy as np
+import psycopg
 import pytest
 from harness.retrieval_index import MODEL, put_bags, vector
 from retrieval.index.decoded import Decoded, DecodedIndexes
@@ -45,6 +46,48 @@ class TestRead:
             changed = await blocks.read(conn, tenant_id, ["a"], known)
         assert changed.codes
         assert changed.lengths
+
+
+class TestPassages:
+    async def test_of_a_large_tenant_are_read_alone_where_most_tenants_are_small(
+        self, retrieval, tenant_id
+    ):
+        await put_bags(retrieval.db, tenant_id, [{"x": 1.0}] * 1_500)
+        await _put_small_tenants(retrieval, 200)
+        async with retrieval.db.snapshot(tenant_id) as conn:
+            # By its sixth time a statement may have one plan for all tenants.
+            for _ in range(8):
+                before = await _chunks_read(conn)
+                assert len(await search.passages(conn, tenant_id, range(0, 800, 10))) == 80
+            assert await _chunks_read(conn) - before == 80
+
+
+async def _put_small_tenants(retrieval, count: int) -> None:
+    """Each has a document of one passage; what the planner knows is brought up to date."""
+    new = "select gen_random_uuid(), gen_random_uuid() from generate_series(1, %s)"
+    async with await psycopg.AsyncConnection.connect(
+        retrieval.database.admin_url, options="-c search_path=retrieval", autocommit=True
+    ) as conn:
+        await conn.execute(
+            f"with new (tenant_id, id) as materialized ({new}), s as (insert into source"
+            " (tenant_id, source_id, type, given_title, url, file_name, content_id,"
+            "  content_sha256, byte_count, create_time, update_time)"
+            " select tenant_id, id, 'text', '', '', '', id, '', 0, now(), now() from new),"
+            " d as (insert into document (tenant_id, document_id, source_id, status, update_time)"
+            " select tenant_id, id, id, 'ready', now() from new)"
+            " insert into chunk (tenant_id, chunk_id, document_id, ordinal, heading_path,"
+            "  span_start, span_end, token_count, length, text, slot)"
+            " select tenant_id, id, id, 0, '{}', 0, 1, 1, 1, 'x', 0 from new",
+            [count],
+        )
+        await conn.execute("analyze source, document, chunk")
+
+
+async def _chunks_read(conn) -> int:
+    rows = await conn.execute(
+        "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'chunk'"
+    )
+    return (await rows.fetchone())[0]
 
 
 class TestDecodedIndexes:
