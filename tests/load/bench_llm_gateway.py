@@ -64,7 +64,7 @@ HEAD = [
     "failed",
 ]
 _START_S = 60.0
-_PACE_MS = 5
+_PACE_MS = 10
 _BUDGET_NANOS = 10**17
 
 Once = Callable[[int], Awaitable[None]]

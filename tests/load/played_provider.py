@@ -32,14 +32,16 @@ class Player(asyncio.Protocol):
         self._received += data
         while (size := _request_bytes(self._received)) and len(self._received) >= size:
             del self._received[:size]
-            self._play(0)
+            self._play(0, asyncio.get_running_loop().time())
 
-    def _play(self, number: int) -> None:
+    def _play(self, number: int, began_s: float) -> None:
         if self._transport is None or number == len(self._parts):
             return
         self._transport.write(self._parts[number])
         if self._pace_s:
-            asyncio.get_running_loop().call_later(self._pace_s, self._play, number + 1)
+            # By when the answer began: what comes late on a busy machine delays nothing after it.
+            at_s = began_s + (number + 1) * self._pace_s
+            asyncio.get_running_loop().call_at(at_s, self._play, number + 1, began_s)
 
 
 def _request_bytes(received: bytearray) -> int:
