@@ -137,6 +137,15 @@ class TestHtml:
         document = read("<html><ol><li>Fill in:<ul><li>Name</li></ul>Then send.</li></ol></html>")
         assert document.text == "1. Fill in:\n   - Name\n   Then send."
 
+    def test_counts_on_where_a_numbered_list_says_so(self):
+        document = read(
+            "<html><ol><li>Open it.</ol><p>A picture.</p>"
+            "<ol start=2><li>Close it.<li value=5>Wait.<li>Go.</ol><ol start=x><li>End.</ol></html>"
+        )
+        assert document.text == (
+            "1. Open it.\n\nA picture.\n\n2. Close it.\n5. Wait.\n6. Go.\n\n1. End."
+        )
+
     @pytest.mark.parametrize("tags", ["<div>", "<ul><li>", "<table><tr><td>", "<b>", "<dl><dd>"])
     def test_reads_in_time_what_nests_without_end(self, tags):
         document = read("<html><body>" + tags * 20_000 + "the end</body></html>")

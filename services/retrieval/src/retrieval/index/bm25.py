@@ -1,7 +1,7 @@
 """BM25 (Robertson & Zaragoza 2009), with the idf that is never negative.
 
-The service scores in SQL (`retrieval.store.search`); this is the same formula in Python, for
-candidates that another ranking found, for the evaluation, and as the reference of the tests.
+`retrieval.index.scan` scores all of a tenant's passages at once by this formula; one passage at a
+time is for the evaluation, and the reference of the tests.
 """
 
 import math

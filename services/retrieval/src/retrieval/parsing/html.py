@@ -1,5 +1,6 @@
 """HTML: the text of the main content, without scripts, navigation and markup."""
 
+import re
 from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -32,6 +33,7 @@ _INLINE_TAGS = """
 """
 _INLINE = frozenset(_INLINE_TAGS.split())
 _LISTS = frozenset(("ul", "ol", "menu", "dl"))
+_COUNT = re.compile(r"\d{1,6}")
 # Deeper markup is read as flat text, so that hostile nesting can't exhaust the stack.
 _MAX_DEPTH = 100
 
@@ -137,14 +139,22 @@ def _text(node: LexborNode, depth: int) -> str:
 
 
 def _list_lines(node: LexborNode, depth: int) -> Iterator[str]:
-    number = 1 if node.tag == "ol" else None
+    number = _whole(node, "start", 1) if node.tag == "ol" else None
     for item in node.iter():
         if item.tag in _LISTS and depth < _MAX_DEPTH:
             yield from ("  " + line for line in _list_lines(item, depth + 1))
             continue
-        marker = "" if item.tag in ("dt", "dd") else "- " if number is None else f"{number}. "
-        number = None if number is None else number + 1
+        marker = "" if item.tag in ("dt", "dd") else "- "
+        if number is not None:
+            number = _whole(item, "value", number)
+            marker, number = f"{number}. ", number + 1
         yield from _item_lines(item, marker, depth)
+
+
+def _whole(node: LexborNode, name: str, otherwise: int) -> int:
+    """An attribute that is a whole number, as far as pages have any."""
+    value = (node.attributes.get(name) or "").strip()
+    return int(value) if _COUNT.fullmatch(value) else otherwise
 
 
 def _item_lines(item: LexborNode, marker: str, depth: int) -> Iterator[str]:
