@@ -146,6 +146,17 @@ class TestHtml:
             "1. Open it.\n\nA picture.\n\n2. Close it.\n5. Wait.\n6. Go.\n\n1. End."
         )
 
+    def test_keeps_lists_in_boxes_within_items(self):
+        document = read(
+            "<html><ul><li>Then<blockquote><p>Note:</p><ol><li>Close.<li>Open.</ol></blockquote>"
+            "<div>Done.</div></ul></html>"
+        )
+        assert document.text == "- Then\n  Note:\n  1. Close.\n  2. Open.\n  Done."
+
+    def test_keeps_the_lines_of_code_within_an_item(self):
+        document = read("<html><ol><li>Run <pre>make\nmake test</pre> and wait.</ol></html>")
+        assert document.text == "1. Run\n   make\n   make test\n   and wait."
+
     @pytest.mark.parametrize("tags", ["<div>", "<ul><li>", "<table><tr><td>", "<b>", "<dl><dd>"])
     def test_reads_in_time_what_nests_without_end(self, tags):
         document = read("<html><body>" + tags * 20_000 + "the end</body></html>")

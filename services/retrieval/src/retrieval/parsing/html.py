@@ -33,6 +33,7 @@ _INLINE_TAGS = """
 """
 _INLINE = frozenset(_INLINE_TAGS.split())
 _LISTS = frozenset(("ul", "ol", "menu", "dl"))
+_ANY_LIST = ", ".join(sorted(_LISTS))
 _COUNT = re.compile(r"\d{1,6}")
 # Deeper markup is read as flat text, so that hostile nesting can't exhaust the stack.
 _MAX_DEPTH = 100
@@ -132,6 +133,8 @@ def _text(node: LexborNode, depth: int) -> str:
         return "\n"
     if tag == "img":
         return node.attributes.get("alt") or ""
+    if tag == "pre":
+        return f"\n{node.text()}\n"
     if depth >= _MAX_DEPTH:
         return node.text(separator=" ")
     inner = "".join(_text(child, depth + 1) for child in node.iter(include_text=True))
@@ -161,16 +164,30 @@ def _item_lines(item: LexborNode, marker: str, depth: int) -> Iterator[str]:
     """The item's lines in their order, lists inside of it among them."""
     lines: list[str] = []
     pending: list[str] = []
-    for child in item.iter(include_text=True):
-        if child.tag in _LISTS and depth < _MAX_DEPTH:
+    for part in _parts(item, depth):
+        if isinstance(part, str):
+            pending.append(part)
+        elif part.tag in _LISTS and depth < _MAX_DEPTH:
             lines += _own_lines(pending, is_first=not lines)
-            lines += _list_lines(child, depth + 1)
+            lines += _list_lines(part, depth + 1)
         else:
-            pending.append(_text(child, depth + 1))
+            pending.append(_text(part, depth + 1))
     lines += _own_lines(pending, is_first=not lines)
     indent = " " * len(marker)
     yield marker + lines[0]
     yield from (indent + line for line in lines[1:])
+
+
+def _parts(node: LexborNode, depth: int) -> Iterator[LexborNode | str]:
+    """What stands in an item, in order; a box with a list in it is opened, between line breaks."""
+    for child in node.iter(include_text=True):
+        is_box = child.is_element_node and child.tag not in _INLINE | _LISTS | {"table"}
+        if is_box and depth < _MAX_DEPTH and child.css_first(_ANY_LIST) is not None:
+            yield "\n"
+            yield from _parts(child, depth + 1)
+            yield "\n"
+        else:
+            yield child
 
 
 def _own_lines(pending: list[str], *, is_first: bool) -> list[str]:
