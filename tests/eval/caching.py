@@ -2,10 +2,10 @@
 
 `python -m tests.eval.caching [--conversations 200]` sends the dialogues of `conversations_sgd` turn
 by turn through llm-gateway to the fake of Anthropic, whose prompt cache bites, on a clock that is
-moved. Each question comes with the history that memory would give: the last 10 messages within
-2,048 tokens. Beside what was paid stand what it would have been without caching, with a breakpoint
-everywhere each time, and by an oracle that knows when each prefix is sent again: the least that any
-plan could pay.
+moved. Each question comes with the history that memory gives (`memory.window`). Beside what was
+paid stand what it would have been without caching, with a breakpoint everywhere each time, and by
+an oracle that knows when each prefix is sent again: the least that any plan could pay. The last
+column is what was reserved of a prompt before each call, as a multiple of its tokens.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -33,20 +34,23 @@ from fleetdesk_local.roster import SERVICES
 from fleetkit import logging
 from fleetkit.context import Attribution, background
 from fleetkit.rpc.keys import generate_keys
+from fleetkit.tokens import TokenCounter, tokenizer_path
 from harness.answers import ask
 from harness.databases import Databases
 from harness.run import Run
 from harness.services import FleetServices, Running
 from llm_gateway import pricing
 from llm_gateway.pricing import Unit
+from memory.store import TurnRow
+from memory.window import Limits, fit
 from pydantic import SecretStr
 
 from .workbench import table
 
 # A busy machine may take its time; nothing of it is measured.
 _PATIENCE_S = 300
-_WINDOW_MESSAGES = 10
-_WINDOW_CHARS = 2048 * 4
+_WINDOW = Limits(messages=10, tokens=2048)
+_EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 _TURNS = range(4, 40)
 _ARCHIVE, _MEMBER = "conversations_sgd.tar.gz", "conversations_sgd/test.jsonl"
 _SENTENCE = "An order may be changed until it is packed; say what you changed and what it costs. "
@@ -110,6 +114,7 @@ class Outcome:
     uncached: float
     always: float
     oracle: float
+    reserved: float
 
     @property
     def read_share(self) -> float:
@@ -135,30 +140,40 @@ def asked(dialogues: Sequence[Dialogue], traffic: Traffic) -> list[Asked]:
 
     A visitor takes 45 s for the next question, in the middle; one in twelve times half an hour.
     """
-    rng = random.Random(traffic.seed)
+    rng, tokens = random.Random(traffic.seed), TokenCounter(tokenizer_path(None))
     found: list[Asked] = []
     begins_s = 0.0
     for dialogue in dialogues:
         begins_s += rng.expovariate(1 / (traffic.minutes_between * 60))
         at_s, conversation_id = begins_s, UUID(int=rng.getrandbits(128))
+        turns = _turns(tokens, dialogue)
         for number, (from_visitor, text) in enumerate(dialogue):
             if not from_visitor:
                 continue
-            found.append(Asked(at_s, conversation_id, _window(dialogue[:number]), text))
+            found.append(Asked(at_s, conversation_id, _window(tokens, turns[:number]), text))
             away = rng.random() < 1 / 12
             at_s += rng.uniform(600, 3000) if away else rng.lognormvariate(3.8, 0.7)
     return sorted(found, key=lambda one: one.at_s)
 
 
-def _window(said: Dialogue) -> tuple[pb.HistoryTurn, ...]:
-    kept: list[pb.HistoryTurn] = []
-    room = _WINDOW_CHARS
-    for from_visitor, text in reversed(said[-_WINDOW_MESSAGES:]):
-        room -= len(text)
-        if room < 0:
-            break
-        kept.insert(0, pb.HistoryTurn(from_visitor=from_visitor, text=text))
-    return tuple(kept)
+def _turns(tokens: TokenCounter, dialogue: Dialogue) -> list[TurnRow]:
+    return [
+        TurnRow(
+            message_id=UUID(int=number),
+            author="visitor" if from_visitor else "agent",
+            text=text,
+            token_count=tokens.count(text),
+            create_time=_EPOCH + timedelta(seconds=number),
+        )
+        for number, (from_visitor, text) in enumerate(dialogue)
+    ]
+
+
+def _window(tokens: TokenCounter, said: Sequence[TurnRow]) -> tuple[pb.HistoryTurn, ...]:
+    return tuple(
+        pb.HistoryTurn(from_visitor=turn.author == "visitor", text=turn.text)
+        for turn in fit(said, _WINDOW, tokens).turns
+    )
 
 
 async def drive(
@@ -199,8 +214,8 @@ async def drive(
     return sent
 
 
-def outcome(sent: Sequence[Sent], model: str, minimum: int) -> Outcome:
-    """The sums of a run."""
+def outcome(sent: Sequence[Sent], model: str, minimum: int, reserved: int = 0) -> Outcome:
+    """The sums of a run; `reserved` tokens of prompts in all."""
     period = pricing.load().models[f"anthropic/{model}"].periods[-1]
     price = {Unit(kind): nanos / 1e6 for kind, nanos in period.tiers[0].prices.items()}
     eligible = [one.prefix[-1].tokens_to_here for one in sent if _reaches(one, minimum)]
@@ -212,6 +227,7 @@ def outcome(sent: Sequence[Sent], model: str, minimum: int) -> Outcome:
         uncached=sum(_total(one.usage) * price[Unit.INPUT] for one in sent),
         always=sum(_paid(usage, price) for usage in _always_marked(sent, minimum)),
         oracle=_oracle(sent, minimum, price),
+        reserved=reserved / sum(_total(one.usage) for one in sent),
     )
 
 
@@ -308,7 +324,7 @@ def print_table(found: Sequence[tuple[Traffic, int, Outcome]]) -> None:
     """A row for each kind of traffic."""
     header = ["agent", "model", "minimum", "conversation every", "requests", "eligible tokens"]
     header += ["of these read", "no caching $", "paid $", "net saving", "always marked", "oracle"]
-    header += ["regret"]
+    header += ["regret", "reserved"]
     rows = [
         [
             traffic.name,
@@ -322,6 +338,7 @@ def print_table(found: Sequence[tuple[Traffic, int, Outcome]]) -> None:
             f"{out.paid / 1e9:.4f}",
             *(f"{1 - cost / out.uncached:.1%}" for cost in (out.paid, out.always, out.oracle)),
             f"{out.regret:.1%}",
+            f"{out.reserved:.2f} ×",
         ]
         for traffic, minimum, out in found
     ]
@@ -343,9 +360,13 @@ async def measure(
     )
     try:
         sent = await drive(running, claude, uuid4(), traffic, asked(dialogues, traffic))
+        (row,) = await running.rows(
+            "select sum((item->>'units')::bigint)::bigint as units from usage_call,"
+            " jsonb_array_elements(reserved) item where item->>'kind' <> 'output_token'"
+        )
     finally:
         await claude.stop()
-    return traffic, minimum, outcome(sent, traffic.model, minimum)
+    return traffic, minimum, outcome(sent, traffic.model, minimum, row["units"])
 
 
 async def main(options: argparse.Namespace, folder: Path, run: Run) -> None:

@@ -122,12 +122,28 @@ class TestRecordTurn:
 
 
 class TestGetContext:
-    async def test_returns_the_last_ten_oldest_first(
+    async def test_moves_in_steps_of_the_last_ten_messages(
         self, stub, as_background, tenant_id, conversation_id
     ):
+        begins = []
         with as_background(tenant_id):
-            await record(stub, conversation_id, *(turn(f"t{n}", n) for n in range(12)))
-            assert await window(stub, conversation_id) == [f"t{n}" for n in range(2, 12)]
+            for number in range(20):
+                await record(stub, conversation_id, turn(f"t{number}", number))
+                texts = await window(stub, conversation_id)
+                assert texts == [f"t{n}" for n in range(number + 1 - len(texts), number + 1)]
+                begins.append(number + 1 - len(texts))
+        assert begins == [0] * 10 + [6] * 6 + [12] * 4
+
+    async def test_moves_in_steps_by_tokens_too(
+        self, stub, as_background, tenant_id, conversation_id
+    ):
+        """Of eight messages of ten tokens, 45 hold four; the fifth leaves two (22 at most)."""
+        sizes = []
+        with as_background(tenant_id):
+            for number in range(8):
+                await record(stub, conversation_id, turn("one " * 10, number))
+                sizes.append(len(await window(stub, conversation_id, max_tokens=45)))
+        assert sizes == [1, 2, 3, 4, 2, 3, 4, 2]
 
     async def test_merges_what_was_not_recorded_yet_in_order(
         self, stub, as_background, tenant_id, conversation_id

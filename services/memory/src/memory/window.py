@@ -1,4 +1,8 @@
-"""The conversation window: the last messages that fit, for the next answer to build on."""
+"""The conversation window: the last messages that fit, for the next answer to build on.
+
+It moves in steps. A message that does not fit any more leaves it half full, so that what an
+answering model is sent begins alike for some turns, and its provider's prompt cache can serve it.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -29,6 +33,15 @@ class Limits:
 
     messages: int
     tokens: int
+
+    @property
+    def lower(self) -> "Limits":
+        """The half that a window goes back to when it is full."""
+        return Limits(self.messages // 2, self.tokens // 2)
+
+    def hold(self, messages: int, tokens: int) -> bool:
+        """Whether so much is within both."""
+        return messages <= self.messages and tokens <= self.tokens
 
 
 async def record_turn(
@@ -77,19 +90,26 @@ async def clear_conversation(db: Database, tenant_id: UUID, conversation_id: UUI
 def fit(turns: Sequence[TurnRow], limits: Limits, tokens: TokenCounter) -> Window:
     """The newest messages that fit both limits, oldest first, without a hole between them.
 
-    A newest message that alone is too long is cut to the limit, since a window without the last
-    thing said would be worse.
+    Which of them is told from all `turns`, the conversation from its beginning: a window begins
+    where it has begun before until a message does not fit, and then so late that it is half full
+    at most. A newest message that alone is too long is cut to the limit, since a window without
+    the last thing said would be worse.
     """
-    kept: list[TurnRow] = []
-    left = limits.tokens
-    newest_first = sorted(turns, key=lambda t: (t.create_time, t.message_id), reverse=True)
-    for turn in newest_first[: limits.messages]:
-        fitting = turn if kept or turn.token_count <= left else _cut(turn, left, tokens)
-        if fitting.token_count > left:
-            break
-        kept.append(fitting)
-        left -= fitting.token_count
-    return Window(tuple(reversed(kept)), limits.tokens - left)
+    ordered = sorted(turns, key=lambda turn: (turn.create_time, turn.message_id))
+    sizes = [min(turn.token_count, limits.tokens) for turn in ordered]
+    begin = held = 0
+    for index, size in enumerate(sizes):
+        held += size
+        if limits.hold(index + 1 - begin, held):
+            continue
+        while begin < index and not limits.lower.hold(index + 1 - begin, held):
+            held -= sizes[begin]
+            begin += 1
+    kept = [
+        turn if turn.token_count <= limits.tokens else _cut(turn, limits.tokens, tokens)
+        for turn in ordered[begin:]
+    ]
+    return Window(tuple(kept), held)
 
 
 def _cut(turn: TurnRow, limit: int, tokens: TokenCounter) -> TurnRow:
