@@ -72,7 +72,8 @@ class FakeAnthropic:
 
     `requests` has the bodies it was sent and `keys` by which keys, `usages` what it reported for
     each that it answered, `billed` the same with their output, `seconds` how long each of those
-    took in here. `advance` moves the clock of its cache.
+    took in here. `counted` has the bodies whose tokens it counted, unless `count_fails`. `advance`
+    moves the clock of its cache.
     """
 
     def __init__(self, cache_minimum_tokens: int | Mapping[str, int] = MINIMUM_TOKENS) -> None:
@@ -80,6 +81,8 @@ class FakeAnthropic:
         self.keys: list[str] = []
         self.billed: list[tuple[datetime, str, dict[str, Any]]] = []
         self.usages: list[dict[str, Any]] = []
+        self.counted: list[dict[str, Any]] = []
+        self.count_fails = False
         self.seconds: list[float] = []
         self.url = ""
         self._script: Script[Scripted] = Script(Answer())
@@ -181,6 +184,9 @@ class FakeAnthropic:
         body = await request.json()
         if problem := _problem(request, body):
             return _error(problem)
+        if self.count_fails:
+            return _error(overloaded())
+        self.counted.append(body)
         return web.json_response({"input_tokens": count_tokens(body)})
 
     async def _received(self, request: web.Request) -> web.Response:

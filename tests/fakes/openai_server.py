@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Self
 
@@ -23,6 +24,8 @@ _BYTES_PER_TOKEN = 4
 _CACHE_MINIMUM_TOKENS = 1024
 _CACHE_STEP_TOKENS = 128
 _IMAGE_TOKENS = 300
+_DAY_S = 86_400
+_OF_FUNCTION = ("name", "description", "parameters")
 _DOCUMENT = re.compile(r"Document (\d+): [^\n]*\n<document>\n(.*?)\n</document>", re.DOTALL)
 _SENTENCE = re.compile(r"(?:^|\n)([A-Z][^\n]*?[.!?])(?=\s|$)")
 
@@ -41,12 +44,19 @@ Scripted = Answer | Failure | Reset
 
 
 class FakeOpenAi:
-    """The server; `requests`, `keys` and `usages` have those of each call that it took."""
+    """The server; `requests`, `keys` and `usages` have those of each call that it took.
+
+    `counted` has the bodies whose tokens it counted, unless `count_fails`; `billed` when it
+    reported which usage for which model.
+    """
 
     def __init__(self, *, cache_writes: bool = False) -> None:
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.usages: list[dict[str, Any]] = []
+        self.billed: list[tuple[datetime, str, dict[str, Any]]] = []
+        self.counted: list[dict[str, Any]] = []
+        self.count_fails = False
         self.url = ""
         self._script: Script[Scripted] = Script(Answer())
         self._cache_writes = cache_writes
@@ -60,7 +70,9 @@ class FakeOpenAi:
     async def start(self, port: int = 0) -> Self:
         app = web.Application(client_max_size=16 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._completions)
+        app.router.add_post("/v1/responses/input_tokens", self._count)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/organization/usage/completions", self._report)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
@@ -76,6 +88,29 @@ class FakeOpenAi:
         if request.headers.get("authorization", "").removeprefix("Bearer ") in ("", "wrong"):
             return _error(Failure(401, "invalid_api_key"))
         return web.json_response({"object": "list", "data": []})
+
+    async def _report(self, request: web.Request) -> web.Response:
+        """The organisation's usage of completions, a day a page, whatever key it was by."""
+        if not request.headers.get("authorization", "").startswith("Bearer sk-admin"):
+            return _error(Failure(401, "invalid_api_key"))
+        start, end = int(request.query["start_time"]), int(request.query["end_time"])
+        days = list(range(start, end, _DAY_S))
+        day = days[int(request.query.get("page") or 0)]
+        results = [
+            _reported(model, usage)
+            for time, model, usage in self.billed
+            if day <= time.timestamp() < day + _DAY_S
+        ]
+        bucket = {"object": "bucket", "start_time": day, "end_time": day + _DAY_S}
+        more = day < days[-1]
+        return web.json_response(
+            {
+                "object": "page",
+                "data": [{**bucket, "results": results}],
+                "has_more": more,
+                "next_page": str(days.index(day) + 1) if more else None,
+            }
+        )
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -94,6 +129,7 @@ class FakeOpenAi:
         text = _answer(body) if step.text is None else step.text
         usage = self._usage(body, "" if step.hand_over else text)
         self.usages.append(usage)
+        self.billed.append((datetime.now(UTC), body["model"], usage))
         if not body.get("stream"):
             return web.json_response(_completion(body, step, text, usage))
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
@@ -103,8 +139,26 @@ class FakeOpenAi:
         await play(request, response, events, step, _ODDITIES)
         return response
 
+    async def _count(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if self.count_fails:
+            return _error(Failure(503, "server_error"))
+        self.counted.append(body)
+        system = {"role": "system", "content": body["instructions"]}
+        tools = [
+            {"type": "function", "function": {k: v for k, v in tool.items() if k in _OF_FUNCTION}}
+            for tool in body.get("tools", ())
+        ]
+        chat = {
+            "model": body["model"],
+            "messages": [system, *body["input"]],
+            "tools": tools or None,
+        }
+        tokens = len(_prompt(chat)) // _BYTES_PER_TOKEN
+        return web.json_response({"object": "response.input_tokens", "input_tokens": tokens})
+
     def _usage(self, body: dict[str, Any], text: str) -> dict[str, Any]:
-        prompt = json.dumps([body["model"], body.get("tools"), *map(_words, body["messages"])])
+        prompt = _prompt(body)
         images = _IMAGE_TOKENS * json.dumps(body["messages"]).count('"image_url": {')
         tokens = len(prompt) // _BYTES_PER_TOKEN + images
         common = max((_common(prompt, other) for other in self._cached), default=0)
@@ -123,6 +177,10 @@ class FakeOpenAi:
             "total_tokens": tokens + output,
             "prompt_tokens_details": details,
         }
+
+
+def _prompt(body: dict[str, Any]) -> str:
+    return json.dumps([body["model"], body.get("tools"), *map(_words, body["messages"])])
 
 
 def _sse(event: dict[str, Any]) -> bytes:
@@ -156,6 +214,22 @@ def _events(
     if usage is not None:
         yield _sse({**chunk, "choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"
+
+
+def _reported(model: str, usage: dict[str, Any]) -> dict[str, Any]:
+    details = usage["prompt_tokens_details"]
+    return {
+        "object": "organization.usage.completions.result",
+        "model": f"{model}-2026-09-22",
+        "num_model_requests": 1,
+        "input_tokens": usage["prompt_tokens"],
+        "input_cached_tokens": details["cached_tokens"],
+        "input_cache_write_tokens": details.get("cache_write_tokens"),
+        "input_image_tokens": details.get("image_tokens"),
+        "output_tokens": usage["completion_tokens"],
+        "project_id": None,
+        "api_key_id": None,
+    }
 
 
 def _completion(

@@ -17,7 +17,13 @@ LADDER = ("anthropic/claude-haiku-5-5", "anthropic/claude-sonnet-5-5", "anthropi
 
 @pytest.fixture
 async def running(start: Any) -> Running:
-    return await start(embed_workers=0, anthropic_api_key="sk-unused", answer_model=LADDER[0])
+    return await start(
+        embed_workers=0,
+        anthropic_api_key="sk-unused",
+        # Nobody counts the tokens of instructions there.
+        anthropic_base_url="http://127.0.0.1:9",
+        answer_model=LADDER[0],
+    )
 
 
 def of(*models: str, **fields: Any) -> pb.EstimateAnswerRequest:
@@ -45,14 +51,14 @@ class TestEstimateAnswer:
         assert [(tier.tier, tier.model) for tier in whole.tiers] == [*enumerate(LADDER, 1)]
         assert whole.most_nanos == sum(tier.most_nanos for tier in whole.tiers)
         assert first.tiers[0].most_nanos == whole.tiers[0].most_nanos
-        # The answer's 1,024 tokens alone, Haiku's at the price of long prompts, as reserved.
-        outputs = [2_560_000, 10_240_000, 20_480_000]
+        # The answer's 1,024 tokens alone; Haiku's prompt is too short for the prices of long ones.
+        outputs = [512_000, 10_240_000, 20_480_000]
         for tier, output in zip(whole.tiers, outputs, strict=True):
             assert tier.most_nanos > output
-        # Haiku's prompt at $0.50 a million; written to the cache for an hour, at $1.
+        # Haiku's prompt at $0.10 a million; written to the cache for an hour, at $0.20.
         prompt = [whole.tiers[0].most_nanos - outputs[0], cached.tiers[0].most_nanos - outputs[0]]
         assert prompt[1] == 2 * prompt[0]
-        # A thousand tokens more at $2.50 a million, 8,000 bytes more at $0.50.
+        # A thousand tokens more at $0.50 a million, 8,000 bytes more at $0.10.
         added = longer.tiers[0].most_nanos - whole.tiers[0].most_nanos
-        assert added == pytest.approx(1_000 * 2_500 + 8_000 * 500, rel=0.001)
+        assert added == pytest.approx(1_000 * 500 + 8_000 * 100, rel=0.001)
         assert await running.rows("select * from usage_call") == []

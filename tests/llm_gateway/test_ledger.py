@@ -69,6 +69,11 @@ class TestSettling:
             "output_token": 25_000,
         }
         assert call.row.reserved_nanos == 300_000 * 625 + 1_000 * 2_500
+        with context.background(tenant_id):
+            at_most = {Unit.INPUT: 60_000, Unit.CACHE_WRITE_5M: 40_000, Unit.OUTPUT: 1_000}
+            short = await ledger.open_call(tenant_id, "answer", HAIKU, at_most)
+        # No prompt within this bound can be of that tier.
+        assert short.row.reserved_nanos == 60_000 * 100 + 40_000 * 125 + 1_000 * 500
 
     async def test_settling_twice_counts_once(
         self, running: Running, ledger: Ledger, tenant_id: UUID

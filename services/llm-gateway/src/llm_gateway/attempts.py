@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import UUID
 
 from fleetkit import context
@@ -26,6 +27,7 @@ from fleetkit.telemetry import counter
 
 from llm_gateway.breaker import Breaker, CircuitView
 from llm_gateway.caching.planner import Planner
+from llm_gateway.caching.prefixes import PrefixCounts
 from llm_gateway.gate import Gate, NotSupported, Shown
 from llm_gateway.ledger import Attempt
 from llm_gateway.metering import Metered, Metering
@@ -97,9 +99,15 @@ class Attempts:
     """Makes answers, each by as many attempts as it takes."""
 
     def __init__(
-        self, metering: Metering, planner: Planner, breaker: Breaker, patience: Patience
+        self,
+        metering: Metering,
+        prefixes: PrefixCounts,
+        planner: Planner,
+        breaker: Breaker,
+        patience: Patience,
     ) -> None:
         self._metering = metering
+        self._prefixes = prefixes
         self._planner = planner
         self._breaker = breaker
         self._patience = patience
@@ -160,16 +168,18 @@ class Attempts:
     ) -> AsyncGenerator[TextDelta | Cited, None]:
         """One attempt, on the ledger whatever comes of it; errors that end the answer pass."""
         model = attempt.tier.model
-        asked = await self._planner.planned(
-            tenant_id,
-            model.name,
-            model.provider.kinds,
-            replace(question, model=model.model, shown=shown.text),
+        asked = replace(
+            question,
+            model=model.model,
+            shown=shown.text,
+            prefix_tokens=self._prefixes.tokens(tenant_id, model.name, model.provider, question),
         )
+        asked = await self._planner.planned(tenant_id, model.name, model.provider.kinds, asked)
         at_most = model.provider.at_most(asked)
         paid_by = "tenant" if model.is_own else "fleet"
         which = Attempt(attempt.tier.tier, attempt.reason, paid_by)
-        call = self._metering.call(tenant_id, "answer", model.name, at_most, which)
+        count = partial(model.provider.count, asked)
+        call = self._metering.call(tenant_id, "answer", model.name, at_most, which, count)
         try:
             async with (
                 call as attempt.metered,

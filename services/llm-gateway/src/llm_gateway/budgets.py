@@ -202,6 +202,16 @@ async def refusal(
             await store.mark_refused(conn, tenant_id, window_id, conn.now())
             event = events_pb2.BudgetRefused(
                 budget=to_budget(budget),
+async def left_in(db: Database, tenant_id: UUID, window_id: UUID) -> int:
+    """Nano-dollars that a window has left; 0 for one that is gone."""
+    async with db.tenant(tenant_id) as conn:
+        found = await _window_and_budget(conn, tenant_id, window_id)
+    if found is None:
+        return 0
+    window, budget = found
+    return max(budget.limit_nanos - window.spent_nanos - window.reserved_nanos, 0)
+
+
                 target_id=_target(budget, window),
                 start_date=str(window.start_date),
                 end_time=timestamp(end_time),

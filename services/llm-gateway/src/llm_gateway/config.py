@@ -23,11 +23,16 @@ class OpenAiEndpoint(BaseModel):
     max_output_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     first_token_timeout_s: Annotated[float, Field(gt=0)] = 20.0
     """Longest wait for the first token of an answer."""
+    counts_tokens: bool = False
+    """Whether it has OpenAI's `responses/input_tokens`."""
 
 
 _KNOWN = {
     "openai": OpenAiEndpoint(
-        name="openai", base_url=_OPENAI_URL, max_output_field="max_completion_tokens"
+        name="openai",
+        base_url=_OPENAI_URL,
+        max_output_field="max_completion_tokens",
+        counts_tokens=True,
     ),
     "gemini": OpenAiEndpoint(name="gemini", base_url=_GEMINI_URL),
 }

@@ -9,6 +9,10 @@ from fleetkit.ids import new_id
 from llm_gateway.pricing import PROMPT, Period, Tier, Unit, amount_nanos
 from llm_gateway.store.ledger import CallRow, EntryRow
 
+# A provider's count is an estimate, a close one ("may differ by a small amount", Anthropic).
+_MARGIN_PERCENT = 2
+_MARGIN_TOKENS = 50
+
 
 @dataclass(slots=True)
 class Meter:
@@ -36,9 +40,26 @@ class Prices:
     baseline: Period | None = None
 
 
+def most_tokens(counted: int) -> int:
+    """An upper bound of the tokens of what its provider counted."""
+    return counted + counted * _MARGIN_PERCENT // 100 + _MARGIN_TOKENS
+
+
+def counted_bound(at_most: Mapping[Unit, int], counted: int) -> Mapping[Unit, int]:
+    """The bound of a call whose prompt its provider counted, as dear as its kinds can be."""
+    left = most_tokens(counted)
+    bound = dict(at_most)
+    # Input is the cheapest that a prompt is reserved as: what may be written comes first.
+    for kind in sorted(set(PROMPT) & set(bound), key=lambda kind: kind is Unit.INPUT):
+        bound[kind] = min(bound[kind], left)
+        left -= bound[kind]
+    return bound
+
+
 def reservation(period: Period, at_most: Mapping[Unit, int]) -> list[dict[str, Any]]:
-    """The most that each kind of unit can cost: at the dearest tier."""
-    return [_reserved(period, kind, units) for kind, units in at_most.items()]
+    """The most that each kind of unit can cost: at the dearest tier that the prompt can be of."""
+    tiers = period.reachable(sum(at_most.get(kind, 0) for kind in PROMPT))
+    return [_reserved(tiers, kind, units) for kind, units in at_most.items()]
 
 
 def entries_of(row: CallRow, prices: Prices, meter: Meter) -> list[EntryRow]:
@@ -98,8 +119,8 @@ def hit_entry(row: CallRow, saved_nanos: int, baseline_nanos: int) -> EntryRow:
     )
 
 
-def _reserved(period: Period, kind: Unit, units: int) -> dict[str, Any]:
-    price = max(tier.price(kind) for tier in period.tiers)
+def _reserved(tiers: Sequence[Tier], kind: Unit, units: int) -> dict[str, Any]:
+    price = max(tier.price(kind) for tier in tiers)
     return {
         "kind": kind.value,
         "units": units,

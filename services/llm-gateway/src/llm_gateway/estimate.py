@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from llm_gateway.pricing import Period, Unit, amount_nanos
+from llm_gateway.pricing import PROMPT, Period, Unit, amount_nanos
 from llm_gateway.question import Passage, Question, Turn
 
 # The largest turn that conversation sends: five passages of 1,000 tokens, a window of 2,048
@@ -41,10 +41,9 @@ def largest(agent: Question, *, screen: bool) -> Question:
 def bound(period: Period, at_most: Mapping[Unit, int], *, cached: bool) -> int:
     """The dearest that the units can be: all of a cached prompt may have to be written."""
     total = 0
+    tiers = period.reachable(sum(at_most.get(kind, 0) for kind in PROMPT))
     for kind, units in at_most.items():
         kinds = _INPUTS if cached and kind in _INPUTS else (kind,)
-        prices = [
-            tier.price(each) for tier in period.tiers for each in kinds if each in tier.prices
-        ]
+        prices = [tier.price(each) for tier in tiers for each in kinds if each in tier.prices]
         total += amount_nanos(units, max(prices, default=0))
     return total

@@ -6,7 +6,7 @@ because the process died, becomes `unconfirmed` at its reservation (`sweep`).
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -22,17 +22,18 @@ from fleetkit.postgres import Database, remember_tenant
 from fleetkit.rpc.retry import retry_idempotent
 from psycopg import DatabaseError
 
-from llm_gateway.budgets import refusal, warn
+from llm_gateway.budgets import left_in, refusal, warn
 from llm_gateway.entries import (
     Meter,
     Prices,
+    counted_bound,
     entries_of,
     hit_entry,
     reservation,
     reservation_entries,
 )
 from llm_gateway.prices import TenantPrices
-from llm_gateway.pricing import PriceBook, Unit
+from llm_gateway.pricing import PROMPT, PriceBook, Unit
 from llm_gateway.store import ledger as store
 from llm_gateway.store.budgets import due_windows
 from llm_gateway.store.ledger import CallRow, EntryRow
@@ -41,6 +42,8 @@ from llm_gateway.translate import to_entry
 
 Operation = Literal["answer", "complete", "embed", "rerank", "see"]
 PaidBy = Literal["fleet", "tenant"]
+# A provider's count of a call's prompt, None where it does not say.
+Count = Callable[[], Awaitable[int | None]]
 
 # After a call's deadline its process needs a moment to settle it.
 _SETTLE_GRACE_S = 10.0
@@ -98,33 +101,54 @@ class Ledger:
         model: str,
         at_most: Mapping[Unit, int],
         attempt: Attempt = NO_ATTEMPT,
+        count: Count | None = None,
     ) -> Call:
         """Reserves the most that a call can cost, before it is made.
 
-        `at_most` bounds each kind of unit. Attribution and caller are those of the work at hand.
+        `at_most` bounds each kind of unit. Where a hard budget has no room for it, `count` may say
+        how many tokens the prompt has. Attribution and caller are those of the work at hand.
         FailedPrecondition (UNPRICED_MODEL) when something has no price, ResourceExhausted
-        (BUDGET_EXHAUSTED) when a hard budget has no room for it.
+        (BUDGET_EXHAUSTED) when a hard budget has no room.
         """
         now = self._clock.now()
         held = await self._prices.holding(tenant_id, model, now, at_most)
-        prices = Prices(held.period, self._prices.book.baseline(model, now))
-        reserved_units = reservation(held.period, at_most)
-        row = self._row(now, tenant_id, operation, model, reserved_units, attempt, held.version)
+
+        def row_of(units: Mapping[Unit, int]) -> CallRow:
+            reserved = reservation(held.period, units)
+            return self._row(now, tenant_id, operation, model, reserved, attempt, held.version)
+
+        await self._remember(tenant_id)
+        row = row_of(at_most)
+        window_id = await self._reserve(row)
+        if window_id is not None and count is not None:
+            counted = await self._counted(row, window_id, count)
+            if counted is not None:
+                row = row_of(counted_bound(at_most, counted))
+                window_id = await self._reserve(row)
+        if window_id is not None:
+            raise await refusal(self._db, tenant_id, window_id, row)
+        return Call(row, Prices(held.period, self._prices.book.baseline(model, now)))
+
+    async def _reserve(self, row: CallRow) -> UUID | None:
+        """Writes an open call; returns the window of a hard budget that has no room for it."""
         remaining = context.remaining_s()
         expires_in_s = (_DEFAULT_EXPIRY_S if remaining is None else remaining) + _SETTLE_GRACE_S
-        await self._remember(tenant_id)
         reserving = asyncio.create_task(store.reserve_call(self._db, row, expires_in_s))
         try:
-            window_id = await asyncio.shield(reserving)
+            return await asyncio.shield(reserving)
         except asyncio.CancelledError:
             # What is cut in the midst would be neither reserved nor free.
             await asyncio.wait([reserving])
             if not reserving.cancelled() and not reserving.exception():
                 await self._write(row, "failed", "CANCELLED", [])
             raise
-        if window_id is not None:
-            raise await refusal(self._db, tenant_id, window_id, row)
-        return Call(row, prices)
+
+    async def _counted(self, row: CallRow, window_id: UUID, count: Count) -> int | None:
+        """Tokens of the prompt; None when no count could make room for the rest of the call."""
+        rest = sum(item["amount_nanos"] for item in row.reserved if item["kind"] not in PROMPT)
+        if rest >= await left_in(self._db, row.tenant_id, window_id):
+            return None
+        return await count()
 
     async def record_hit(
         self, tenant_id: UUID, model: str, saved_nanos: int, baseline_nanos: int

@@ -22,6 +22,7 @@ from llm_gateway.api.service import Answering, LlmGatewayApi, Once
 from llm_gateway.attempts import Attempts, Patience
 from llm_gateway.breaker import Breaker
 from llm_gateway.caching.planner import Planner
+from llm_gateway.caching.prefixes import PrefixCounts
 from llm_gateway.complete import Completers
 from llm_gateway.config import Settings
 from llm_gateway.embed import Embedders
@@ -65,14 +66,15 @@ def build(rt: Runtime) -> None:
     providers = configured(settings, embedder, book)
     for provider in providers.answering.values():
         rt.on_close(provider.close)
-    models = Models(providers.answering, book, rt.clock, settings.answer_model)
+    prefixes = PrefixCounts(rt.spawn)
+    models = Models(providers.answering, book, rt.clock, settings.answer_model, prefixes)
     keys = _tenant_keys(rt, book, decided)
     tracing = tracer(settings.service, settings.otlp_endpoint)
     metering = Metering(ledger, rt.spawn, tracing)
     rerankers = _rerankers(rt, embedder)
     patience = Patience(settings.attempt_first_text_s, settings.attempt_silence_s)
     planner = Planner(rt.db, rt.clock, prices)
-    attempts = Attempts(metering, planner, Breaker(), patience)
+    attempts = Attempts(metering, prefixes, planner, Breaker(), patience)
     once = _once(rt, providers, rerankers, prices, keys)
     embedders = _embedders(rt, embedder)
     limits = CacheLimits(settings.response_cache_ttl_s, settings.response_cache_most)

@@ -15,7 +15,7 @@ from fleetkit.telemetry import Tracer, counter, histogram
 from llm_gateway import genai
 from llm_gateway.entries import Meter
 from llm_gateway.health import Health
-from llm_gateway.ledger import NO_ATTEMPT, Attempt, Call, Ledger, Operation
+from llm_gateway.ledger import NO_ATTEMPT, Attempt, Call, Count, Ledger, Operation
 from llm_gateway.pricing import Unit
 
 # Runs a coroutine that outlives the request which began it; `Runtime.spawn`.
@@ -58,9 +58,10 @@ class Metering:
         model: str,
         at_most: Mapping[Unit, int],
         attempt: Attempt = NO_ATTEMPT,
+        count: Count | None = None,
     ) -> AsyncIterator[Metered]:
         """A call whose reservation is written; it is settled, committed, at the block's end."""
-        call = await self._ledger.open_call(tenant_id, operation, model, at_most, attempt)
+        call = await self._ledger.open_call(tenant_id, operation, model, at_most, attempt, count)
         metered = Metered(call, Meter())
         started = time.monotonic()
         failure = "CANCELLED"

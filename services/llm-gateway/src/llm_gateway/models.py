@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from fleetkit.clock import Clock
 from fleetkit.errors import FailedPrecondition, InvalidArgument
 from fleetkit.logging import get_logger
 
+from llm_gateway.caching.prefixes import PrefixCounts
 from llm_gateway.estimate import TierEstimate, bound, largest
 from llm_gateway.ledger import Attempt
 from llm_gateway.pricing import PriceBook, Unit
@@ -70,7 +72,9 @@ class Models:
         book: PriceBook,
         clock: Clock,
         default: str,
+        prefixes: PrefixCounts,
     ) -> None:
+        self._prefixes = prefixes
         self._providers = providers
         self._book = book
         self._clock = clock
@@ -130,6 +134,7 @@ class Models:
 
     def estimates(
         self,
+        tenant_id: UUID,
         requested: Sequence[str],
         agent: Question,
         prices: Mapping[str, OwnPrice],
@@ -144,8 +149,10 @@ class Models:
         asked = largest(agent, screen=screen)
         made: list[TierEstimate] = []
         for tier in self.ladder(requested, own):
-            at_most = tier.model.provider.at_most(replace(asked, model=tier.model.model))
-            name = tier.model.name
+            name, provider = tier.model.name, tier.model.provider
+            prefix_tokens = self._prefixes.tokens(tenant_id, name, provider, asked)
+            asked = replace(asked, model=tier.model.model, prefix_tokens=prefix_tokens)
+            at_most = provider.at_most(asked)
             period = self._book.period(name, self._clock.now(), at_most)
             period = prices[name].period if name in prices else period
             most_nanos = bound(period, at_most, cached=agent.prompt_caching)

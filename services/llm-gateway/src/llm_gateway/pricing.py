@@ -92,6 +92,16 @@ class Period:
         )
 
 
+    def reachable(self, prompt_tokens: int) -> list[Tier]:
+        """The tiers that a request with at most so many prompt tokens can be of."""
+        cheapest = self.tier(0)
+        return [
+            tier
+            for tier in self.tiers
+            if tier is cheapest or prompt_tokens > tier.above_prompt_tokens
+        ]
+
+
 @dataclass(frozen=True, slots=True)
 class PricedModel:
     """A model's prices over time, earliest first, and what is known of it."""

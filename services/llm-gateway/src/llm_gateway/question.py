@@ -38,7 +38,8 @@ class Question:
     goes on right after it. `screen_text` is what the visitor's shared screen says, `screen_focus`
     the lines of it that the question seems to be about: data like passages, never instructions.
     `prompt_caching` says whether the agent has it on, `marks` what of the prompt shall be cached.
-    `relevance`, 0–1, is retrieval's estimate that the passages answer.
+    `relevance`, 0–1, is retrieval's estimate that the passages answer. `prefix_tokens` is the
+    provider's count of what stands before the history, 0 while it is not known.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Question:
     response_cache: bool = False
     marks: Marks = NO_MARKS
     relevance: float = 0.0
+    prefix_tokens: int = 0
 
 
 class FinishReason(enum.Enum):
@@ -110,6 +112,13 @@ class AnswerProvider(Protocol):
 
     def at_most(self, question: Question) -> Mapping[Unit, int]:
         """An upper bound of the units that answering will use."""
+        ...
+
+    async def count(self, question: Question) -> int | None:
+        """Tokens of the whole prompt as the provider counts them; None where it does not, in time.
+
+        Costs a round trip and no money; never raises.
+        """
         ...
 
     def answer(self, question: Question, meter: Meter) -> AsyncGenerator[Piece, None]:

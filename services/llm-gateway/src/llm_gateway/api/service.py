@@ -352,6 +352,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         )
         tiers = [
             pb.TierEstimate(tier=each.tier, model=each.model, most_nanos=each.most_nanos)
+            tenant_id(),
             for each in found
         ]
         return pb.EstimateAnswerResponse(

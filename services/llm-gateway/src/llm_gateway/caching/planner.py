@@ -18,7 +18,8 @@ from llm_gateway.store import caching as store
 
 # Providers whose calls may use these take breakpoints; others cache by themselves or not at all.
 _WRITES: Mapping[Ttl, Unit] = {"5m": Unit.CACHE_WRITE_5M, "1h": Unit.CACHE_WRITE_1H}
-# English has about 4 bytes a token. A mark on a prefix that turns out too short costs nothing.
+# English has about 4 bytes a token: until the provider has counted. A mark on a prefix that turns
+# out too short costs nothing.
 _BYTES_PER_TOKEN = 4
 # What the provider's rules and tool add to the instructions.
 _RULES_BYTES = 1_000
@@ -80,9 +81,11 @@ class Planner:
         minimum = self._prices.book.facts(model).cache_minimum_tokens
         if not question.prompt_caching or minimum is None:
             return None
-        history = sum(len(turn.text.encode()) for turn in question.history)
-        stable = len(question.instructions.encode()) + _RULES_BYTES
-        return Sizes(stable // _BYTES_PER_TOKEN, history // _BYTES_PER_TOKEN, minimum)
+        stable_bytes = len(question.instructions.encode()) + _RULES_BYTES
+        stable = question.prefix_tokens or stable_bytes // _BYTES_PER_TOKEN
+        # People write to an agent in the language of its instructions, as a rule.
+        history = sum(len(turn.text.encode()) for turn in question.history) * stable // stable_bytes
+        return Sizes(stable, history, minimum)
 
     async def _chances(self, who: _Who) -> Chances:
         seen = self._seen.get(who)

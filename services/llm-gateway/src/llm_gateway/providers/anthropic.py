@@ -22,7 +22,12 @@ from llm_gateway.pricing import Unit
 from llm_gateway.providers.anthropic_errors import translated, was_sent
 from llm_gateway.providers.anthropic_request import Documents, build_request, most_units
 from llm_gateway.providers.anthropic_usage import report_prompt
-from llm_gateway.providers.attempts import broken_off, first_token_late, opened
+from llm_gateway.providers.attempts import (
+    broken_off,
+    counted_in_time,
+    first_token_late,
+    opened,
+)
 from llm_gateway.providers.grounding import Grounding, quoted_span, same_words
 from llm_gateway.providers.refusals import refused
 from llm_gateway.providers.sse import Event, EventReader, joined
@@ -73,6 +78,16 @@ class Anthropic:
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+    async def count(self, question: Question) -> int | None:
+        """By `count_tokens`, which is free of charge; what it does not tell is told in the log."""
+        request = build_request(question, Documents(question.passages))
+        del request["max_tokens"]
+
+        async def counted() -> int:
+            return (await self._client.messages.count_tokens(**request)).input_tokens
+
+        return await counted_in_time(counted, anthropic.APIError, question.model)
 
     async def answer(self, question: Question, meter: Meter) -> AsyncGenerator[Piece, None]:
         """Text once a citation of it is verified; `Finished(UNSUPPORTED)` when none ever is.

@@ -16,6 +16,7 @@ from anthropic.types import (
 )
 
 from llm_gateway.caching.plan import Ttl
+from llm_gateway.entries import most_tokens
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.grounding import Block, citable_blocks, shown_before
 from llm_gateway.question import Passage, Question, Turn
@@ -94,20 +95,22 @@ def build_request(question: Question, documents: Documents) -> dict[str, Any]:
 
 
 def most_units(question: Question) -> Mapping[Unit, int]:
-    """An upper bound of the tokens of a call: a token has a byte or more.
+    """An upper bound of the tokens of a call: a token has a byte or more, where none are counted.
 
     What is marked may all have to be written, for the longer of the times that it is marked with.
     """
-    prefix = [_system(question), *(turn.text for turn in question.history)]
+    counted = question.prefix_tokens
+    stable = most_tokens(counted) if counted else _bytes_of([_system(question)])
+    prefix = stable + _bytes_of([turn.text for turn in question.history])
     texts = [question.text, shown_before(question), _SCREEN + json.dumps(question.screen_text)]
     for passage in question.passages:
         texts += [passage.title, *passage.heading_path, passage.text]
     own = _bytes_of(texts) + _OVERHEAD_TOKENS
     ttl = question.marks.stable or question.marks.history
     if ttl is None:
-        return {Unit.INPUT: _bytes_of(prefix) + own, Unit.OUTPUT: question.max_tokens}
+        return {Unit.INPUT: prefix + own, Unit.OUTPUT: question.max_tokens}
     kind = Unit.CACHE_WRITE_1H if ttl == "1h" else Unit.CACHE_WRITE_5M
-    return {kind: _bytes_of(prefix), Unit.INPUT: own, Unit.OUTPUT: question.max_tokens}
+    return {kind: prefix, Unit.INPUT: own, Unit.OUTPUT: question.max_tokens}
 
 
 def _bytes_of(texts: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import stamina
 from fleetkit.errors import DeadlineExceeded, FleetError, Unavailable
+from fleetkit.logging import get_logger
 
 from llm_gateway.entries import Meter
 
@@ -15,6 +16,7 @@ T = TypeVar("T")
 
 _ATTEMPTS = 3
 _FIRST_WAIT_S = 0.2
+_COUNT_S = 2.0
 
 
 async def opened(open_once: Callable[[], Awaitable[T]], meter: Meter, until: float) -> T:
@@ -47,6 +49,20 @@ async def opened(open_once: Callable[[], Awaitable[T]], meter: Meter, until: flo
         with attempt:
             return await open_once()
     raise AssertionError("stamina returns or raises")
+
+
+async def counted_in_time(
+    counted: Callable[[], Awaitable[int]], api_error: type[Exception], model: str
+) -> int | None:
+    """A provider's count of tokens; None, told in the log, when it fails or takes too long."""
+    try:
+        async with asyncio.timeout(_COUNT_S):
+            tokens = await counted()
+    except (api_error, TimeoutError) as error:
+        get_logger().warning("tokens_not_counted", model=model, error=type(error).__name__)
+        return None
+    # The SDKs build their objects without checking what came.
+    return tokens if isinstance(tokens, int) else None
 
 
 def broken_off(reason: str) -> FleetError:

@@ -62,6 +62,9 @@ class Extractive:
             texts += [passage.text, passage.title, *passage.heading_path]
         return {Unit.COMPUTE_US: most_compute_us(texts) + _MOST_OWN_US}
 
+    async def count(self, question: Question) -> None:
+        """Time is paid, not tokens."""
+
     async def answer(self, question: Question, meter: Meter) -> AsyncGenerator[Piece, None]:
         """Sentence by sentence, each followed by its citation."""
         prepared, own_ns = await asyncio.to_thread(_timed, lambda: prepare(question))

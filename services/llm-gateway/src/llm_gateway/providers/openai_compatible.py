@@ -19,10 +19,15 @@ from openai.types import CompletionUsage
 from llm_gateway.config import OpenAiEndpoint
 from llm_gateway.entries import Meter
 from llm_gateway.pricing import PriceBook, PricedModel, Unit
-from llm_gateway.providers.attempts import broken_off, first_token_late, opened
+from llm_gateway.providers.attempts import (
+    broken_off,
+    counted_in_time,
+    first_token_late,
+    opened,
+)
 from llm_gateway.providers.grounding import Grounding
 from llm_gateway.providers.openai_errors import translated, was_sent
-from llm_gateway.providers.openai_request import build_request, most_units
+from llm_gateway.providers.openai_request import build_request, count_request, most_units
 from llm_gateway.providers.quoting import Quoted
 from llm_gateway.providers.refusals import refused
 from llm_gateway.providers.sse import Event, EventReader, joined
@@ -68,6 +73,18 @@ class OpenAiCompatible:
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+    async def count(self, question: Question) -> int | None:
+        """By OpenAI's endpoint for it, which is free of charge; other endpoints have none."""
+        if not self._endpoint.counts_tokens:
+            return None
+        passages = tuple(passage for passage in question.passages if passage.text.strip())
+        request = count_request(question, passages, self._priced(question.model).facts)
+
+        async def counted() -> int:
+            return (await self._client.responses.input_tokens.count(**request)).input_tokens
+
+        return await counted_in_time(counted, openai.APIError, question.model)
 
     def _priced(self, model: str) -> PricedModel:
         return self._book.models[f"{self._endpoint.name}/{model}"]

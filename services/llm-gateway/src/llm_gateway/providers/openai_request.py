@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llm_gateway.entries import most_tokens
 from llm_gateway.model_facts import ModelFacts
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.grounding import shown_before
@@ -35,7 +36,7 @@ _SHOWN = (
     "The customer has already been shown this beginning of your answer, as a JSON string. Write"
     " only what comes after it: repeat and contradict nothing of it.\n"
 )
-_TOOL = {
+_TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": HAND_OVER,
@@ -75,14 +76,31 @@ def build_request(
     return request
 
 
+def count_request(
+    question: Question, passages: Sequence[Passage], facts: ModelFacts
+) -> dict[str, Any]:
+    """The arguments of `responses.input_tokens.count` for the same prompt."""
+    messages = _history(question.history)
+    _append(messages, "user", _last(question, passages))
+    request: dict[str, Any] = {
+        "model": question.model,
+        "instructions": _system(question, facts),
+        "input": messages,
+    }
+    if facts.has("tools"):
+        request["tools"] = [{"type": "function", "strict": False, **_TOOL["function"]}]
+    return request
+
+
 def most_units(question: Question, facts: ModelFacts, *, writes_cost: bool) -> Mapping[Unit, int]:
-    """An upper bound of the tokens of a call: a token has a byte or more.
+    """An upper bound of the tokens of a call: a token has a byte or more, where none are counted.
 
     `writes_cost`: all of the prompt may be written to the cache, at a price of its own.
     """
-    texts = [_system(question, facts), _last(question, question.passages)]
-    texts += [turn.text for turn in question.history]
-    prompt = sum(len(text.encode()) for text in texts) + _OVERHEAD_TOKENS
+    texts = [_last(question, question.passages), *(turn.text for turn in question.history)]
+    counted = question.prefix_tokens
+    stable = most_tokens(counted) if counted else len(_system(question, facts).encode())
+    prompt = stable + sum(len(text.encode()) for text in texts) + _OVERHEAD_TOKENS
     kind = Unit.CACHE_WRITE_30M if writes_cost else Unit.INPUT
     return {kind: facts.bounded(prompt), Unit.OUTPUT: question.max_tokens}
 
