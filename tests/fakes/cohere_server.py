@@ -1,18 +1,23 @@
-"""A server that speaks Cohere's `POST /v2/rerank`, as the SDK expects it."""
+"""A server that speaks Cohere's `/v2/rerank` and lists its models, as the SDK expects."""
 
 from typing import Any
 
 from aiohttp import web
-from fakes.scripting import ScriptedServer, relevance
+from fakes.scripting import ScriptedServer, relevance, takes
 
 
 def fake_cohere() -> ScriptedServer:
     """A search unit is a query with up to 100 documents, as the real one bills."""
-    return ScriptedServer({"/v2/rerank": _rerank}, lambda status: {"message": f"scripted {status}"})
+    routes = {"/v2/rerank": _rerank, "GET /v1/models": _models}
+    return ScriptedServer(routes, lambda status: {"message": f"scripted {status}"})
+
+
+def _models(request: web.Request, body: dict[str, Any]) -> dict[str, Any] | int:
+    return {"models": []} if takes(request) else 401
 
 
 def _rerank(request: web.Request, body: dict[str, Any]) -> dict[str, Any] | int:
-    if request.headers.get("Authorization") != "Bearer right":
+    if not takes(request):
         return 401
     documents = body["documents"]
     if not documents or not all(isinstance(d, str) and d for d in documents):

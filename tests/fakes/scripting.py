@@ -1,4 +1,4 @@
-"""Fakes that answer a POST with JSON, and on demand refuse, are slow or answer nonsense."""
+"""Fakes that answer with JSON, and on demand refuse, are slow or answer nonsense."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,15 +29,17 @@ Answer = Callable[[web.Request, dict[str, Any]], dict[str, Any] | list[Any] | in
 
 
 class ScriptedServer:
-    """Answers POSTs by `routes`; the next requests meet the script's steps first.
+    """Answers POSTs by `routes`, others by "GET /path"; the script's steps come first.
 
-    `errors` makes the provider's error body of a status. `requests` has the bodies it was sent.
+    `errors` makes the provider's error body of a status. `requests` has the bodies it was sent,
+    `keys` by which keys.
     """
 
     def __init__(
         self, routes: Mapping[str, Answer], errors: Callable[[int], dict[str, Any]]
     ) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.keys: list[str] = []
         self.url = ""
         self._routes = routes
         self._errors = errors
@@ -50,8 +52,9 @@ class ScriptedServer:
 
     async def start(self, port: int = 0) -> Self:
         app = web.Application()
-        for path, answer in self._routes.items():
-            app.router.add_post(path, self._handler(answer))
+        for route, answer in self._routes.items():
+            method, _, path = route.rpartition(" ")
+            app.router.add_route(method or "POST", path, self._handler(answer))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
@@ -64,8 +67,9 @@ class ScriptedServer:
 
     def _handler(self, answer: Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
-            body = await request.json()
+            body = await request.json() if request.can_read_body else {}
             self.requests.append(body)
+            self.keys.append(key_of(request))
             step = self._script.pop(0) if self._script else None
             match step:
                 case Failure():
@@ -85,6 +89,16 @@ class ScriptedServer:
 
     def _error(self, status: int, headers: dict[str, str]) -> web.Response:
         return web.json_response(self._errors(status), status=status, headers=headers)
+
+
+def key_of(request: web.Request) -> str:
+    """The key that a request was made by."""
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
+
+
+def takes(request: web.Request) -> bool:
+    """Whether its key is one: they begin with "right"."""
+    return key_of(request).startswith("right")
 
 
 def relevance(query: str, document: str) -> float:

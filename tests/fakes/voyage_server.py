@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from aiohttp import web
-from fakes.scripting import ScriptedServer, relevance
+from fakes.scripting import ScriptedServer, relevance, takes
 
 
 def fake_voyage() -> ScriptedServer:
@@ -16,7 +16,7 @@ def fake_voyage() -> ScriptedServer:
 
 def _embed(request: web.Request, body: dict[str, Any]) -> dict[str, Any] | int:
     """A text's vector points to its length; the SDK asks for base64 of little-endian floats."""
-    if request.headers.get("Authorization") != "Bearer right":
+    if not takes(request):
         return 401
     if body["input_type"] not in ("query", "document") or body["output_dimension"] != 512:
         return 400
@@ -36,7 +36,7 @@ def _embed(request: web.Request, body: dict[str, Any]) -> dict[str, Any] | int:
 
 
 def _rerank(request: web.Request, body: dict[str, Any]) -> dict[str, Any] | int:
-    if request.headers.get("Authorization") != "Bearer right":
+    if not takes(request):
         return 401
     query, documents = body["query"], body["documents"]
     scored = [

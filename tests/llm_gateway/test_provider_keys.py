@@ -6,7 +6,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from fakes.anthropic_server import FakeAnthropic
+from fakes.cohere_server import fake_cohere
+from fakes.faults import Failure
 from fakes.openai_server import FakeOpenAi
+from fakes.scripting import ScriptedServer
+from fakes.voyage_server import fake_voyage
 from fleetdesk.llm_gateway.v1 import events_pb2
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as llm_pb
 from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as pb
@@ -30,20 +34,6 @@ SERVICE = "fleetdesk.llm_gateway.v1.ModelSettingsService"
 HAIKU = "anthropic/claude-haiku-5-5"
 MINI = "openai/gpt-4o-mini"
 KEY = "sk-tenants-own-1234"
-
-
-@pytest.fixture
-async def claude() -> AsyncIterator[FakeAnthropic]:
-    server = await FakeAnthropic().start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-async def openai() -> AsyncIterator[FakeOpenAi]:
-    server = await FakeOpenAi().start()
-    yield server
-    await server.stop()
 
 
 @pytest.fixture
@@ -154,17 +144,10 @@ class TestKeys:
         for _ in range(5):
             with as_background(tenant_id), pytest.raises(Unavailable):
                 await ask(stub, question)
-        gateway = running.stub(LlmGatewayServiceStub, caller="gateway")
-        open_for = {
-            tenant: await self.open_circuits(gateway, as_identity, tenant)
-            for tenant in (tenant_id, other)
-        }
-        assert open_for == {tenant_id: [HAIKU], other: []}
-
-    async def open_circuits(self, gateway: Any, as_identity: As, tenant: UUID) -> list[str]:
-        with as_identity(tenant, role="admin"):
-            found = await gateway.ListCircuits(llm_pb.ListCircuitsRequest())
-        return [each.name for each in found.circuits if each.state != llm_pb.CIRCUIT_STATE_CLOSED]
+        for tenant, open_ in ((tenant_id, True), (other, False)):
+            with as_background(tenant), pytest.raises(Unavailable) as refused:
+                await ask(stub, question)
+            assert (refused.value.reason == "MODELS_COOLING_DOWN") is open_
 
     async def test_budgets_count_its_calls(
         self,
@@ -233,3 +216,107 @@ async def test_who_has_a_key_has_providers_that_the_fleet_has_not(
     assert (claude.keys, openai.keys) == ([KEY], [KEY])
     with as_background(uuid4()), pytest.raises(FailedPrecondition):
         await ask(stub, asking("Ports?", passage(ROUTER), model=HAIKU))
+
+
+class TestEmbeddingAndReranking:
+    VOYAGE, COHERE = "voyage/voyage-4", "cohere/rerank-4-fast"
+    OWN = "right-of-the-tenants"
+
+    @pytest.fixture
+    async def servers(self) -> AsyncIterator[dict[str, ScriptedServer]]:
+        fakes = {"cohere": fake_cohere(), "voyage": fake_voyage()}
+        for fake in fakes.values():
+            await fake.start()
+        yield fakes
+        for fake in fakes.values():
+            await fake.stop()
+
+    @pytest.fixture
+    async def running(
+        self, start: Any, claude: FakeAnthropic, servers: dict[str, ScriptedServer]
+    ) -> Running:
+        """The fleet has a key of its own at Cohere, and none at Voyage."""
+        return await start(
+            embed_workers=0,
+            anthropic_api_key="sk-fleets",
+            anthropic_base_url=claude.url,
+            answer_model=HAIKU,
+            cohere_api_key="right",
+            cohere_base_url=servers["cohere"].url,
+            voyage_base_url=f"{servers['voyage'].url}/v1",
+        )
+
+    @pytest.fixture
+    def retrieval(self, running: Running) -> Any:
+        return running.stub(LlmGatewayServiceStub, caller="retrieval")
+
+    def embed(self) -> llm_pb.EmbedRequest:
+        return llm_pb.EmbedRequest(texts=["a b"], kind=llm_pb.EMBED_KIND_QUERY, model=self.VOYAGE)
+
+    def rerank(self, model: str) -> llm_pb.RerankRequest:
+        documents = [llm_pb.RerankDocument(text=text) for text in ("red cable", "a cat")]
+        return llm_pb.RerankRequest(query="red", documents=documents, model=model)
+
+    async def test_go_by_their_tenants_key_and_are_marked(
+        self,
+        running: Running,
+        retrieval: Any,
+        settings: Any,
+        admin: Any,
+        as_background: As,
+        servers: dict[str, ScriptedServer],
+        tenant_id: UUID,
+    ) -> None:
+        other = uuid4()
+        with admin():
+            for provider in ("cohere", "voyage"):
+                with pytest.raises(InvalidArgument) as refused:
+                    await settings.SetProviderKey(of(provider, "wrong-key"))
+                assert refused.value.reason == "KEY_REFUSED"
+                await settings.SetProviderKey(of(provider, self.OWN))
+        for server in servers.values():
+            server.keys.clear()
+        with as_background(tenant_id):
+            await retrieval.Embed(self.embed())
+            for model in (self.COHERE, "voyage/rerank-2.5-lite"):
+                await retrieval.Rerank(self.rerank(model))
+        with as_background(other):
+            await retrieval.Rerank(self.rerank(self.COHERE))
+            with pytest.raises(FailedPrecondition) as unknown:
+                await retrieval.Embed(self.embed())
+        assert unknown.value.reason == "PROVIDER_NOT_CONFIGURED"
+        assert servers["voyage"].keys == [self.OWN] * 2
+        assert servers["cohere"].keys == [self.OWN, "right"]
+        rows = await running.rows("select tenant_id, kind, paid_by from usage_entry order by kind")
+        assert [(row["tenant_id"], row["kind"], row["paid_by"]) for row in rows] == [
+            (tenant_id, "embedding_token", "tenant"),
+            *sorted([(tenant_id, "rerank_search", "tenant"), (other, "rerank_search", "fleet")]),
+            (tenant_id, "rerank_token", "tenant"),
+        ]
+
+    async def test_one_that_is_not_taken_any_more_is_never_replaced_by_the_fleets(
+        self,
+        running: Running,
+        retrieval: Any,
+        settings: Any,
+        admin: Any,
+        as_background: As,
+        as_identity: As,
+        servers: dict[str, ScriptedServer],
+        tenant_id: UUID,
+    ) -> None:
+        other = uuid4()
+        with admin():
+            await settings.SetProviderKey(of("cohere", self.OWN))
+        for _ in range(12):
+            servers["cohere"].script(Failure(401, "scripted"))
+            with as_background(tenant_id), pytest.raises(FailedPrecondition) as refused:
+                await retrieval.Rerank(self.rerank(self.COHERE))
+            assert refused.value.reason == "PROVIDER_CREDENTIALS"
+        assert "right" not in servers["cohere"].keys
+        with as_background(other):
+            await retrieval.Rerank(self.rerank(self.COHERE))
+        with as_identity(other, role="viewer"):
+            health = await settings.ListModelHealth(pb.ListModelHealthRequest())
+        (model,) = health.models
+        assert (model.model, model.calls, model.failures) == (self.COHERE, 1, 0)

@@ -8,9 +8,11 @@ from fleetkit.errors import FailedPrecondition, InvalidArgument
 
 from llm_gateway.embedding import EmbedProvider
 from llm_gateway.metering import Metering
+from llm_gateway.models import Own, paying
 from llm_gateway.pricing import Unit
 from llm_gateway.providers import minilm
 from llm_gateway.providers.minilm import MiniLm
+from llm_gateway.tenant_keys import TenantKeys
 from llm_gateway.workers.lanes import Embedded, Lane
 
 _MAX_TEXTS = 64
@@ -23,7 +25,12 @@ class Embedders:
 
     local: MiniLm | None
     hosted: Mapping[str, EmbedProvider]
+    keys: TenantKeys
     default_model: str
+
+    def of(self, provider: str, own: Own) -> EmbedProvider | None:
+        """A hosted provider, a tenant's `own` where it has one."""
+        return own[provider].embedding if provider in own else self.hosted.get(provider)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +60,17 @@ async def embed(
     _check(texts)
     model = model or embedders.default_model
     name, _, hosted_model = model.partition("/")
-    if (hosted := embedders.hosted.get(name)) is not None:
-        at_most = hosted.at_most_embedding(texts)
-        async with metering.call(tenant_id, "embed", model, at_most) as metered:
+    own = await embedders.keys.of(tenant_id) if name != "local" else {}
+    if (hosted := embedders.of(name, own)) is not None:
+        at_most, paid = hosted.at_most_embedding(texts), paying(model, own)
+        async with metering.call(tenant_id, "embed", model, at_most, paid) as metered:
             embedded = await hosted.embed(hosted_model, texts, lane, metered.meter)
         return Embeddings(embedded, f"{model}@{embedded.version}")
     provider = embedders.local
     if provider is None or model != minilm.MODEL:
         raise FailedPrecondition(
             f"{model} does not embed here; {minilm.MODEL} does where embed_workers is set, "
-            "voyage/… where voyage_api_key is",
+            "voyage/… by the fleet's key or one of yours",
             field="model",
             reason="PROVIDER_NOT_CONFIGURED",
         )

@@ -71,12 +71,12 @@ def build(rt: Runtime) -> None:
     keys = _tenant_keys(rt, book, decided)
     tracing = tracer(settings.service, settings.otlp_endpoint)
     metering = Metering(ledger, rt.spawn, tracing)
-    rerankers = _rerankers(rt, embedder)
+    rerankers = _rerankers(rt, embedder, keys)
     patience = Patience(settings.attempt_first_text_s, settings.attempt_silence_s)
     planner = Planner(rt.db, rt.clock, prices)
     attempts = Attempts(metering, prefixes, planner, Breaker(), patience)
     once = _once(rt, providers, rerankers, prices, keys)
-    embedders = _embedders(rt, embedder)
+    embedders = _embedders(rt, embedder, keys)
     limits = CacheLimits(settings.response_cache_ttl_s, settings.response_cache_most)
     responses = ResponseCache(rt.db, rt.clock, ledger, rt.spawn, settings.answer_model, limits)
     answering = Answering(models, keys, attempts, responses)
@@ -129,12 +129,13 @@ def _once(
     return Once(readers, rerankers, completers, prices)
 
 
-def _rerankers(rt: Runtime, embedder: MiniLm | None) -> Rerankers:
+def _rerankers(rt: Runtime, embedder: MiniLm | None, keys: TenantKeys) -> Rerankers:
     settings: Settings = rt.settings
     providers = rerank_providers(settings, embedder)
     for provider in providers.values():
         rt.on_close(provider.close)
-    return Rerankers(providers, settings.rerank_model, PairCache(settings.rerank_pairs_kept))
+    kept = PairCache(settings.rerank_pairs_kept)
+    return Rerankers(providers, keys, settings.rerank_model, kept)
 
 
 def main() -> None:
@@ -142,12 +143,12 @@ def main() -> None:
     cli(Settings, build, "llm_gateway")
 
 
-def _embedders(rt: Runtime, local: MiniLm | None) -> Embedders:
+def _embedders(rt: Runtime, local: MiniLm | None, keys: TenantKeys) -> Embedders:
     settings: Settings = rt.settings
     hosted = embed_providers(settings)
     for provider in hosted.values():
         rt.on_close(provider.close)
-    return Embedders(local, hosted, settings.embed_model)
+    return Embedders(local, hosted, keys, settings.embed_model)
 
 
 def _local_embedder(rt: Runtime) -> MiniLm | None:

@@ -7,8 +7,10 @@ from uuid import UUID
 from fleetkit.errors import FailedPrecondition, InvalidArgument, Unavailable
 
 from llm_gateway.metering import Metering
+from llm_gateway.models import Own, paying
 from llm_gateway.pair_cache import PairCache, pair_key
 from llm_gateway.reranking import Document, RerankProvider
+from llm_gateway.tenant_keys import TenantKeys
 
 MAX_DOCUMENTS = 100
 MAX_QUERY_BYTES = 16_000
@@ -21,8 +23,13 @@ class Rerankers:
     """The configured providers by name, the model of requests that name none, and kept scores."""
 
     providers: Mapping[str, RerankProvider]
+    keys: TenantKeys
     default_model: str
     kept: PairCache
+
+    def of(self, provider: str, own: Own) -> RerankProvider | None:
+        """A provider, a tenant's `own` where it has one."""
+        return own[provider].reranking if provider in own else self.providers.get(provider)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,8 @@ async def rerank(
     _check(query, documents)
     model = model or rerankers.default_model
     provider_name, _, name = model.partition("/")
-    provider = rerankers.providers.get(provider_name)
+    own = await rerankers.keys.of(tenant_id) if provider_name != "local" else {}
+    provider = rerankers.of(provider_name, own)
     if provider is None or not name:
         raise FailedPrecondition(
             f"{model} does not rerank here; configured providers: "
@@ -62,8 +70,8 @@ async def rerank(
     missing = [index for index, score in enumerate(known) if score is None]
     if missing:
         asked = [documents[index] for index in missing]
-        at_most = provider.at_most(query, asked)
-        async with metering.call(tenant_id, "rerank", model, at_most) as metered:
+        at_most, paid = provider.at_most(query, asked), paying(model, own)
+        async with metering.call(tenant_id, "rerank", model, at_most, paid) as metered:
             scores = await provider.rerank(name, query, asked, metered.meter)
         if len(scores) != len(asked):
             raise Unavailable(

@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import httpx
 from cohere import AsyncClientV2
@@ -31,12 +32,24 @@ class Cohere:
     keeps_scores = True
     kinds = frozenset({Unit.RERANK_SEARCH})
 
-    def __init__(self, api_key: str, base_url: str) -> None:
-        self._http = DefaultAioHttpClient(timeout=_NO_DEADLINE_S)
+    def __init__(
+        self, api_key: str, base_url: str, connections: httpx.AsyncClient | None = None
+    ) -> None:
+        self._base_url = base_url
+        self._http = connections or DefaultAioHttpClient(timeout=_NO_DEADLINE_S)
         # Retrying is the caller's: a person waits for the order, and the fused one is at hand.
         self._client = AsyncClientV2(
             api_key=api_key, base_url=base_url, max_retries=0, httpx_client=self._http
         )
+
+    def by_key(self, api_key: str) -> "Cohere":
+        """The same by another key, over the same connections."""
+        return Cohere(api_key, self._base_url, self._http)
+
+    async def check(self) -> None:
+        """Lists a model; FailedPrecondition (PROVIDER_CREDENTIALS) when the key is not one."""
+        async with self._errors(Meter()):
+            await self._client.models.list(page_size=1)
 
     def at_most(self, query: str, documents: Sequence[Document]) -> Mapping[Unit, int]:
         """A token has a byte or more."""
@@ -55,16 +68,27 @@ class Cohere:
     ) -> Sequence[float]:
         """ResourceExhausted (429), Unavailable, DeadlineExceeded, FailedPrecondition."""
         meter.begun = True
+        async with self._errors(meter):
+            response = await self._client.rerank(
+                model=model,
+                query=query,
+                documents=[document.text for document in documents],
+                top_n=len(documents),
+                max_tokens_per_doc=_MAX_TOKENS_PER_DOCUMENT,
+            )
+        billed = response.meta and response.meta.billed_units
+        if billed and billed.search_units is not None:
+            meter.report(Unit.RERANK_SEARCH, math.ceil(billed.search_units))
+            meter.complete = True
+        return _in_order(response.results, len(documents))
+
+    @asynccontextmanager
+    async def _errors(self, meter: Meter) -> AsyncIterator[None]:
+        """The SDK's errors as the fleet's; what was refused has not begun."""
         remaining = context.remaining_s()
         try:
             async with asyncio.timeout(_NO_DEADLINE_S if remaining is None else remaining):
-                response = await self._client.rerank(
-                    model=model,
-                    query=query,
-                    documents=[document.text for document in documents],
-                    top_n=len(documents),
-                    max_tokens_per_doc=_MAX_TOKENS_PER_DOCUMENT,
-                )
+                yield
         except TimeoutError as error:
             raise late() from error
         except ParsingError as error:
@@ -82,14 +106,9 @@ class Cohere:
             raise unreachable() from error
         except httpx.HTTPError as error:
             raise unreachable() from error
-        billed = response.meta and response.meta.billed_units
-        if billed and billed.search_units is not None:
-            meter.report(Unit.RERANK_SEARCH, math.ceil(billed.search_units))
-            meter.complete = True
-        return _in_order(response.results, len(documents))
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Closes the connections, of all keys."""
         await self._http.aclose()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -29,16 +30,34 @@ _ATTEMPTS = 4
 _OFFERED_DIMENSIONS = 512
 
 
+@dataclass(slots=True)
+class _Connections:
+    """Those of all keys, made when they are first used."""
+
+    session: aiohttp.ClientSession | None = None
+
+
 class Voyage:
     """Vectors, and scores 0–1, by the model named."""
 
     keeps_scores = True
     kinds = frozenset({Unit.RERANK})
 
-    def __init__(self, api_key: str, base_url: str) -> None:
+    def __init__(
+        self, api_key: str, base_url: str, connections: _Connections | None = None
+    ) -> None:
         # The SDK's own retries are off: a person waits for the order, and the fused one is there.
         self._client = AsyncClient(api_key=api_key, max_retries=0, base_url=base_url)
-        self._session: aiohttp.ClientSession | None = None
+        self._base_url = base_url
+        self._connections = connections or _Connections()
+
+    def by_key(self, api_key: str) -> "Voyage":
+        """The same by another key, over the same connections."""
+        return Voyage(api_key, self._base_url, self._connections)
+
+    async def check(self, model: str) -> None:
+        """Embeds one word, since nothing that is free tells whether a key is one."""
+        await self.embed(model, ["key"], Lane.INTERACTIVE, Meter())
 
     def at_most(self, query: str, documents: Sequence[Document]) -> Mapping[Unit, int]:
         """The query counts with each document; a token has a byte or more."""
@@ -103,10 +122,11 @@ class Voyage:
 
     async def _call(self, call: Any, meter: Meter) -> Any:
         """The SDK's answer over one kept session; its errors as the fleet's."""
-        self._session = self._session or aiohttp.ClientSession()
+        session = self._connections.session or aiohttp.ClientSession()
+        self._connections.session = session
         remaining = context.remaining_s()
         meter.begun = True
-        token = voyageai.aiosession.set(self._session)
+        token = voyageai.aiosession.set(session)
         try:
             async with asyncio.timeout(_NO_DEADLINE_S if remaining is None else remaining):
                 return await call()
@@ -127,9 +147,9 @@ class Voyage:
             voyageai.aiosession.reset(token)
 
     async def close(self) -> None:
-        """Closes the connections."""
-        if self._session is not None:
-            await self._session.close()
+        """Closes the connections, of all keys."""
+        if self._connections.session is not None:
+            await self._connections.session.close()
 
 
 def batches(texts: Sequence[str]) -> list[list[str]]:
