@@ -1,54 +1,65 @@
 """The ledger against a provider's own report of what was used, to the token."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from anthropic import AsyncAnthropic
 from fakes.anthropic_server import Answer, FakeAnthropic, overloaded
+from fakes.faults import Failure
+from fakes.openai_server import FakeOpenAi
 from fleetkit.errors import FailedPrecondition, Unavailable
 from harness.answers import ROUTER, ask, asking, passage
 from harness.services import Running
-from llm_gateway.providers.anthropic import client_of
-from llm_gateway.providers.anthropic_report import usage_report
+from llm_gateway.config import OpenAiEndpoint
+from llm_gateway.providers import usage_reports
+from llm_gateway.providers.usage_reports import Report
 from llm_gateway.reconcile import Reconciled, reconcile
+from pydantic import SecretStr
 
 As = Callable[..., Any]
-HAIKU = "claude-haiku-5-5"
+HAIKU, LUNA = "claude-haiku-5-5", "gpt-6-luna"
 
 
 @pytest.fixture
-async def claude() -> AsyncIterator[FakeAnthropic]:
-    server = await FakeAnthropic().start()
+async def openai() -> AsyncIterator[FakeOpenAi]:
+    server = await FakeOpenAi(cache_writes=True).start()
     yield server
     await server.stop()
 
 
 @pytest.fixture
-async def running(start: Any, claude: FakeAnthropic) -> Running:
+async def running(start: Any, claude: FakeAnthropic, openai: FakeOpenAi) -> Running:
+    endpoint = OpenAiEndpoint(
+        name="openai",
+        base_url=openai.url,
+        api_key=SecretStr("sk-fleets"),
+        max_output_field="max_completion_tokens",
+    )
     return await start(
         embed_workers=0,
         anthropic_api_key="sk-fleets",
         anthropic_base_url=claude.url,
         anthropic_admin_key="sk-ant-admin-1",
+        openai_endpoints=(endpoint,),
+        openai_admin_key="sk-admin-1",
         answer_model=f"anthropic/{HAIKU}",
     )
 
 
 @pytest.fixture
-async def auditor(claude: FakeAnthropic) -> AsyncIterator[AsyncAnthropic]:
-    async with client_of("sk-ant-admin-1", claude.url) as client:
-        yield client
+def reports(running: Running) -> Mapping[str, Report]:
+    return usage_reports.configured(running.rt.settings)
 
 
-async def held(running: Running, auditor: AsyncAnthropic) -> Reconciled:
+async def held(
+    running: Running, reports: Mapping[str, Report], provider: str = "anthropic"
+) -> Reconciled:
     """Of yesterday, today and tomorrow."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start, end = midnight - timedelta(days=1), midnight + timedelta(days=2)
-    reported = await usage_report(auditor, start, end)
-    return await reconcile(running.db, "anthropic", reported, start, end)
+    return await reconcile(running.db, provider, await reports[provider](start, end), start, end)
 
 
 class TestReconcile:
@@ -57,7 +68,7 @@ class TestReconcile:
         running: Running,
         stub: Any,
         claude: FakeAnthropic,
-        auditor: AsyncAnthropic,
+        reports: Mapping[str, Report],
         as_background: As,
         tenant_id: UUID,
         other_tenant_id: UUID,
@@ -66,7 +77,7 @@ class TestReconcile:
         for tenant in (tenant_id, other_tenant_id):
             with as_background(tenant):
                 await ask(stub, asking("Ports?", passage(ROUTER)))
-        found = await held(running, auditor)
+        found = await held(running, reports)
         assert (found.agrees, found.differences, found.unconfirmed) == (True, [], [])
         assert found.compared == 2
         # The command looks at whole days, the last one yesterday.
@@ -78,31 +89,54 @@ class TestReconcile:
         running: Running,
         stub: Any,
         claude: FakeAnthropic,
-        auditor: AsyncAnthropic,
+        reports: Mapping[str, Report],
         as_background: As,
         tenant_id: UUID,
     ) -> None:
         claude.script(Answer(cut_after_events=3))
         with as_background(tenant_id), pytest.raises(Unavailable):
             await ask(stub, asking("Ports?", passage(ROUTER)))
-        found = await held(running, auditor)
+        found = await held(running, reports)
         ((tenant, row),) = found.unconfirmed
         assert (tenant, row.kind, found.agrees) == (tenant_id, "output_token", True)
         (difference,) = found.differences
         assert difference.ledger_units == 0 < difference.provider_units < row.units
         # A call that the ledger does not know.
         claude.billed.append((datetime.now(UTC), HAIKU, {"input_tokens": 7, "output_tokens": 0}))
-        found = await held(running, auditor)
+        found = await held(running, reports)
         assert not found.agrees
         unexplained = [each for each in found.differences if not each.is_explained]
         assert [each.kind for each in unexplained] == ["input_token"]
         assert unexplained[0].provider_units - unexplained[0].ledger_units == 7
         running.advance(seconds=86_400)
-        with pytest.raises(FailedPrecondition, match="differ"):
+        with pytest.raises(FailedPrecondition, match="differ: anthropic"):
             await running.rt.commands["reconcile"]()
 
+    async def test_agrees_with_openais_report_by_every_kind_of_token(
+        self,
+        running: Running,
+        stub: Any,
+        openai: FakeOpenAi,
+        reports: Mapping[str, Report],
+        as_background: As,
+        tenant_id: UUID,
+    ) -> None:
+        openai.script(Failure(503, "server_error"))
+        rules = "Be kind, and say what it costs. " * 200
+        question = asking("Ports?", passage(ROUTER), model=f"openai/{LUNA}", instructions=rules)
+        for _ in range(2):
+            with as_background(tenant_id):
+                await ask(stub, question)
+        found = await held(running, reports, "openai")
+        assert (found.agrees, found.differences) == (True, [])
+        assert found.compared == len({"cache_read_token", "cache_write_30m_token", "output_token"})
+        openai.billed[0][2]["completion_tokens"] += 1
+        found = await held(running, reports, "openai")
+        assert [(each.model, each.kind) for each in found.differences] == [(LUNA, "output_token")]
+        assert not found.agrees
+
     async def test_calls_by_a_tenants_own_key_are_not_the_fleets(
-        self, running: Running, auditor: AsyncAnthropic, tenant_id: UUID
+        self, running: Running, reports: Mapping[str, Report], tenant_id: UUID
     ) -> None:
         async with running.db.tenant(tenant_id) as conn:
             await conn.execute(
@@ -123,10 +157,12 @@ class TestReconcile:
                 f" {values}, 'input_token', 5, 1, 1, 'settled', 'tenant')",
                 [uuid4(), call, tenant_id],
             )
-        assert (await held(running, auditor)).compared == 0
+        assert (await held(running, reports)).compared == 0
 
-    async def test_another_key_reads_no_report(self, claude: FakeAnthropic) -> None:
+    @pytest.mark.parametrize("provider", ["anthropic", "openai"])
+    async def test_another_key_reads_no_report(self, running: Running, provider: str) -> None:
         day = datetime(2026, 11, 1, tzinfo=UTC)
-        async with client_of("sk-fleets", claude.url) as client:
-            with pytest.raises(FailedPrecondition):
-                await usage_report(client, day, day + timedelta(days=1))
+        wrong = {f"{name}_admin_key": SecretStr("sk-fleets") for name in ("anthropic", "openai")}
+        reports = usage_reports.configured(running.rt.settings.model_copy(update=wrong))
+        with pytest.raises(FailedPrecondition):
+            await reports[provider](day, day + timedelta(days=1))

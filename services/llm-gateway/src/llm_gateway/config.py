@@ -101,7 +101,9 @@ class Settings(FleetSettings):
     """Longest wait for the first event of an answer."""
 
     anthropic_admin_key: SecretStr | None = None
-    """A key of the Admin API: what `run reconcile` reads usage reports by."""
+    """A key of the Admin API: what `run reconcile` reads Anthropic's usage report by."""
+    openai_admin_key: SecretStr | None = None
+    """An admin key of the organisation: what `run reconcile` reads OpenAI's usage by."""
     reconcile_days: int = Field(default=7, ge=1, le=31)
     """How many whole days, the last one yesterday's, `run reconcile` compares."""
 

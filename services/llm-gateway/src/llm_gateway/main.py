@@ -35,7 +35,13 @@ from llm_gateway.models import Models
 from llm_gateway.pair_cache import PairCache
 from llm_gateway.prices import TenantPrices
 from llm_gateway.pricing import PriceBook, Unit
-from llm_gateway.providers import Providers, configured, embed_providers, rerank_providers
+from llm_gateway.providers import (
+    Providers,
+    configured,
+    embed_providers,
+    rerank_providers,
+    usage_reports,
+)
 from llm_gateway.providers.keyed import KeyedProviders
 from llm_gateway.providers.minilm import MiniLm
 from llm_gateway.providers.rapidocr import RapidOcr
@@ -206,25 +212,29 @@ async def _sweep(rt: Runtime, ledger: Ledger) -> None:
 
 async def _reconcile(rt: Runtime) -> None:
     settings: Settings = rt.settings
-    if settings.anthropic_admin_key is None:
-        raise FailedPrecondition("set FLEETDESK_ANTHROPIC_ADMIN_KEY, a key of the Admin API")
-    # Importing the SDK costs seconds: only where it is used.
-    from llm_gateway.providers.anthropic import client_of
-    from llm_gateway.providers.anthropic_report import usage_report
-
+    reports = usage_reports.configured(settings)
+    if not reports:
+        raise FailedPrecondition(
+            "set FLEETDESK_ANTHROPIC_ADMIN_KEY or FLEETDESK_OPENAI_ADMIN_KEY, keys that may read"
+            " usage reports"
+        )
     end = rt.clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     start = end - timedelta(days=settings.reconcile_days)
-    key = settings.anthropic_admin_key.get_secret_value()
-    async with client_of(key, settings.anthropic_base_url) as client:
-        reported = await usage_report(client, start, end)
-    found = await reconcile(rt.db, "anthropic", reported, start, end)
-    for tenant_id, row in found.unconfirmed:
-        get_logger().warning("usage_unconfirmed", tenant_id=str(tenant_id), **_told(row))
-    for difference in found.differences:
-        get_logger().error("usage_differs", **_told(difference), explained=difference.is_explained)
-    if not found.agrees:
-        raise FailedPrecondition("the ledger and the provider's report differ")
-    get_logger().info("usage_agrees", start=str(start), end=str(end), compared=found.compared)
+    differing: list[str] = []
+    for provider, report in reports.items():
+        found = await reconcile(rt.db, provider, await report(start, end), start, end)
+        logger = get_logger().bind(provider=provider)
+        for tenant_id, row in found.unconfirmed:
+            logger.warning("usage_unconfirmed", tenant_id=str(tenant_id), **_told(row))
+        for difference in found.differences:
+            explained = difference.is_explained
+            logger.error("usage_differs", **_told(difference), explained=explained)
+        if found.agrees:
+            logger.info("usage_agrees", start=str(start), end=str(end), compared=found.compared)
+        else:
+            differing.append(provider)
+    if differing:
+        raise FailedPrecondition(f"the ledger and the reports differ: {', '.join(differing)}")
 
 
 def _told(row: UnconfirmedRow | Difference) -> dict[str, str | int]:
