@@ -117,13 +117,21 @@ class TestSummarizeCosts:
                 found = await stub.SummarizeCosts(request, timeout=10)
                 assert found.total_nanos == total, request
 
-    async def test_says_what_is_saved_and_what_is_unconfirmed(
+    async def test_says_what_is_saved_unconfirmed_and_paid_by_keys_of_the_tenants_own(
         self, stub: Any, tell: Tell, as_identity: As, tenant_id: UUID
     ) -> None:
-        await tell(usage(100, saved_nanos=40), usage(7, status=usage_pb2.USAGE_STATUS_UNCONFIRMED))
+        await tell(
+            usage(100, saved_nanos=40, paid_by="fleet"),
+            usage(7, status=usage_pb2.USAGE_STATUS_UNCONFIRMED),
+            usage(30, paid_by="tenant"),
+        )
         with as_identity(tenant_id):
-            (group,) = (await stub.SummarizeCosts(BY_SERVICE, timeout=10)).groups
-        assert (group.amount_nanos, group.saved_nanos, group.unconfirmed_nanos) == (107, 40, 7)
+            for key in (cost_pb2.COST_KEY_SERVICE, cost_pb2.COST_KEY_CONVERSATION):
+                # Summed by the hour, and from the entries.
+                request = pb.SummarizeCostsRequest(group_by=key)
+                (group,) = (await stub.SummarizeCosts(request, timeout=10)).groups
+                assert (group.amount_nanos, group.saved_nanos) == (137, 40)
+                assert (group.unconfirmed_nanos, group.direct_nanos) == (7, 30)
 
     async def test_more_groups_than_are_told_are_counted(
         self,

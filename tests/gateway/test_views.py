@@ -339,6 +339,21 @@ class TestCosts:
         )
         assert costs.headline(0, 0, []).startswith("Nothing spent")
 
+    def test_says_who_is_paid_once_there_is_a_key_of_ones_own(self) -> None:
+        groups = [
+            CostGroup(key="anthropic/a", amount_nanos=70, direct_nanos=50),
+            CostGroup(key="anthropic/b", amount_nanos=5, direct_nanos=5),
+            CostGroup(key="voyage/c", amount_nanos=9, direct_nanos=9),
+            CostGroup(key="local/d", amount_nanos=1),
+        ]
+        paid = [(each.whom, each.amount.nanos) for each in costs.paid_to(groups)]
+        assert paid == [
+            ("Through Fleetdesk", 21),
+            ("Directly to Anthropic", 55),
+            ("Directly to Voyage AI", 9),
+        ]
+        assert costs.paid_to(groups[-1:]) == ()
+
     def test_links_keep_what_else_was_asked(self) -> None:
         asked = costs.Asked(range="7d", by="service", exact=True)
         assert asked.href(by="") == "/costs?range=7d&exact=1"

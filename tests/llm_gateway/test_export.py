@@ -20,7 +20,7 @@ from harness.access import assert_refuses_strangers
 from harness.services import Running
 from llm_gateway import export, pricing
 from llm_gateway.entries import Meter
-from llm_gateway.ledger import Ledger
+from llm_gateway.ledger import Attempt, Ledger, PaidBy
 from llm_gateway.pricing import Unit
 
 SONNET = "anthropic/claude-sonnet-5-5"
@@ -46,11 +46,18 @@ def stub(running: Running) -> Any:
     return running.stub(LlmGatewayServiceStub, caller="gateway")
 
 
-async def spend(running: Running, tenant_id: UUID, whose: Attribution, **units: int) -> None:
+async def spend(
+    running: Running,
+    tenant_id: UUID,
+    whose: Attribution,
+    paid_by: PaidBy = "fleet",
+    **units: int,
+) -> None:
     ledger = Ledger(running.db, running.rt.clock, pricing.load())
     used = {Unit[name]: count for name, count in units.items()}
     with context.background(tenant_id, whose):
-        call = await ledger.open_call(tenant_id, "answer", SONNET, used)
+        attempt = Attempt(paid_by=paid_by)
+        call = await ledger.open_call(tenant_id, "answer", SONNET, used, attempt)
         await ledger.close_call(call, Meter(True, True, used))
 
 
@@ -87,7 +94,7 @@ class TestExportUsage:
         monkeypatch.setattr(export, "_PAGE", 2)
         whose = Attribution("turn", conversation_id=uuid4(), agent_id=uuid4())
         await spend(running, tenant_id, whose, INPUT=7, CACHE_READ=3_333, CACHE_WRITE_1H=1)
-        await spend(running, tenant_id, Attribution("=1+1"), OUTPUT=123_456_789)
+        await spend(running, tenant_id, Attribution("=1+1"), "tenant", OUTPUT=123_456_789)
         await spend(running, other_tenant_id, whose, INPUT=1)
         ledger = await running.rows(
             "select * from usage_entry where tenant_id = %s order by create_time, usage_id",
@@ -100,6 +107,12 @@ class TestExportUsage:
         total = sum(row["amount_nanos"] for row in ledger)
         assert sum(int(row["amount_nanos"]) for row in plain) == total
         assert sum(Decimal(row["BilledCost"]) for row in focus) == Decimal(total) / 10**9
+        # What a key of the tenant's own paid for stands on its provider's invoice.
+        issuers = {"fleet": "Fleetdesk", "tenant": "Anthropic"}
+        assert [row["paid_by"] for row in plain] == [row["paid_by"] for row in ledger]
+        assert {row["paid_by"] for row in plain} == {*issuers}
+        assert [row["x_PaidBy"] for row in focus] == [row["paid_by"] for row in plain]
+        assert all(row["InvoiceIssuerName"] == issuers[row["x_PaidBy"]] for row in focus)
         # What a spreadsheet would take for a formula is text in it.
         assert "'=1+1" in {row["purpose"] for row in plain}
         for row in focus:

@@ -54,6 +54,7 @@ class AnalyticsApi(AnalyticsServiceServicer):
                 amount_nanos=group.amount_nanos,
                 saved_nanos=group.saved_nanos,
                 unconfirmed_nanos=group.unconfirmed_nanos,
+                direct_nanos=group.direct_nanos,
             )
             for group in made.groups
         ]

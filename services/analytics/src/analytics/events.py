@@ -173,6 +173,7 @@ def _entry(
         conversation_id=_optional_id(entry.conversation_id),
         agent_id=_optional_id(entry.agent_id),
         visitor_id=None if visitor_id in erased else visitor_id,
+        paid_by=entry.paid_by or "fleet",
     )
 
 

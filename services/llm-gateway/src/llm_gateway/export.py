@@ -22,11 +22,12 @@ from llm_gateway.store.ledger import EntryRow, Selection
 FORMATS = ("csv", "focus")
 _PAGE = 1_000
 _MOST_DAYS = 366
+_OPERATOR = "Fleetdesk"
 _PUBLISHERS = {
     "anthropic": "Anthropic",
     "cohere": "Cohere",
     "gemini": "Google",
-    "local": "Fleetdesk",
+    "local": _OPERATOR,
     "openai": "OpenAI",
     "voyage": "Voyage AI",
 }
@@ -116,6 +117,7 @@ _PLAIN: Mapping[str, Callable[[EntryRow], Cell]] = {
     "price_book_version": lambda row: row.price_book_version,
     "amount_nanos": lambda row: row.amount_nanos,
     "saved_nanos": lambda row: row.saved_nanos,
+    "paid_by": lambda row: row.paid_by,
     "message_id": lambda row: _text(row.message_id),
     "conversation_id": lambda row: _text(row.conversation_id),
     "agent_id": lambda row: _text(row.agent_id),
@@ -187,7 +189,8 @@ _FOCUS: Mapping[str, Callable[[EntryRow], Cell]] = {
     "ContractedCost": _list_cost,
     "ContractedUnitPrice": _unit_price,
     "EffectiveCost": _dollars,
-    "InvoiceIssuerName": _publisher,
+    # A call by a key of the tenant's own is on its provider's invoice, any other on the fleet's.
+    "InvoiceIssuerName": lambda row: _publisher(row) if row.paid_by == "tenant" else _OPERATOR,
     "ListCost": _list_cost,
     "ListUnitPrice": _unit_price,
     "PricingCategory": lambda _: "Standard",
@@ -208,6 +211,7 @@ _FOCUS: Mapping[str, Callable[[EntryRow], Cell]] = {
     "SubAccountType": lambda row: "Agent" if row.agent_id else "",
     "Tags": _tags,
     "x_CallId": lambda row: str(row.call_id),
+    "x_PaidBy": lambda row: row.paid_by,
     "x_PriceBookVersion": lambda row: row.price_book_version,
     "x_SavedCost": lambda row: _Decimal(row.saved_nanos, 9),
     "x_Status": lambda row: row.status,

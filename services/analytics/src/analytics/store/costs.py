@@ -36,6 +36,7 @@ class CostEntryRow:
     conversation_id: UUID | None
     agent_id: UUID | None
     visitor_id: UUID | None
+    paid_by: str
 
 
 async def claim_revision(
@@ -98,6 +99,7 @@ class CostGroupRow:
     amount_nanos: int
     saved_nanos: int
     unconfirmed_nanos: int
+    direct_nanos: int
     all_groups: int
     all_nanos: int
 
@@ -119,18 +121,19 @@ _GROUPED: dict[str, tuple[sql.SQL, sql.SQL]] = {
 
 
 _OF_ENTRIES = sql.SQL(
-    "(select *, case when status = 'unconfirmed' then amount_nanos else 0 end as unconfirmed_nanos"
+    "(select *, case when status = 'unconfirmed' then amount_nanos else 0 end as unconfirmed_nanos,"
+    "  case when paid_by = 'tenant' then amount_nanos else 0 end as direct_nanos"
     " from cost_entry) entry"
 )
 _OF_HOURS = sql.SQL(
     "(select tenant_id, create_time, nullif(agent_id, '00000000-0000-0000-0000-000000000000')"
     "  as agent_id, service, model, purpose, null::uuid as conversation_id, amount_nanos,"
-    "  saved_nanos, unconfirmed_nanos"
+    "  saved_nanos, unconfirmed_nanos, direct_nanos"
     " from (select tenant_id, hour as create_time, agent_id, service, model, purpose,"
-    "   amount_nanos, saved_nanos, unconfirmed_nanos from cost_hour"
+    "   amount_nanos, saved_nanos, unconfirmed_nanos, direct_nanos from cost_hour"
     "  where tenant_id = %(tenant_id)s and hour >= %(first)s and hour < %(last)s"
     "  union all select tenant_id, hour, agent_id, service, model, purpose, amount_nanos,"
-    "   saved_nanos, unconfirmed_nanos from ({costs}) edge) of_hour) entry"
+    "   saved_nanos, unconfirmed_nanos, direct_nanos from ({costs}) edge) of_hour) entry"
 ).format(costs=sql.SQL(COSTS))
 
 
@@ -154,6 +157,7 @@ async def sum_groups(
         "  select {key} as key, {split} as split, sum(amount_nanos)::bigint as amount_nanos,"
         "   sum(saved_nanos)::bigint as saved_nanos,"
         "   sum(unconfirmed_nanos)::bigint as unconfirmed_nanos,"
+        "   sum(direct_nanos)::bigint as direct_nanos,"
         "   count(*) over () as all_groups,"
         "   (sum(sum(amount_nanos)) over ())::bigint as all_nanos"
         "  from {source} where tenant_id = %(tenant_id)s"
@@ -167,7 +171,8 @@ async def sum_groups(
         "   and (%(purpose)s::text is null or purpose = %(purpose)s)"
         "  group by 1, 2 order by sum(amount_nanos) desc, 1, 2 limit %(limit)s)"
         " select coalesce({told}, '') as key, coalesce({split_told}, '') as split_key,"
-        "  amount_nanos, saved_nanos, unconfirmed_nanos, all_groups, all_nanos from sums"
+        "  amount_nanos, saved_nanos, unconfirmed_nanos, direct_nanos, all_groups, all_nanos"
+        " from sums"
         " order by case when %(by_day)s then coalesce({told}, '') end, amount_nanos desc,"
         "  coalesce({told}, ''), coalesce({split_told}, '')"
     ).format(

@@ -47,7 +47,8 @@ COSTS: LiteralString = f"""
     sum(e.amount_nanos)::bigint as amount_nanos,
     sum(e.saved_nanos)::bigint as saved_nanos,
     coalesce(sum(e.amount_nanos) filter (where e.status = 'unconfirmed'), 0)::bigint
-      as unconfirmed_nanos
+      as unconfirmed_nanos,
+    coalesce(sum(e.amount_nanos) filter (where e.paid_by = 'tenant'), 0)::bigint as direct_nanos
   from unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[]) span (start_time, end_time)
   join cost_entry e on e.tenant_id = %(tenant_id)s
     and e.create_time >= span.start_time and e.create_time < span.end_time

@@ -10,12 +10,16 @@ from gateway.shapes.common import label_of, time_of
 
 
 class CostGroup(Struct, frozen=True):
-    """A sum of the ledger; `key` is empty for what has none (ingest serves no conversation)."""
+    """A sum of the ledger; `key` is empty for what has none (ingest serves no conversation).
+
+    `direct_nanos` of it went by keys of your own: their providers bill it to you.
+    """
 
     key: str
     amount_nanos: int
     saved_nanos: int
     unconfirmed_nanos: int
+    direct_nanos: int
     split_key: str | None = None
 
 
@@ -39,6 +43,7 @@ class Costs(Struct, frozen=True, omit_defaults=True):
                 group.amount_nanos,
                 group.saved_nanos,
                 group.unconfirmed_nanos,
+                group.direct_nanos,
                 group.split_key if split else None,
             )
             for group in sums.groups

@@ -1,5 +1,6 @@
 """What answers cost: a sentence, a chart by day, a table by conversation."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -8,6 +9,7 @@ from fleetdesk.analytics.v1.cost_pb2 import CostGroup
 
 from gateway.views.format import Money, count, money
 from gateway.views.frame import Tab, link
+from gateway.views.models import provider_name
 from gateway.views.tables import Column, columns
 
 RANGES = {"7d": "7 days", "month": "This month", "90d": "90 days"}
@@ -48,6 +50,14 @@ class CostRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Paid:
+    """What was paid to whom, in words."""
+
+    whom: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
 class CostsPage:
     """The page."""
 
@@ -59,6 +69,7 @@ class CostsPage:
     total: Money
     saved: Money | None
     unconfirmed: Money | None
+    paid: tuple[Paid, ...]
     range_label: str
     ranges: tuple[Tab, ...]
     splits: tuple[Tab, ...]
@@ -210,6 +221,24 @@ def headline(today: int, month: int, groups: Sequence[CostGroup]) -> str:
     return f"{spent}: {talks} at {each} each on average, the rest for reading documents."
 
 
+def paid_to(groups: Sequence[CostGroup]) -> tuple[Paid, ...]:
+    """What went by Fleetdesk's keys and what by each of your own; nothing where you have none.
+
+    `groups` are by model, as "provider/model".
+    """
+    direct: Counter[str] = Counter()
+    for group in groups:
+        direct[provider_name(group.key.partition("/")[0])] += group.direct_nanos
+    direct = +direct
+    if not direct:
+        return ()
+    through = sum(group.amount_nanos for group in groups) - direct.total()
+    return (
+        Paid("Through Fleetdesk", money(through)),
+        *(Paid(f"Directly to {name}", money(nanos)) for name, nanos in direct.most_common()),
+    )
+
+
 _LABELS = {"title": "Conversation", "amount": "Cost", "share": "Share"}
 
 
@@ -223,6 +252,7 @@ class Sums:
     range_total: int
     range_groups: Sequence[CostGroup]
     day_groups: Sequence[CostGroup]
+    model_groups: Sequence[CostGroup]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +283,7 @@ def costs_page(
         total=money(sums.range_total),
         saved=money(saved) if saved > 0 else None,
         unconfirmed=money(unconfirmed) if unconfirmed else None,
+        paid=paid_to(sums.model_groups),
         range_label=label,
         ranges=_ranges(asked, label),
         splits=tuple(

@@ -37,7 +37,13 @@ _KINDS = {
     "rerank_search": "Searches reranked",
     "rerank_pair": "Pairs of query and passage",
 }
-_PROVIDERS = {"anthropic": "Anthropic", "gemini": "Gemini", "openai": "OpenAI"}
+_PROVIDERS = {
+    "anthropic": "Anthropic",
+    "cohere": "Cohere",
+    "gemini": "Gemini",
+    "openai": "OpenAI",
+    "voyage": "Voyage AI",
+}
 _FIRST = ("input_token", "output_token", "cache_read_token")
 _PER = {
     "input_token": "in",
@@ -114,6 +120,11 @@ class HealthRow:
     reason: str
     calls: str
     took: str
+
+
+def provider_name(provider: str) -> str:
+    """What people call a provider; one that is not known by its own name."""
+    return _PROVIDERS.get(provider, provider)
 
 
 def health_rows(models: Sequence[pb.ModelHealth], now: datetime) -> tuple[HealthRow, ...]:

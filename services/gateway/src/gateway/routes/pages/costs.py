@@ -106,11 +106,12 @@ async def _sums(request: GatewayRequest, wanted: Asked, now: datetime) -> Sums:
 
     tomorrow = start_of("today", now) + timedelta(days=1)
     period = period_of(wanted, now)
-    of_today, of_month, of_range, by_day = await asyncio.gather(
+    of_today, of_month, of_range, by_day, by_model = await asyncio.gather(
         sums_of((start_of("today", now), tomorrow), cost_pb2.COST_KEY_SERVICE),
         sums_of((start_of("month", now), tomorrow), cost_pb2.COST_KEY_CONVERSATION),
         sums_of(period, cost_pb2.COST_KEY_CONVERSATION),
         sums_of(period, cost_pb2.COST_KEY_DAY, _KEYS[wanted.by]),
+        sums_of(period, cost_pb2.COST_KEY_MODEL),
     )
     return Sums(
         today=of_today.total_nanos,
@@ -119,6 +120,7 @@ async def _sums(request: GatewayRequest, wanted: Asked, now: datetime) -> Sums:
         range_total=of_range.total_nanos,
         range_groups=of_range.groups,
         day_groups=by_day.groups,
+        model_groups=by_model.groups,
     )
 
 
