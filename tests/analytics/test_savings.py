@@ -10,6 +10,7 @@ from analytics.rebuild import check_rebuild
 from analytics.savings import frames_saved
 from analytics.store.savings import FrameCountRow
 from fleetdesk.analytics.v1 import analytics_service_pb2 as pb
+from fleetdesk.analytics.v1 import events_pb2
 from fleetdesk.llm_gateway.v1 import usage_pb2
 from fleetdesk.vision_agent.v1 import events_pb2 as vision
 from fleetkit.errors import InvalidArgument
@@ -180,3 +181,43 @@ class TestGetCaching:
         assert (first.saved_nanos, second.saved_nanos) == (69_500, -10_000)
         assert (found.total.hit_rate_millis, found.target_hit_rate_millis) == (800, 800)
         assert (found.total.saved_nanos, found.total.uncached_tokens) == (59_500, 50)
+
+
+class TestCachingAlert:
+    async def test_begins_below_the_goal_and_ends_clearly_above_it(
+        self,
+        analytics: Running,
+        stub: Any,
+        tell: Tell,
+        as_identity: As,
+        tenant_id: UUID,
+        other_tenant_id: UUID,
+    ) -> None:
+        """Of the last day's prompts, from 200,000 tokens on; each is told once."""
+
+        async def alert_of(tenant: UUID) -> int:
+            with as_identity(tenant):
+                found = await stub.GetCaching(pb.GetCachingRequest(**PERIOD), timeout=10)
+            return found.alert.hit_rate_millis
+
+        for read, written, fell, recovered, alert in (
+            (99_000, 100_000, [], [], 0),
+            (21_000, 0, [545], [], 545),
+            (1_000, 0, [545], [], 545),
+            # Above 80 %, and not by as much as it takes.
+            (300_000, 0, [545], [], 545),
+            (200_000, 0, [545], [861], 0),
+        ):
+            now = analytics.rt.clock.now()
+            for kind, count in (("cache_read_token", read), ("cache_write_5m_token", written)):
+                await tell(units(kind, count, 1, 1, 1, when=now, **HAIKU))
+            analytics.advance(1)
+            await analytics.rt.commands["watch-caching"]()
+            for event, rates in (
+                (events_pb2.CacheHitRateFell, fell),
+                (events_pb2.CacheHitRateRecovered, recovered),
+            ):
+                told = await analytics.events(event)
+                assert [each["hitRateMillis"] for each in told] == rates
+            assert await alert_of(tenant_id) == alert
+            assert await alert_of(other_tenant_id) == 0

@@ -12,7 +12,7 @@ from fleetkit.postgres import Database
 from fleetkit.rpc.fields import timestamp, to_optional_time, to_optional_uuid, to_time, to_uuid
 from grpc.aio import ServicerContext
 
-from analytics import costs, experiments, kpis, savings, tiers
+from analytics import caching_alerts, costs, experiments, kpis, savings, tiers
 from analytics.experiment_wire import to_arm, to_figures
 from analytics.figures import Conversations
 from analytics.kpis import Kpis, Point
@@ -77,7 +77,13 @@ class AnalyticsApi(AnalyticsServiceServicer):
     ) -> pb.GetCachingResponse:
         start, end = to_time(request, "start_time"), to_time(request, "end_time")
         total, items = await savings.get_caching(self._db, tenant_id(), start, end)
+        alert = await caching_alerts.open_alert(self._db, tenant_id())
         return pb.GetCachingResponse(
+            alert=saving_pb2.CachingAlert(
+                begin_time=timestamp(alert.begin_time), hit_rate_millis=alert.hit_rate_millis
+            )
+            if alert
+            else None,
             total=_caching(total),
             items=[_caching(item) for item in items],
             target_hit_rate_millis=TARGETS.cache_hit_rate_millis,

@@ -22,6 +22,7 @@ ERASURE = Erasure(
         Table("cost_hour"),
         Table("unit_hour"),
         Table("frame_batch"),
+        Table("caching_alert"),
         Table("conversation", of_visitor=_OF_VISITOR, blank="visitor_id = null"),
     ),
 )

@@ -66,9 +66,14 @@ class Caching:
     read_saved_nanos: int
 
     @property
+    def cached_tokens(self) -> int:
+        """Read or written."""
+        return self.read_tokens + self.written_5m_tokens + self.written_1h_tokens
+
+    @property
     def hit_rate_millis(self) -> int:
         """Read ÷ (read + written), in thousandths; 0 where neither."""
-        used = self.read_tokens + self.written_5m_tokens + self.written_1h_tokens
+        used = self.cached_tokens
         return round(Fraction(self.read_tokens * 1000, used)) if used else 0
 
     @property
@@ -117,7 +122,7 @@ async def get_caching(
         for (agent_id, model), units in by_model.items()
         if any(unit.kind.startswith(_CACHE) for unit in units)
     ]
-    items.sort(key=lambda item: -item.read_tokens - item.written_5m_tokens - item.written_1h_tokens)
+    items.sort(key=lambda item: -item.cached_tokens)
     cached = {(item.agent_id, item.model) for item in items}
     counted = [row for row in rows if (row.agent_id, row.model) in cached]
     return _caching(None, "", counted), items

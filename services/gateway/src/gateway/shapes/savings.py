@@ -1,11 +1,12 @@
 """Bodies of savings and of prompt caching. Amounts are integer nano-dollars."""
 
+from datetime import datetime
 from uuid import UUID
 
 from fleetdesk.analytics.v1 import analytics_service_pb2, saving_pb2
 from msgspec import Struct
 
-from gateway.shapes.common import optional_id
+from gateway.shapes.common import optional_id, time_of
 
 
 class SavingLine(Struct, frozen=True):
@@ -118,12 +119,23 @@ class CachingFigures(Struct, frozen=True):
         )
 
 
+class CachingAlert(Struct, frozen=True):
+    """Since when the hit rate of a day's prompts is below the goal, and what it was then."""
+
+    begin_time: datetime
+    hit_rate: float
+
+
 class Caching(Struct, frozen=True):
-    """How prompt caching fares: all together, and by agent and model, the most tokens first."""
+    """How prompt caching fares: all together, and by agent and model, the most tokens first.
+
+    `alert` is of now, whatever the period: null unless the last day is below the goal.
+    """
 
     total: CachingFigures
     items: list[CachingFigures]
     target_hit_rate: float
+    alert: CachingAlert | None
 
     @classmethod
     def of(cls, found: analytics_service_pb2.GetCachingResponse) -> "Caching":
@@ -132,4 +144,7 @@ class Caching(Struct, frozen=True):
             total=CachingFigures.of(found.total),
             items=[CachingFigures.of(item) for item in found.items],
             target_hit_rate=found.target_hit_rate_millis / 1000,
+            alert=CachingAlert(time_of(found.alert.begin_time), found.alert.hit_rate_millis / 1000)
+            if found.HasField("alert")
+            else None,
         )

@@ -2,12 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 
 from fleetdesk.analytics.v1.analytics_service_pb2 import GetCachingResponse
 from fleetdesk.analytics.v1.saving_pb2 import CachingFigures, FrameSaving, SavingLine, Savings
 
-from gateway.views.format import Money, count, money, percent, price_per_million
+from gateway.views.format import (
+    Money,
+    When,
+    count,
+    money,
+    percent,
+    price_per_million,
+    when_of,
+)
 from gateway.views.models import kind_name
 
 _HIT = "response_cache_hit"
@@ -69,10 +78,10 @@ class CachingRow:
 
 @dataclass(frozen=True, slots=True)
 class CachingSection:
-    """The section; `below` says that the goal is missed."""
+    """The section; `below` says since when the goal is missed."""
 
     headline: str
-    below: bool
+    below: When | None
     target: float
     rows: tuple[CachingRow, ...]
 
@@ -103,7 +112,7 @@ def savings_section(savings: Savings, baseline_model: str) -> SavingsSection | N
 
 
 def caching_section(
-    found: GetCachingResponse, agents: Mapping[str, str], label: str
+    found: GetCachingResponse, agents: Mapping[str, str], label: str, now: datetime
 ) -> CachingSection | None:
     """None when no cache was read or written."""
     total = found.total
@@ -116,7 +125,7 @@ def caching_section(
         headline=(
             f"{verb} {saved} ({label}) through prompt caching, at a hit rate of {percent(rate)}."
         ),
-        below=rate < target,
+        below=when_of(found.alert.begin_time, now) if found.HasField("alert") else None,
         target=target,
         rows=tuple(_caching_row(item, agents) for item in found.items),
     )

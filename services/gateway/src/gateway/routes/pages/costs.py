@@ -82,7 +82,7 @@ async def get_costs(request: GatewayRequest) -> Response:
         view=view,
         tiers=tiers,
         savings=savings_section(saved[0].savings, saved[1]),
-        caching=caching_section(cached, names.agents, view.range_label),
+        caching=caching_section(cached, names.agents, view.range_label, now),
     )
 
 
