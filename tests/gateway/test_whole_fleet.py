@@ -534,6 +534,15 @@ class TestBudgets:
             one, json={"limit_nanos": window["spent_nanos"], "hard": True}, headers=acme.bearer
         )
         assert changed.json()["limit_nanos"] == window["spent_nanos"]
+        same = {**self.BODY, "limit_nanos": window["spent_nanos"]}
+        assert (await desk.client.put(one, json=same, headers=acme.bearer)).status_code == 200
+        elsewhere = {
+            "period": "month", "level": "agent", "target_id": str(uuid4()), "name": "ours"
+        }  # fmt: skip
+        for field, value in elsewhere.items():
+            other = {"limit_nanos": 10**9, "hard": True, field: value}
+            wrong = await desk.client.put(one, json=other, headers=acme.bearer)
+            assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, field)
         conversation, visitor = await desk.begin(acme)
         refused = (await answered(desk, conversation, visitor, QUESTION)).json()
         assert (refused["outcome"], refused["handoff_reason"]) == ("handoff", "usage_limit")

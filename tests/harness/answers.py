@@ -5,6 +5,8 @@ from uuid import uuid4
 
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
 
+from harness.services import Running
+
 ROUTER = """# Router R7
 
 The router has four LAN ports. It weighs 300 grams.
@@ -72,3 +74,9 @@ async def ask(stub: Any, request: pb.AnswerRequest, timeout: float = 60) -> Said
             case _:
                 said.completed = response.completed
     return said
+
+
+async def entries(running: Running) -> dict[str, tuple[int, int, str]]:
+    """Units, amount and status by kind of unit, of all calls of a service's ledger together."""
+    rows = await running.rows("select * from usage_entry order by usage_id")
+    return {row["kind"]: (row["units"], row["amount_nanos"], row["status"]) for row in rows}

@@ -1,11 +1,14 @@
 """llm-gateway as its tests start it: one worker, and one converted model for the whole run."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from fakes.anthropic_server import FakeAnthropic
+from fakes.openai_server import FakeOpenAi
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
 from harness.services import Running
 
@@ -39,6 +42,28 @@ async def running(start: Start) -> Running:
 def stub(running: Running) -> Any:
     """Calls to it as conversation."""
     return running.stub(LlmGatewayServiceStub, caller="conversation")
+
+
+@pytest.fixture
+def tenant(as_background: Callable[..., Any], tenant_id: UUID) -> Any:
+    """`with tenant():` calls as background work of the tenant."""
+    return lambda: as_background(tenant_id)
+
+
+@pytest.fixture
+async def claude() -> AsyncIterator[FakeAnthropic]:
+    """A server that speaks Anthropic's format."""
+    server = await FakeAnthropic().start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def openai() -> AsyncIterator[FakeOpenAi]:
+    """A server that speaks OpenAI's format."""
+    server = await FakeOpenAi().start()
+    yield server
+    await server.stop()
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from fleetkit.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from harness.answers import COOKING, ROUTER, Said, ask, asking, passage
+from harness.answers import COOKING, ROUTER, Said, ask, asking, entries, passage
 from harness.services import Running
 from harness.waiting import eventually
 from pydantic import SecretStr
@@ -51,22 +51,6 @@ async def running(start: Callable[..., Any], claude: FakeAnthropic) -> Running:
         answer_model=HAIKU,
         embed_workers=0,
     )
-
-
-@pytest.fixture
-def stub(running: Running) -> Any:
-    return running.stub(LlmGatewayServiceStub, caller="conversation")
-
-
-@pytest.fixture
-def tenant(as_background: As, tenant_id: UUID) -> Any:
-    return lambda: as_background(tenant_id)
-
-
-async def entries(running: Running) -> dict[str, tuple[int, int, str]]:
-    """Units, amount and status by kind of unit, of all calls together."""
-    rows = await running.rows("select * from usage_entry order by usage_id")
-    return {row["kind"]: (row["units"], row["amount_nanos"], row["status"]) for row in rows}
 
 
 class TestAnswer:

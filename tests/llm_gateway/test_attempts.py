@@ -1,15 +1,16 @@
 """The ladder of models: who takes over when, what the visitor sees of it, what it costs."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import pytest
 from fakes.anthropic_server import Answer, Block, Failure, FakeAnthropic, overloaded, rate_limited
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
+from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as settings_pb
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
+from fleetdesk.llm_gateway.v1.model_settings_service_pb2_grpc import ModelSettingsServiceStub
 from fleetkit.errors import InvalidArgument, ResourceExhausted, Unavailable
-from harness.access import assert_refuses_strangers
 from harness.answers import ROUTER, Said, ask, asking, passage
 from harness.services import Running
 from pydantic import SecretStr
@@ -27,13 +28,6 @@ WEIGHS_BLOCK = Block(WEIGHS, ((0, 2, 3),))
 
 
 @pytest.fixture
-async def claude() -> AsyncIterator[FakeAnthropic]:
-    server = await FakeAnthropic().start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
 def begin(start: Callable[..., Any], claude: FakeAnthropic) -> Callable[..., Any]:
     """llm-gateway with the fake Claude, and without local models unless it is told to."""
 
@@ -47,16 +41,6 @@ def begin(start: Callable[..., Any], claude: FakeAnthropic) -> Callable[..., Any
 @pytest.fixture
 async def running(begin: Callable[..., Any]) -> Running:
     return await begin()
-
-
-@pytest.fixture
-def stub(running: Running) -> Any:
-    return running.stub(LlmGatewayServiceStub, caller="conversation")
-
-
-@pytest.fixture
-def tenant(as_background: As, tenant_id: UUID) -> Any:
-    return lambda: as_background(tenant_id)
 
 
 def laddered(*models: str, **fields: Any) -> pb.AnswerRequest:
@@ -319,10 +303,6 @@ class TestGoingOn:
 
 
 class TestCircuits:
-    async def test_refuses_strangers(self, running: Running) -> None:
-        method = "fleetdesk.llm_gateway.v1.LlmGatewayService.ListCircuits"
-        await assert_refuses_strangers(running, method, pb.ListCircuitsRequest())
-
     async def test_a_model_that_said_when_to_come_back_is_not_asked_before(
         self,
         running: Running,
@@ -343,12 +323,12 @@ class TestCircuits:
         assert refused.value.reason == "MODELS_COOLING_DOWN"
         assert 0 < (refused.value.retry_after_s or 0) <= 30
         assert len(claude.requests) == 3
-        gateway = running.stub(LlmGatewayServiceStub, caller="gateway")
+        settings = running.stub(ModelSettingsServiceStub, caller="gateway")
         with as_identity(tenant_id, role="viewer"):
-            listed = (await gateway.ListCircuits(pb.ListCircuitsRequest())).circuits
-        states = {circuit.name: circuit for circuit in listed}
-        assert states[HAIKU].state == pb.CIRCUIT_STATE_OPEN
-        assert states[HAIKU].last_reason == "PROVIDER_RATE_LIMITED"
-        assert 0 < states[HAIKU].retry_after_ms <= 30_000
-        assert states[SONNET].state == states["anthropic"].state == pb.CIRCUIT_STATE_CLOSED
-        assert states[SONNET].HasField("last_success_time")
+            listed = (await settings.ListModelHealth(settings_pb.ListModelHealthRequest())).models
+        models = {model.model: model for model in listed}
+        assert models[HAIKU].circuit == pb.CIRCUIT_STATE_OPEN
+        assert models[HAIKU].last_reason == "PROVIDER_RATE_LIMITED"
+        assert 0 < models[HAIKU].retry_after_ms <= 30_000
+        assert models[SONNET].circuit == pb.CIRCUIT_STATE_CLOSED
+        assert models[SONNET].HasField("last_success_time")

@@ -1,6 +1,6 @@
 """Prompt caching: what is marked for how long, from what, and what it brings."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -110,13 +110,6 @@ class TestGrowth:
             growth.note(conversation_id, said[-10:])
         assert growth.share(4) == 1
         assert growth.share(10) < 0.2
-
-
-@pytest.fixture
-async def claude() -> AsyncIterator[FakeAnthropic]:
-    server = await FakeAnthropic().start()
-    yield server
-    await server.stop()
 
 
 @pytest.fixture

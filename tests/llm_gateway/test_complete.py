@@ -1,7 +1,7 @@
 """Complete: text and JSON of a schema, by Claude and by OpenAI-compatible models."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -36,20 +36,6 @@ SCHEMA = {
     "required": ["topic"],
     "additionalProperties": False,
 }
-
-
-@pytest.fixture
-async def claude() -> AsyncIterator[FakeAnthropic]:
-    server = await FakeAnthropic().start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-async def openai() -> AsyncIterator[FakeOpenAi]:
-    server = await FakeOpenAi().start()
-    yield server
-    await server.stop()
 
 
 @pytest.fixture

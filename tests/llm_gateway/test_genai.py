@@ -1,6 +1,6 @@
 """Calls to models in traces: the conventions' names, counts, and no text."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,13 +19,6 @@ from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 
 MODEL = "claude-sonnet-4-6"
 SAMPLED = f"00-{'a' * 32}-{'b' * 16}-01"
-
-
-@pytest.fixture
-async def claude() -> AsyncIterator[FakeAnthropic]:
-    server = await FakeAnthropic().start()
-    yield server
-    await server.stop()
 
 
 @pytest.fixture

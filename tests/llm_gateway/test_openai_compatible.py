@@ -2,13 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from uuid import UUID
 
 import pytest
 from fakes.faults import Failure, Reset, failed, rate_limited
 from fakes.openai_server import Answer, FakeOpenAi
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
-from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
 from fleetkit.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -16,7 +14,7 @@ from fleetkit.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from harness.answers import COOKING, ROUTER, ask, asking, passage
+from harness.answers import COOKING, ROUTER, ask, asking, entries, passage
 from harness.services import Running
 from llm_gateway.config import OpenAiEndpoint
 from pydantic import SecretStr, ValidationError
@@ -73,22 +71,6 @@ async def running(start: Callable[..., Any], openai: FakeOpenAi, other: FakeOpen
         answer_model=LUNA,
         embed_workers=0,
     )
-
-
-@pytest.fixture
-def stub(running: Running) -> Any:
-    return running.stub(LlmGatewayServiceStub, caller="conversation")
-
-
-@pytest.fixture
-def tenant(as_background: As, tenant_id: UUID) -> Any:
-    return lambda: as_background(tenant_id)
-
-
-async def entries(running: Running) -> dict[str, tuple[int, int, str]]:
-    """Units, amount and status by kind of unit, of all calls together."""
-    rows = await running.rows("select * from usage_entry order by usage_id")
-    return {row["kind"]: (row["units"], row["amount_nanos"], row["status"]) for row in rows}
 
 
 class TestAnswer:

@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -31,20 +31,6 @@ ERROR = screen("Office Printer", "Error E-1041", "Paper jam in tray 2")
 
 def told(*pictures: tuple[list[str], str]) -> str:
     return json.dumps({"pictures": [{"lines": lines, "shows": shows} for lines, shows in pictures]})
-
-
-@pytest.fixture
-async def claude() -> AsyncIterator[FakeAnthropic]:
-    server = await FakeAnthropic().start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-async def openai() -> AsyncIterator[FakeOpenAi]:
-    server = await FakeOpenAi().start()
-    yield server
-    await server.stop()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ what is told of it.
 """
 
 import calendar
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
@@ -30,7 +30,7 @@ from llm_gateway.pricing import usd
 from llm_gateway.store import budgets as store
 from llm_gateway.store.budgets import BudgetRow, WindowRow
 from llm_gateway.store.ledger import CallRow
-from llm_gateway.translate import to_budget
+from llm_gateway.wire.rows import to_budget
 
 LEVELS = ("tenant", "agent", "conversation", "visitor")
 PERIODS = ("day", "month")
@@ -129,15 +129,29 @@ async def create_budget(db: Database, clock: Clock, tenant_id: UUID, new: NewBud
 
 
 async def update_budget(
-    db: Database, tenant_id: UUID, budget_id: UUID, limit_nanos: int, hard: bool | None
+    db: Database,
+    tenant_id: UUID,
+    budget_id: UUID,
+    limit_nanos: int,
+    hard: bool | None,
+    unchanged: Mapping[str, str | UUID],
 ) -> BudgetRow:
-    """Changes a limit, and unless it is None whether it refuses. NotFound, AlreadyExists."""
+    """Changes a limit, and unless it is None whether it refuses. NotFound, AlreadyExists.
+
+    `unchanged` has columns as the caller believes them to be: InvalidArgument for one that is not.
+    """
     _check_limit(limit_nanos)
     async with db.tenant(tenant_id) as conn:
         await store.lock_budgets(conn, tenant_id)
         row = await store.find_budget(conn, tenant_id, budget_id)
         if row is None:
             raise _not_found()
+        for field_name, value in unchanged.items():
+            if getattr(row, field_name) != value:
+                raise InvalidArgument(
+                    f"a budget's {field_name} does not change: delete it and make another",
+                    field=field_name,
+                )
         row = replace(row, limit_nanos=limit_nanos, hard=row.hard if hard is None else hard)
         if not await store.update_budget(conn, row):
             raise AlreadyExists(
@@ -188,6 +202,16 @@ async def forget_windows(db: Database, clock: Clock) -> int:
     return forgotten
 
 
+async def left_in(db: Database, tenant_id: UUID, window_id: UUID) -> int:
+    """Nano-dollars that a window has left; 0 for one that is gone."""
+    async with db.tenant(tenant_id) as conn:
+        found = await _window_and_budget(conn, tenant_id, window_id)
+    if found is None:
+        return 0
+    window, budget = found
+    return max(budget.limit_nanos - window.spent_nanos - window.reserved_nanos, 0)
+
+
 async def refusal(
     db: Database, tenant_id: UUID, window_id: UUID, asked: CallRow
 ) -> ResourceExhausted:
@@ -202,16 +226,6 @@ async def refusal(
             await store.mark_refused(conn, tenant_id, window_id, conn.now())
             event = events_pb2.BudgetRefused(
                 budget=to_budget(budget),
-async def left_in(db: Database, tenant_id: UUID, window_id: UUID) -> int:
-    """Nano-dollars that a window has left; 0 for one that is gone."""
-    async with db.tenant(tenant_id) as conn:
-        found = await _window_and_budget(conn, tenant_id, window_id)
-    if found is None:
-        return 0
-    window, budget = found
-    return max(budget.limit_nanos - window.spent_nanos - window.reserved_nanos, 0)
-
-
                 target_id=_target(budget, window),
                 start_date=str(window.start_date),
                 end_time=timestamp(end_time),

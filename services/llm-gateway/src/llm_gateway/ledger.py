@@ -38,7 +38,7 @@ from llm_gateway.store import ledger as store
 from llm_gateway.store.budgets import due_windows
 from llm_gateway.store.ledger import CallRow, EntryRow
 from llm_gateway.tenant_settings import TenantSettings
-from llm_gateway.translate import to_entry
+from llm_gateway.wire.rows import to_entry
 
 Operation = Literal["answer", "complete", "embed", "rerank", "see"]
 PaidBy = Literal["fleet", "tenant"]

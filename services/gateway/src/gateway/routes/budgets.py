@@ -112,10 +112,7 @@ async def change_budget(
     request: GatewayRequest, budget_id: UUID, wanted: UpdateBudgetRequest
 ) -> budget_pb2.Budget:
     """Changes a budget, and says so in the audit log; also for the page."""
-    message = pb.UpdateBudgetRequest(
-        budget_id=str(budget_id), limit_nanos=wanted.limit_nanos, hard=wanted.hard
-    )
-    changed = await call(parts_of(request).clients.models.UpdateBudget, message)
+    changed = await call(parts_of(request).clients.models.UpdateBudget, wanted.message(budget_id))
     facts = {"limit_nanos": str(wanted.limit_nanos), "hard": str(wanted.hard).lower()}
     await note(request, "budget.changed", str(budget_id), **facts)
     return changed.budget

@@ -97,7 +97,7 @@ class BudgetList(Struct, frozen=True):
     time_zone: str
 
 
-class CreateBudgetRequest(Struct, frozen=True):
+class CreateBudgetRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What to limit. A hard budget refuses the call that could exceed it, a soft one only warns."""
 
     level: Level
@@ -118,11 +118,25 @@ class CreateBudgetRequest(Struct, frozen=True):
         )
 
 
-class UpdateBudgetRequest(Struct, frozen=True):
-    """The limit from now on, and whether it refuses."""
+class UpdateBudgetRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The limit from now on, and whether it refuses; what else is given has to be as it is."""
 
     limit_nanos: LimitNanos
     hard: bool
+    level: Level | None = None
+    period: Period | None = None
+    target_id: UUID | None = None
+
+    def message(self, budget_id: UUID) -> llm_gateway_service_pb2.UpdateBudgetRequest:
+        """As the proto."""
+        return llm_gateway_service_pb2.UpdateBudgetRequest(
+            budget_id=str(budget_id),
+            limit_nanos=self.limit_nanos,
+            hard=self.hard,
+            level=value_of(budget_pb2.BudgetLevel, self.level, "BUDGET_LEVEL_", "level"),
+            period=value_of(budget_pb2.BudgetPeriod, self.period, "BUDGET_PERIOD_", "period"),
+            target_id=str(self.target_id or ""),
+        )
 
 
 class TimeZone(Struct, frozen=True):

@@ -7,14 +7,14 @@ from fleetdesk.llm_gateway.v1.model_settings_service_pb2_grpc import ModelSettin
 from fleetkit.context import tenant_id
 from grpc.aio import ServicerContext
 
-from llm_gateway.api.wire import to_health
 from llm_gateway.attempts import Attempts
 from llm_gateway.metering import Metering
 from llm_gateway.prices import TenantPrices
 from llm_gateway.pricing import Tier
 from llm_gateway.providers.keyed import KEYED
 from llm_gateway.tenant_keys import TenantKeys
-from llm_gateway.translate import to_price, to_provider_key
+from llm_gateway.wire.calls import to_health
+from llm_gateway.wire.rows import to_price, to_provider_key
 
 
 class ModelSettingsApi(ModelSettingsServiceServicer):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from fleetdesk.llm_gateway.v1 import budget_pb2
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
@@ -20,7 +21,6 @@ from grpc.aio import ServicerContext
 
 from llm_gateway import answer, budgets, complete, embed, export, rerank, see, usage
 from llm_gateway.answer import Ladder
-from llm_gateway.api.wire import to_budget_status, to_circuit, to_question, to_response
 from llm_gateway.attempts import Attempts
 from llm_gateway.complete import Completers
 from llm_gateway.completing import Prompt
@@ -37,7 +37,8 @@ from llm_gateway.see import Readers
 from llm_gateway.seeing import Content, Region
 from llm_gateway.store.ledger import Selection
 from llm_gateway.tenant_keys import TenantKeys
-from llm_gateway.translate import to_budget, to_entry
+from llm_gateway.wire.calls import to_budget_status, to_question, to_response
+from llm_gateway.wire.rows import to_budget, to_entry
 from llm_gateway.workers.lanes import Lane
 
 _LANES = {pb.EMBED_KIND_QUERY: Lane.INTERACTIVE, pb.EMBED_KIND_PASSAGE: Lane.BULK}
@@ -294,8 +295,15 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
     ) -> pb.UpdateBudgetResponse:
         budget_id = to_uuid(request.budget_id, "budget_id")
         hard = request.hard if request.HasField("hard") else None
+        unchanged: dict[str, str | UUID] = {}
+        if request.level:
+            unchanged["level"] = _named(_LEVELS, request.level, "level")
+        if request.period:
+            unchanged["period"] = _named(_PERIODS, request.period, "period")
+        if request.target_id:
+            unchanged["target_id"] = to_uuid(request.target_id, "target_id")
         changed = await budgets.update_budget(
-            self._db, tenant_id(), budget_id, request.limit_nanos, hard
+            self._db, tenant_id(), budget_id, request.limit_nanos, hard, unchanged
         )
         return pb.UpdateBudgetResponse(budget=to_budget(changed))
 
@@ -344,6 +352,7 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
             )
         )
         found = self._models.estimates(
+            tenant_id(),
             [request.model, *request.next_models],
             agent,
             await self._once.prices.own(tenant_id()),
@@ -352,18 +361,10 @@ class LlmGatewayApi(LlmGatewayServiceServicer):
         )
         tiers = [
             pb.TierEstimate(tier=each.tier, model=each.model, most_nanos=each.most_nanos)
-            tenant_id(),
             for each in found
         ]
         return pb.EstimateAnswerResponse(
             tiers=tiers, most_nanos=sum(tier.most_nanos for tier in tiers)
-        )
-
-    async def ListCircuits(
-        self, request: pb.ListCircuitsRequest, context: ServicerContext
-    ) -> pb.ListCircuitsResponse:
-        return pb.ListCircuitsResponse(
-            circuits=map(to_circuit, self._attempts.circuits(tenant_id()))
         )
 
 

@@ -1,4 +1,4 @@
-"""What the protos say, as ours, and ours as the protos have it; rows have `translate.py`."""
+"""What is asked and answered, as the protos have it and as ours."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from llm_gateway.attempts import Completed
 from llm_gateway.breaker import CircuitView
 from llm_gateway.health import ModelHealth
 from llm_gateway.question import Cited, FinishReason, Passage, Question, TextDelta, Turn
-from llm_gateway.translate import to_budget
+from llm_gateway.wire.rows import to_budget
 
 _REASONS = {
     FinishReason.COMPLETE: pb.FINISH_REASON_COMPLETE,
@@ -122,17 +122,4 @@ def to_health(health: ModelHealth, circuits: Mapping[str, CircuitView]) -> setti
         p95_ms=health.p95_ms,
         circuit=_STATES[view.state] if view else pb.CIRCUIT_STATE_CLOSED,
         retry_after_ms=round(view.retry_after_s * 1000) if view else 0,
-    )
-
-
-def to_circuit(view: CircuitView) -> pb.Circuit:
-    """How a provider or a model fares."""
-    return pb.Circuit(
-        name=view.name,
-        state=_STATES[view.state],
-        failures=view.failures,
-        last_reason=view.last_reason,
-        last_failure_time=optional_timestamp(view.last_failure_time),
-        last_success_time=optional_timestamp(view.last_success_time),
-        retry_after_ms=round(view.retry_after_s * 1000),
     )
