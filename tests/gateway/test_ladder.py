@@ -43,7 +43,11 @@ async def claude() -> AsyncIterator[FakeAnthropic]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def desk(module_services: Any, model_cache: Any, claude: FakeAnthropic) -> Any:
-    models = {"anthropic_api_key": SecretStr("sk-test"), "anthropic_base_url": claude.url}
+    models = {
+        "anthropic_api_key": SecretStr("sk-test"),
+        "anthropic_base_url": claude.url,
+        "attempt_first_text_s": 2.0,
+    }
     async with whole_fleet(module_services.start, model_cache, models=models) as desk:
         yield desk
 
@@ -176,6 +180,7 @@ async def test_receipts_ledger_costs_savings_and_export_agree_after_every_fault(
         Failure(500, "api_error"),
         Reset(),
         *(Answer(BLOCKS, **fault) for fault in cut),
+        Answer(BLOCKS, first_token_after_s=60),
     ]
     for fault in faults:
         claude.script(fault, Answer(BLOCKS))

@@ -188,6 +188,8 @@ async def whole_fleet(
             "model_cache_dir": model_cache,
             # A key that a test sets is tried: here, and by nobody outside.
             "anthropic_base_url": f"http://{NOWHERE}",
+            "cohere_base_url": f"http://{NOWHERE}",
+            "voyage_base_url": f"http://{NOWHERE}",
             "openai_endpoints": _ENDPOINTS,
             **(models or {}),
         },

@@ -329,7 +329,7 @@ class TestWarning:
             told.append([e["percent"] for e in await running.events(events_pb2.BudgetWarned)])
         assert told == [[], [80], [80], [80, 90], [80, 90], [80, 90, 100], [80, 90, 100]]
         # A higher limit makes room for warnings to come again; a new day does, too.
-        await budgets.update_budget(running.db, tenant_id, budget.budget_id, 200 * TOKEN, None)
+        await budgets.update_budget(running.db, tenant_id, budget.budget_id, 200 * TOKEN, None, {})
         await spend(ledger, tenant_id, 10)
         running.advance(seconds=86_400)
         await spend(ledger, tenant_id, 95 * 2)

@@ -91,7 +91,6 @@ class Period:
             default=self.tiers[0],
         )
 
-
     def reachable(self, prompt_tokens: int) -> list[Tier]:
         """The tiers that a request with at most so many prompt tokens can be of."""
         cheapest = self.tier(0)
