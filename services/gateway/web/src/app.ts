@@ -51,7 +51,19 @@ function sliders(): void {
   });
 }
 
+/** What is brought up to date every few seconds rests while nobody looks at the page. */
+function polling(): void {
+  document.addEventListener("every", (event) => {
+    if (document.hidden) event.stopImmediatePropagation();
+  }, true);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    for (const element of document.querySelectorAll('[hx-trigger*="every"]')) element.dispatchEvent(new CustomEvent("every"));
+  });
+}
+
 menus();
+polling();
 sliders();
 times();
 keyboard();

@@ -78,6 +78,8 @@ def source(row: SourceRow) -> pb.Source:
         error_reason=row.error_reason,
         document_id=str(row.document_id or ""),
         chunk_count=row.chunk_count,
+        passage_count=row.passage_count,
+        embedded_count=row.embedded_count,
         site=None if row.site is None else _site(row.site),
     )
     message.create_time.FromDatetime(row.create_time)
@@ -118,6 +120,8 @@ def document(row: DocumentRow) -> pb.Document:
         chunk_count=row.chunk_count,
         media_type=row.media_type,
         language=row.language,
+        embedding_count=row.embedding_count,
+        embedded_count=row.embedded_count,
     )
     message.update_time.FromDatetime(row.update_time)
     return message

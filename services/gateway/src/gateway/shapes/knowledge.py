@@ -58,6 +58,8 @@ class Source(Struct, frozen=True):
     """A thing given as knowledge. `error` says what to do when `status` is `failed`.
 
     A website (`url`, `sitemap`, `crawl`) has a `site` and many documents, so no `document_id`.
+    `chunk_count` passages can be found; of the `passage_count` that were read last,
+    `embedded_count` have their vector.
     """
 
     source_id: str
@@ -73,6 +75,8 @@ class Source(Struct, frozen=True):
     error: str
     error_reason: str
     chunk_count: int
+    passage_count: int
+    embedded_count: int
     create_time: datetime
     update_time: datetime
     site: Site | None
@@ -94,6 +98,8 @@ class Source(Struct, frozen=True):
             error=source.error,
             error_reason=source.error_reason,
             chunk_count=source.chunk_count,
+            passage_count=source.passage_count,
+            embedded_count=source.embedded_count,
             create_time=time_of(source.create_time),
             update_time=time_of(source.update_time),
             site=Site.of(source.site) if source.HasField("site") else None,
@@ -101,11 +107,16 @@ class Source(Struct, frozen=True):
 
 
 class SourceList(Struct, frozen=True):
-    """Sources, newest first; `counts` says how many there are in each state, filtered or not."""
+    """Sources, newest first; `counts` says how many there are in each state, filtered or not.
+
+    So do `passage_count`, the passages that were read, and `embedded_count`, those with a vector.
+    """
 
     items: list[Source]
     next_page_token: str
     counts: dict[str, int]
+    passage_count: int
+    embedded_count: int
 
     @classmethod
     def of(cls, found: retrieval_service_pb2.ListSourcesResponse) -> "SourceList":
@@ -115,7 +126,9 @@ class SourceList(Struct, frozen=True):
             for entry in found.counts
         }
         items = [Source.of(source) for source in found.sources]
-        return cls(items, found.next_page_token, counts)
+        return cls(
+            items, found.next_page_token, counts, found.passage_count, found.embedded_count
+        )
 
 
 class SourceRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,7 +175,10 @@ class BatchResponse(Struct, frozen=True):
 
 
 class Document(Struct, frozen=True, omit_defaults=True):
-    """The text of a source, or of a page of it; lists leave `text` out."""
+    """The text of a source, or of a page of it; lists leave `text` out.
+
+    While it is being embedded, `embedded_count` of `embedding_count` passages are.
+    """
 
     document_id: str
     source_id: str
@@ -175,6 +191,8 @@ class Document(Struct, frozen=True, omit_defaults=True):
     chunk_count: int
     update_time: datetime
     language: str
+    embedding_count: int
+    embedded_count: int
     text: str | None = None
 
     @classmethod
@@ -192,6 +210,8 @@ class Document(Struct, frozen=True, omit_defaults=True):
             chunk_count=document.chunk_count,
             update_time=time_of(document.update_time),
             language=document.language,
+            embedding_count=document.embedding_count,
+            embedded_count=document.embedded_count,
             text=document.text if with_text else None,
         )
 

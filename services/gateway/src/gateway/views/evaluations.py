@@ -9,6 +9,7 @@ from fleetdesk.retrieval.v1 import evaluation_service_pb2 as pb_service
 
 from gateway.views.format import When, count, percent, when_of
 from gateway.views.frame import Badge, Tab, link
+from gateway.views.progress import Progress, Step, progress_of
 
 ARMS = {
     "bm25": ("BM25", pb.EVALUATION_ARM_BM25),
@@ -122,8 +123,7 @@ class RunView:
     error: str
     warnings: tuple[str, ...]
     done: int
-    total: int
-    is_busy: bool
+    progress: Progress
     can_run_again: bool
     measures: tuple[Measure, ...]
     changes: Changes | None
@@ -228,8 +228,11 @@ def run_view(
         error=run.error,
         warnings=_warnings(run),
         done=run.done_count,
-        total=run.question_count,
-        is_busy=is_under_way(run),
+        progress=progress_of(
+            (Step("Searched", run.done_count, run.question_count, "question"),),
+            is_busy=is_under_way(run),
+            ended=_headline(run),
+        ),
         can_run_again=not is_under_way(run),
         measures=measures(run.figures),
         changes=_changes(found.comparison) if found.HasField("comparison") else None,

@@ -10,6 +10,7 @@ from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 
 from gateway.views.format import When, count, size, when_of
 from gateway.views.frame import Badge, Tab, link
+from gateway.views.progress import Progress, Step, progress_of
 from gateway.views.tables import Column, columns
 from gateway.views.websites import TYPE_LABELS, badge_of, progress
 
@@ -60,7 +61,7 @@ class SourceList:
     tabs: tuple[Tab, ...]
     headline: str
     total: int
-    pending: int
+    progress: Progress
     filter: str
     status: str
     self_href: str
@@ -97,7 +98,9 @@ def source_row(source: doc.Source, now: datetime) -> SourceRow:
         source_id=source.source_id,
         title=name,
         detail=" · ".join(part for part in details if part),
-        badge=badge_of(source.status),
+        badge=badge_of(source.status)
+        if is_site
+        else badge_of(source.status, source.embedded_count, source.passage_count),
         error=source.error if source.status == doc.DOCUMENT_STATUS_FAILED else "",
         passages=f"{source.chunk_count:,}" if ready else "",
         size=size(source.byte_count),
@@ -181,6 +184,7 @@ def source_list(
     """The page of documents as asked for."""
     counts = counts_of(response)
     documents = {item.status: item.count for item in response.document_counts}
+    read = sum(number for state, number in documents.items() if state not in PENDING)
     state = {"status": status, "filter": needle}
     order = {"sort": sort, "dir": "desc" if descending else ""}
     return SourceList(
@@ -190,7 +194,14 @@ def source_list(
         tabs=status_tabs(counts, status, needle),
         headline=headline(documents),
         total=sum(counts.values()),
-        pending=sum(counts.get(state, 0) for state in PENDING),
+        progress=progress_of(
+            (
+                Step("Read", read, sum(documents.values()), "document"),
+                Step("Embedded", response.embedded_count, response.passage_count, "passage"),
+            ),
+            is_busy=any(counts.get(state) for state in PENDING),
+            ended=headline(documents),
+        ),
         filter=needle,
         status=status,
         self_href=link("/knowledge", **state, **order, page_token=page_token),

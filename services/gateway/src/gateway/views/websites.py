@@ -1,6 +1,6 @@
 """A website as a source: how far its reading is, and its pages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fleetdesk.retrieval.v1 import document_pb2 as doc
@@ -8,6 +8,7 @@ from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 
 from gateway.views.format import When, count, when_of
 from gateway.views.frame import Badge, link
+from gateway.views.progress import Progress, Step, progress_of
 
 KINDS = {
     "crawl": "The whole site, by following its links",
@@ -60,9 +61,7 @@ class WebsiteView:
     badge: Badge
     headline: str
     error: str
-    found: int
-    visited: int
-    is_busy: bool
+    progress: Progress
     truncated: str
     synced: When | None
     schedule: str
@@ -73,9 +72,11 @@ class WebsiteView:
     first_href: str
 
 
-def badge_of(status: int) -> Badge:
-    """A status in an icon and a word."""
-    return _BADGES.get(status, Badge("Unknown", "circle-question-mark"))
+def badge_of(status: int, embedded: int = 0, of: int = 0) -> Badge:
+    """A status in an icon and a word, with how many of its passages are embedded by now."""
+    badge = _BADGES.get(status, Badge("Unknown", "circle-question-mark"))
+    is_embedding = status == doc.DOCUMENT_STATUS_EMBEDDING and of
+    return replace(badge, label=f"{badge.label} {embedded:,}/{of:,}") if is_embedding else badge
 
 
 def progress(site: doc.Site) -> str:
@@ -104,6 +105,7 @@ def website_view(
         f"could not be read. It visits at most {count(site.max_pages, 'page')}; pages that it did "
         "not see stay."
     )
+    settled = site.ready_count + site.failed_count
     every = str(site.sync_every_s)
     known = {every: f"Every {site.sync_every_s:,} seconds", **SCHEDULES}
     return WebsiteView(
@@ -114,9 +116,15 @@ def website_view(
         badge=badge_of(source.status),
         headline=progress(site),
         error=source.error if source.status == doc.DOCUMENT_STATUS_FAILED else "",
-        found=site.found_count,
-        visited=site.visited_count,
-        is_busy=site.running or site.pending_count > 0,
+        progress=progress_of(
+            (
+                Step("Fetched", site.visited_count, site.found_count, "page"),
+                Step("Read", settled, settled + site.pending_count, "document"),
+                Step("Embedded", source.embedded_count, source.passage_count, "passage"),
+            ),
+            is_busy=site.running or site.pending_count > 0,
+            ended=progress(site),
+        ),
         truncated=truncated if site.truncated and not site.running else "",
         synced=when_of(site.end_time, now) if site.HasField("end_time") else None,
         schedule=every,
@@ -136,7 +144,7 @@ def _page_row(document: doc.Document, now: datetime) -> PageRow:
         title=document.title,
         url=document.url,
         href=f"/documents/{document.document_id}" if document.chunk_count else "",
-        badge=badge_of(document.status),
+        badge=badge_of(document.status, document.embedded_count, document.embedding_count),
         error=document.error,
         passages=f"{document.chunk_count:,}" if ready else "",
         updated=when_of(document.update_time, now),

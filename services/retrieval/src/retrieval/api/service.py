@@ -96,6 +96,8 @@ class RetrievalApi(RetrievalServiceServicer):
             next_page_token=str(page.next_before or ""),
             counts=wire.counts(page.counts),
             document_counts=wire.counts(page.document_counts),
+            passage_count=page.passages.passages,
+            embedded_count=page.passages.embedded,
         )
 
     async def DeleteSource(

@@ -6,6 +6,7 @@ chunks of the document, or none.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import PurePath
 from uuid import UUID
 
@@ -32,6 +33,8 @@ from retrieval.store import token_vectors as token_store
 from retrieval.store.rows import KnownVectors, NewChunk, OriginalRow
 
 _BATCHES_IN_FLIGHT = 2
+
+_Note = Callable[[int], Awaitable[None]]
 
 
 class Ingest:
@@ -105,24 +108,33 @@ class Ingest:
         )
 
     async def _finish(self, tenant_id: UUID, row: OriginalRow, document: PreparedDocument) -> None:
+        inputs = await asyncio.to_thread(_inputs, document)
+        texts = dict(inputs)
         async with self._db.tenant(tenant_id) as conn:
             now = await document_store.get_original(conn, tenant_id, row.document_id, lock=True)
             if now is None or now.revision != row.revision:
                 return  # stopped or replaced meanwhile: that has set the state which holds
-            await document_store.set_status(
-                conn, tenant_id, row.document_id, "embedding", conn.now()
-            )
             model = await models.writing_model(conn, tenant_id, self._default_model)
             known = await chunk_store.vectors_of_document(conn, tenant_id, row.document_id, model)
             known.tokens.update(
                 await token_store.of_document(conn, tenant_id, row.document_id, known.model)
             )
-        inputs = await asyncio.to_thread(_inputs, document)
-        vectors = await self._embed(dict(inputs), known)
+            done = len(texts.keys() & known.by_input.keys())
+            await document_store.set_embedding(
+                conn, tenant_id, row.document_id, count=len(texts), done=done, now=conn.now()
+            )
+
+        async def note(count: int) -> None:
+            async with self._db.tenant(tenant_id) as conn:
+                await document_store.add_embedded(conn, tenant_id, row.document_id, count)
+
+        vectors = await self._embed(texts, known, note)
         chunks = await asyncio.to_thread(_new_chunks, document, inputs, vectors)
         await self._replace(tenant_id, row, document, vectors, chunks)
 
-    async def _embed(self, inputs: dict[bytes, str], known: KnownVectors) -> KnownVectors:
+    async def _embed(
+        self, inputs: dict[bytes, str], known: KnownVectors, note: _Note
+    ) -> KnownVectors:
         """A vector for each input, by the model that `known` names.
 
         Those that the document has already are not made again, unless the model is there in
@@ -133,9 +145,9 @@ class Ingest:
         missing = [key for key in inputs if key not in kept]
         if not missing:
             return KnownVectors(known.model, kept, known.tokens)
-        made = await self._embed_batches(missing, inputs, name)
+        made = await self._embed_batches(missing, inputs, name, note)
         if kept and made.model != known.model:
-            again = await self._embed_batches(list(kept), inputs, name)
+            again = await self._embed_batches(list(kept), inputs, name, note)
             _check_model(made.model, again.model)
             return KnownVectors(
                 made.model, {**again.by_input, **made.by_input}, {**again.tokens, **made.tokens}
@@ -143,14 +155,18 @@ class Ingest:
         return KnownVectors(made.model, {**kept, **made.by_input}, {**known.tokens, **made.tokens})
 
     async def _embed_batches(
-        self, keys: list[bytes], inputs: dict[bytes, str], name: str
+        self, keys: list[bytes], inputs: dict[bytes, str], name: str, note: _Note
     ) -> KnownVectors:
+        """Vectors of all `keys`; `note` hears how many each batch made, but for a lone one."""
         size = self._batch_size
         slots = asyncio.Semaphore(_BATCHES_IN_FLIGHT)
 
         async def embed(batch: list[bytes]) -> Embedded:
             async with slots:
-                return await self._embedder.passages([inputs[key] for key in batch], name)
+                made = await self._embedder.passages([inputs[key] for key in batch], name)
+                if len(batches) > 1:
+                    await note(len(batch))
+                return made
 
         batches = [keys[i : i + size] for i in range(0, len(keys), size)]
         try:

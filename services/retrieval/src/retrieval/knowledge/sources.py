@@ -29,7 +29,7 @@ from retrieval.knowledge.work import INGEST, SYNC
 from retrieval.store import documents as document_store
 from retrieval.store import sites as site_store
 from retrieval.store import sources as store
-from retrieval.store.rows import SourceRow
+from retrieval.store.rows import PassageCounts, SourceRow
 
 MAX_PAGE = 500
 _DEFAULT_PAGE = 50
@@ -40,13 +40,14 @@ _DELETED_AT_ONCE = 50
 class SourcePage:
     """One page of sources, where the next begins, and counts over all states.
 
-    `counts` are of sources, `document_counts` of their documents.
+    `counts` are of sources, `document_counts` of their documents, `passages` of all of these.
     """
 
     rows: list[SourceRow]
     next_before: UUID | None
     counts: dict[str, int]
     document_counts: dict[str, int]
+    passages: PassageCounts
 
 
 async def create_sources(
@@ -114,8 +115,9 @@ async def list_sources(
         )
         counts = await store.count_by_status(conn, tenant_id)
         documents = await document_store.count_by_status(conn, tenant_id)
-    more = len(rows) > limit
-    return SourcePage(rows[:limit], rows[limit - 1].source_id if more else None, counts, documents)
+        passages = await document_store.count_passages(conn, tenant_id)
+    following = rows[limit - 1].source_id if len(rows) > limit else None
+    return SourcePage(rows[:limit], following, counts, documents, passages)
 
 
 async def delete_source(

@@ -6,7 +6,7 @@ from uuid import UUID
 from fleetkit.postgres.connection import FleetConnection
 from psycopg.rows import class_row
 
-from retrieval.store.rows import DocumentRow, OriginalRow
+from retrieval.store.rows import DocumentRow, OriginalRow, PassageCounts
 
 
 async def get_document(
@@ -18,7 +18,9 @@ async def get_document(
             "select d.document_id, d.source_id, coalesce(s.external_id, '') as external_id,"
             "  coalesce(nullif(d.title, ''), p.url, nullif(s.given_title, ''), s.file_name)"
             "   as title, coalesce(p.url, s.url) as url, d.text, d.status, d.error,"
-            "  d.chunk_count, d.media_type, d.language, d.update_time"
+            "  d.chunk_count, d.media_type, d.language, d.update_time,"
+            "  case d.status when 'embedding' then d.embedding_count else 0 end as embedding_count,"
+            "  d.embedded_count"
             " from document d join source s on s.source_id = d.source_id"
             "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
             " where d.tenant_id = %(tenant_id)s and s.tenant_id = %(tenant_id)s"
@@ -43,7 +45,9 @@ async def list_documents(
             "select d.document_id, d.source_id, coalesce(s.external_id, '') as external_id,"
             "  coalesce(nullif(d.title, ''), p.url, nullif(s.given_title, ''), s.file_name)"
             "   as title, coalesce(p.url, s.url) as url, '' as text, d.status, d.error,"
-            "  d.chunk_count, d.media_type, d.language, d.update_time"
+            "  d.chunk_count, d.media_type, d.language, d.update_time,"
+            "  case d.status when 'embedding' then d.embedding_count else 0 end as embedding_count,"
+            "  d.embedded_count"
             " from document d join source s on s.source_id = d.source_id"
             "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
             " where d.tenant_id = %(tenant_id)s and s.tenant_id = %(tenant_id)s"
@@ -68,6 +72,21 @@ async def count_by_status(conn: FleetConnection, tenant_id: UUID) -> dict[str, i
         "select status, count(*) from document where tenant_id = %s group by status", [tenant_id]
     )
     return dict(await rows.fetchall())
+
+
+async def count_passages(conn: FleetConnection, tenant_id: UUID) -> PassageCounts:
+    """The passages of all documents as they were read last, and those that have their vector."""
+    async with conn.cursor(row_factory=class_row(PassageCounts)) as cursor:
+        await cursor.execute(
+            "select (t.found + d.passages)::int as passages, (t.found + d.embedded)::int as embedded"
+            " from (select coalesce(sum(chunk_count), 0) as found from index_stat"
+            "   where tenant_id = %(tenant_id)s) t,"
+            "  (select coalesce(sum(embedding_count - chunk_count), 0) as passages,"
+            "    coalesce(sum(embedded_count - chunk_count), 0) as embedded from document"
+            "   where tenant_id = %(tenant_id)s and status = 'embedding') d",
+            {"tenant_id": tenant_id},
+        )
+        return await cursor.fetchone() or PassageCounts(0, 0)
 
 
 async def get_original(
@@ -201,6 +220,35 @@ async def set_status(
         "update document set status = %s, error = '', error_reason = '', update_time = %s"
         " where tenant_id = %s and document_id = %s",
         [status, now, tenant_id, document_id],
+    )
+
+
+async def set_embedding(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    document_id: UUID,
+    *,
+    count: int,
+    done: int,
+    now: datetime,
+) -> None:
+    """The state "embedding": it has `count` passages, `done` of them with their vector."""
+    await conn.execute(
+        "update document set status = 'embedding', error = '', error_reason = '',"
+        "  embedding_count = %s, embedded_count = %s, update_time = %s"
+        " where tenant_id = %s and document_id = %s",
+        [count, done, now, tenant_id, document_id],
+    )
+
+
+async def add_embedded(
+    conn: FleetConnection, tenant_id: UUID, document_id: UUID, count: int
+) -> None:
+    """So many more of its passages have their vector."""
+    await conn.execute(
+        "update document set embedded_count = least(embedded_count + %s, embedding_count)"
+        " where tenant_id = %s and document_id = %s and status = 'embedding'",
+        [count, tenant_id, document_id],
     )
 
 

@@ -9,7 +9,8 @@ from uuid import UUID
 class SourceRow:
     """A source with the state of its document, or of its documents together for a website.
 
-    `external_id` is "" when there is none; `document_id` is None for a website.
+    `external_id` is "" when there is none; `document_id` is None for a website. `chunk_count` can
+    be found; `passage_count` were read last, of which `embedded_count` have their vector.
     """
 
     source_id: UUID
@@ -31,6 +32,8 @@ class SourceRow:
     given_title: str
     create_time: datetime
     update_time: datetime
+    passage_count: int = 0
+    embedded_count: int = 0
     site: "SiteProgress | None" = None
 
 
@@ -107,7 +110,10 @@ class OriginalRow:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """A document; `text` is "" where the text was not asked for."""
+    """A document; `text` is "" where the text was not asked for.
+
+    `embedding_count` is 0 unless it is being embedded: then `embedded_count` of so many are done.
+    """
 
     document_id: UUID
     source_id: UUID
@@ -121,6 +127,16 @@ class DocumentRow:
     media_type: str
     language: str
     update_time: datetime
+    embedding_count: int
+    embedded_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassageCounts:
+    """Passages as they were read last, and how many of them have their vector."""
+
+    passages: int
+    embedded: int
 
 
 @dataclass(frozen=True, slots=True)

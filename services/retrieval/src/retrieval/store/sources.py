@@ -37,7 +37,11 @@ select * from (
       when w.error <> '' then w.error_reason
       when n.ready = 0 and n.pending = 0 then coalesce(nullif(n.error_reason, ''), 'NO_PAGES')
       else '' end as error_reason,
-    coalesce(d.chunk_count, n.chunk_count, 0)::int as chunk_count, s.revision, s.content_id,
+    coalesce(d.chunk_count, n.chunk_count, 0)::int as chunk_count,
+    coalesce(n.passages, case d.status when 'embedding' then d.embedding_count
+      else d.chunk_count end, 0)::int as passage_count,
+    coalesce(n.embedded, case d.status when 'embedding' then d.embedded_count
+      else d.chunk_count end, 0)::int as embedded_count, s.revision, s.content_id,
     s.content_sha256, s.given_title, s.create_time,
     greatest(s.update_time, d.update_time, w.begin_time, w.end_time, n.update_time) as update_time,
     w.source_id is not null as is_site, w.state in ('queued', 'running') as is_running,
@@ -53,6 +57,8 @@ select * from (
         count(*) filter (where status = 'failed') as failed,
         count(*) filter (where status not in ('ready', 'failed')) as pending,
         sum(chunk_count) as chunk_count, max(update_time) as update_time,
+        sum(case status when 'embedding' then embedding_count else chunk_count end) as passages,
+        sum(case status when 'embedding' then embedded_count else chunk_count end) as embedded,
         (array_agg(error) filter (where status = 'failed'))[1] as error,
         (array_agg(error_reason) filter (where status = 'failed'))[1] as error_reason
       from document where tenant_id = %(tenant_id)s and source_id = w.source_id
