@@ -12,7 +12,7 @@ from gateway.access import Access, endpoint
 from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
-from gateway.routes.models import note
+from gateway.routes.noting import note
 from gateway.routes.reading import request_id
 from gateway.shapes.budgets import (
     Budget,

@@ -6,12 +6,11 @@ from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as pb
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
 
-from gateway import audit
 from gateway.access import Access, endpoint
 from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
-from gateway.requests import client_ip_of
+from gateway.routes.noting import note
 from gateway.shapes.models import (
     ModelHealth,
     ModelHealthList,
@@ -127,14 +126,6 @@ async def clear_prices(request: GatewayRequest, model: str) -> None:
     method = parts_of(request).clients.model_settings.ClearPrices
     await call(method, pb.ClearPricesRequest(model=model))
     await note(request, "model_prices.cleared", model)
-
-
-async def note(request: GatewayRequest, action: str, target: str, **facts: str) -> None:
-    """A line of the audit log about what models may cost."""
-    principal = request.user
-    actor = audit.actor_of(principal, client_ip_of(request.scope))
-    async with parts_of(request).db.tenant(principal.tenant_id) as conn:
-        await audit.record(conn, principal.tenant_id, actor, action, target, facts)
 
 
 HANDLERS: list[HTTPRouteHandler] = [

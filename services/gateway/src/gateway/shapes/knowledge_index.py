@@ -15,7 +15,8 @@ class KnowledgeIndex(Struct, frozen=True):
     `embed_model` is the company's choice, "" where it left that to the deployment
     (`default_model`). While `changing`, searches use `serving_model` and `embedded_count` of
     `chunk_count` passages have a vector by `target_model`. `error_reason` says why it does not get
-    on; it is tried again.
+    on; it is tried again. What a change takes can be told from `passage_tokens`, a passage's on
+    average, and `passage_us`, the microseconds that one took lately by each model that embeds.
     """
 
     embed_model: str
@@ -27,6 +28,8 @@ class KnowledgeIndex(Struct, frozen=True):
     embedded_count: int
     begin_time: datetime | None
     error_reason: str
+    passage_tokens: int
+    passage_us: dict[str, int]
 
     @classmethod
     def of(cls, message: pb_index.KnowledgeIndex) -> "KnowledgeIndex":
@@ -41,6 +44,8 @@ class KnowledgeIndex(Struct, frozen=True):
             embedded_count=message.embedded_count,
             begin_time=optional_time(message, "begin_time"),
             error_reason=message.error_reason,
+            passage_tokens=message.passage_tokens,
+            passage_us=dict(message.passage_us),
         )
 
 

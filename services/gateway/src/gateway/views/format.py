@@ -123,6 +123,14 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
 
 
+def about(seconds: float) -> str:
+    """A duration, roughly: "under a minute", "4 minutes", "3 hours"."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "under a minute"
+    return count(minutes, "minute") if minutes < 100 else count(round(minutes / 60), "hour")
+
+
 def size(byte_count: int) -> str:
     """A file's size: "812 B", "4.2 kB", "1.3 MB"."""
     if byte_count < 1_000:

@@ -1,5 +1,6 @@
 """Vectors from llm-gateway."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,10 @@ if TYPE_CHECKING:  # the name exists in the stubs only
     from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
 
 DIMENSIONS = 384
+# A call of fewer passages says more about the way there than about the model.
+_FEWEST_TIMED = 8
+# The weight of the latest call in what a passage takes.
+_LATELY = 0.2
 
 
 def name_of(model: str) -> str:
@@ -47,16 +52,29 @@ class Embedder:
         self._stub = stub
         self._passage_timeout_s = passage_timeout_s
         self._query_timeout_s = query_timeout_s
+        self._passage_us: dict[str, float] = {}
+
+    @property
+    def passage_us(self) -> dict[str, int]:
+        """Microseconds that a passage took lately, by "provider/model"."""
+        return {model: round(us) for model, us in self._passage_us.items()}
 
     async def passages(self, texts: Sequence[str], model: str) -> Embedded:
         """Vectors of up to 64 passages by "provider/model", in order."""
+        began = time.monotonic()
         request = EmbedRequest(
             texts=texts, kind=EMBED_KIND_PASSAGE, token_vectors=True, model=model
         )
         response = await retry_idempotent(
             lambda: self._stub.Embed(request, timeout=self._passage_timeout_s)
         )
+        if len(texts) >= _FEWEST_TIMED:
+            self._note(name_of(response.model), 1e6 * (time.monotonic() - began) / len(texts))
         return _unit(response, len(texts))
+
+    def _note(self, model: str, passage_us: float) -> None:
+        before = self._passage_us.get(model, passage_us)
+        self._passage_us[model] = before + _LATELY * (passage_us - before)
 
     async def query(self, text: str, model: str) -> Embedded:
         """The vector of a query by "provider/model"; one attempt, since somebody waits."""

@@ -22,17 +22,23 @@ from retrieval.store import models as store
 from retrieval.store.rows import EmbeddingSetting, IndexStat
 
 _MAX_NAME_BYTES = 200
+# Passages whose mean length stands for all.
+_SAMPLED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """The models of an index, and how many of its passages have vectors of the target."""
+    """The models of an index, and how many of its passages have vectors of the target.
+
+    `passage_tokens` is the length of a passage on average.
+    """
 
     setting: EmbeddingSetting
     default_model: str
     stat: IndexStat
     target_model: str
     embedded_count: int
+    passage_tokens: int
 
     @property
     def is_changing(self) -> bool:
@@ -125,7 +131,8 @@ async def _state(conn: FleetConnection, tenant_id: UUID, default_model: str) -> 
     if not stat.chunk_count:
         target = ""
     count = await store.count_embedded(conn, tenant_id, target or stat.model)
-    return IndexState(setting, default_model, stat, target, count)
+    tokens = await store.mean_tokens(conn, tenant_id, _SAMPLED)
+    return IndexState(setting, default_model, stat, target, count, tokens)
 
 
 async def _try(embedder: Embedder, embed_model: str) -> None:

@@ -107,6 +107,17 @@ async def count_embedded(conn: FleetConnection, tenant_id: UUID, model: str) -> 
     return row[0] if row else 0
 
 
+async def mean_tokens(conn: FleetConnection, tenant_id: UUID, latest: int) -> int:
+    """Tokens of a passage on average, by the latest ones; 0 where there is none."""
+    rows = await conn.execute(
+        "select coalesce(round(avg(token_count)), 0)::int from (select token_count from chunk"
+        " where tenant_id = %s and slot is not null order by slot desc limit %s) latest",
+        [tenant_id, latest],
+    )
+    row = await rows.fetchone()
+    return row[0] if row else 0
+
+
 async def still_there(
     conn: FleetConnection, tenant_id: UUID, chunk_nos: Sequence[int]
 ) -> frozenset[int]:
