@@ -10,9 +10,7 @@ from fleetkit.logging import get_logger
 from fleetkit.telemetry import counter
 
 from conversation import observations
-from conversation.agent_config import AgentConfig
 from conversation.citations import Citation, verified
-from conversation.config import Settings
 from conversation.decision import (
     Answer,
     AskBack,
@@ -20,10 +18,10 @@ from conversation.decision import (
     Decision,
     Evidence,
     HandOver,
-    Rules,
     confidence,
     decide_from_evidence,
     decide_from_text,
+    rules_of,
 )
 from conversation.deps import Deps, Neighbours
 from conversation.followups import standalone
@@ -171,13 +169,6 @@ class Answering:
                 elif piece.HasField("completed"):
                     return piece.completed
         raise Unavailable("the answer broke off", reason="ANSWER_TRUNCATED")
-
-
-def rules_of(config: AgentConfig, settings: Settings) -> Rules:
-    """An agent version's rules, with the fleet's defaults where it has none of its own."""
-    answer = config.answer_threshold_millis or settings.answer_threshold_millis
-    handoff = config.handoff_threshold_millis or settings.handoff_threshold_millis
-    return Rules(answer / 1000, min(handoff, answer) / 1000, config.handoff_phrases)
 
 
 async def _pieces(

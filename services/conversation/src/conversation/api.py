@@ -22,6 +22,7 @@ from conversation import (
     handoffs,
     listening,
     observations,
+    thresholds,
     turns,
     visitors,
     wire,
@@ -120,6 +121,21 @@ class AgentApi(AgentServiceServicer):
         return agent_pb.ListAgentVersionsResponse(
             versions=[wire.version_message(row) for row in rows]
         )
+
+
+    async def TryThresholds(
+        self, request: agent_pb.TryThresholdsRequest, context: ServicerContext
+    ) -> agent_pb.TryThresholdsResponse:
+        trial = await thresholds.try_thresholds(
+            self._db,
+            self._settings,
+            tenant_id(),
+            to_uuid(request.agent_id, "agent_id"),
+            answer_millis=request.answer_threshold_millis,
+            handoff_millis=request.handoff_threshold_millis,
+            latest=request.latest,
+        )
+        return wire.trial_message(trial)
 
 
 class ConversationApi(ConversationServiceServicer):

@@ -4,11 +4,13 @@ Order: what the visitor asks for comes before what the tenant's rules say, then 
 allows, then what the knowledge holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from conversation import intents
+from conversation.agent_config import AgentConfig
+from conversation.config import Settings
 
 HandoffReason = Literal[
     "missing_knowledge",
@@ -84,6 +86,23 @@ class Evidence:
     topics: tuple[Topic, ...]
     entitled: bool
     asked_back: bool = False
+
+
+def rules_of(config: AgentConfig, settings: Settings) -> Rules:
+    """An agent version's rules, with the fleet's defaults where it has none of its own."""
+    answer = config.answer_threshold_millis or settings.answer_threshold_millis
+    handoff = config.handoff_threshold_millis or settings.handoff_threshold_millis
+    return Rules(answer / 1000, min(handoff, answer) / 1000, config.handoff_phrases)
+
+
+def topics_of(passages: Iterable[tuple[str, str, float]]) -> tuple[Topic, ...]:
+    """The documents of passages (document, title, score), best first, by their best passage."""
+    best: dict[str, Topic] = {}
+    for document_id, title, score in passages:
+        known = best.get(document_id)
+        if known is None or score > known.score:
+            best[document_id] = Topic(document_id, title, score)
+    return tuple(sorted(best.values(), key=lambda topic: -topic.score))
 
 
 def decide_from_text(text: str, rules: Rules, earlier: Sequence[str] = ()) -> Decision | None:

@@ -16,7 +16,7 @@ from fleetkit.telemetry import counter
 
 from conversation import rephrasing
 from conversation.citations import Passage
-from conversation.decision import Topic
+from conversation.decision import Topic, topics_of
 from conversation.deps import Neighbours
 from conversation.store.messages import MessageRow
 from conversation.turn import Turn
@@ -54,13 +54,7 @@ class Gathered:
     @property
     def topics(self) -> tuple[Topic, ...]:
         """The documents found, best first, each with its best passage's score."""
-        best: dict[str, Topic] = {}
-        for passage in self.passages:
-            known = best.get(passage.document_id)
-            if known is None or passage.score > known.score:
-                topic = Topic(passage.document_id, passage.title, passage.score)
-                best[passage.document_id] = topic
-        return tuple(sorted(best.values(), key=lambda topic: -topic.score))
+        return topics_of((each.document_id, each.title, each.score) for each in self.passages)
 
 
 async def gather(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fleetdesk.conversation.v1 import agent_pb2, conversation_pb2
+from fleetdesk.conversation.v1 import agent_pb2, agent_service_pb2, conversation_pb2
 from fleetkit.errors import InvalidArgument
 from fleetkit.rpc.fields import optional_timestamp, timestamp
 
@@ -11,6 +11,7 @@ from conversation.agent_config import AgentConfig
 from conversation.store.agents import AgentRow, AgentVersionRow
 from conversation.store.conversations import ConversationRow
 from conversation.store.messages import MessageRow
+from conversation.thresholds import Trial
 
 
 def config_of(message: agent_pb2.AgentConfig) -> AgentConfig:
@@ -67,6 +68,31 @@ def version_message(row: AgentVersionRow) -> agent_pb2.AgentVersion:
         config=config_message(row.config),
         create_time=timestamp(row.create_time),
         publisher=row.publisher,
+    )
+
+
+def trial_message(trial: Trial) -> agent_service_pb2.TryThresholdsResponse:
+    """What other thresholds would have made of questions, as a proto."""
+    now, then = (
+        agent_service_pb2.DecisionCounts(
+            answered=counts["answered"], clarified=counts["clarify"], handed_over=counts["handoff"]
+        )
+        for counts in (trial.now, trial.then)
+    )
+    changed = [
+        agent_service_pb2.ChangedDecision(
+            conversation_id=str(each.row.conversation_id),
+            message_id=str(each.row.message_id),
+            question=each.row.question,
+            relevance=each.row.relevance,
+            now=outcome_of(each.now),
+            then=outcome_of(each.then),
+            create_time=timestamp(each.row.create_time),
+        )
+        for each in trial.changed
+    ]
+    return agent_service_pb2.TryThresholdsResponse(
+        now=now, then=then, changed=changed, changed_count=trial.changed_count
     )
 
 

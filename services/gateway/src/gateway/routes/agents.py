@@ -7,7 +7,7 @@ from fleetdesk.conversation.v1 import agent_service_pb2 as pb
 from fleetkit import context
 from fleetkit.ids import new_id
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, JSONBody, PathParameter
+from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
 from gateway import audit
 from gateway.access import Access, endpoint
@@ -26,6 +26,7 @@ from gateway.shapes.agents import (
     CreateAgentRequest,
     PublicAgent,
     RollbackRequest,
+    ThresholdTrial,
     UpdateAgentRequest,
     estimate_request,
 )
@@ -167,6 +168,73 @@ async def get_estimate(request: GatewayRequest, agent_id: FromPath[UUID]) -> Age
 
 @endpoint(
     "GET",
+    "/v1/agents/{agent_id:uuid}/thresholds",
+    Access(role=Role.VIEWER, scope="conversations:read"),
+    tags=_TAGS,
+    summary="Try other thresholds on past questions",
+)
+async def get_threshold_trial(
+    request: GatewayRequest,
+    agent_id: FromPath[UUID],
+    answer: Annotated[
+        int,
+        QueryParameter(
+            name="answer", ge=1, le=1000, description="Relevance to answer from, in thousandths."
+        ),
+    ],
+    handoff: Annotated[
+        int,
+        QueryParameter(
+            name="handoff",
+            ge=0,
+            le=1000,
+            description="Relevance to hand over below, in thousandths; 0 for the published one.",
+        ),
+    ] = 0,
+    latest: Annotated[
+        int, QueryParameter(name="latest", ge=1, le=1000, description="The most questions.")
+    ] = 200,
+) -> ThresholdTrial:
+    """What becomes of the agent's latest questions by its published thresholds and by others.
+
+    They are decided by the passages that were found for them then; nothing is searched or changed.
+    """
+    return ThresholdTrial.of(await try_thresholds(request, agent_id, answer, handoff, latest))
+
+
+async def try_thresholds(
+    request: GatewayRequest, agent_id: UUID, answer: int, handoff: int = 0, latest: int = 0
+) -> pb.TryThresholdsResponse:
+    """Asks what other thresholds would have made of past questions; also for the page."""
+    return await call(
+        parts_of(request).clients.agents.TryThresholds,
+        pb.TryThresholdsRequest(
+            agent_id=str(agent_id),
+            answer_threshold_millis=answer,
+            handoff_threshold_millis=handoff,
+            latest=latest,
+        ),
+    )
+
+
+async def set_threshold(request: GatewayRequest, agent_id: UUID, answer: int) -> None:
+    """Has the agent's draft answer from a relevance; says so in the audit log; for the page."""
+    clients = parts_of(request).clients
+    found = await call(clients.agents.GetAgent, pb.GetAgentRequest(agent_id=str(agent_id)))
+    config, revision = found.agent.draft, found.agent.revision
+    config.answer_threshold_millis = answer
+    config.handoff_threshold_millis = min(config.handoff_threshold_millis, answer)
+    await call(
+        clients.agents.UpdateDraft,
+        pb.UpdateDraftRequest(
+            request_id=str(new_id()), agent_id=str(agent_id), config=config, revision=revision
+        ),
+    )
+    await _record(request, "agent.changed", agent_id)
+
+
+@endpoint(
+    "GET",
     "/v1/agents/{agent_id:uuid}/public",
     Access(anonymous=True, cross_origin=True, limit="public"),
     tags=_TAGS,
@@ -202,5 +270,6 @@ HANDLERS: list[HTTPRouteHandler] = [
     post_rollback,
     get_versions,
     get_estimate,
+    get_threshold_trial,
     get_public,
 ]

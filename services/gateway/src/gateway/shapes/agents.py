@@ -4,8 +4,12 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fleetdesk.conversation.v1 import agent_pb2
-from fleetdesk.conversation.v1.agent_service_pb2 import GetPublicAgentResponse
+from fleetdesk.conversation.v1 import agent_pb2, conversation_pb2
+from fleetdesk.conversation.v1.agent_service_pb2 import (
+    DecisionCounts,
+    GetPublicAgentResponse,
+    TryThresholdsResponse,
+)
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import (
     EstimateAnswerRequest,
     EstimateAnswerResponse,
@@ -251,3 +255,59 @@ def estimate_request(config: agent_pb2.AgentConfig) -> EstimateAnswerRequest:
         prompt_caching=config.prompt_caching,
         screen_sharing=config.screen_sharing,
     )
+
+
+class Decisions(Struct, frozen=True):
+    """Questions by what becomes of them."""
+
+    answered: int
+    clarified: int
+    handed_over: int
+
+    @classmethod
+    def of(cls, counts: DecisionCounts) -> "Decisions":
+        """From the proto."""
+        return cls(counts.answered, counts.clarified, counts.handed_over)
+
+
+class ChangedDecision(Struct, frozen=True):
+    """A question that would be decided otherwise: `answered`, `clarify` or `handoff`."""
+
+    conversation_id: str
+    message_id: str
+    question: str
+    relevance: float
+    now: str | None
+    then: str | None
+    create_time: datetime
+
+
+class ThresholdTrial(Struct, frozen=True):
+    """Past questions by the published thresholds (`now`) and by others (`then`).
+
+    `changed` are the latest 50 of `changed_count` that differ.
+    """
+
+    now: Decisions
+    then: Decisions
+    changed: list[ChangedDecision]
+    changed_count: int
+
+    @classmethod
+    def of(cls, trial: TryThresholdsResponse) -> "ThresholdTrial":
+        """From the proto."""
+        changed = [
+            ChangedDecision(
+                conversation_id=each.conversation_id,
+                message_id=each.message_id,
+                question=each.question,
+                relevance=each.relevance,
+                now=label_of(conversation_pb2.Outcome, each.now, "OUTCOME_"),
+                then=label_of(conversation_pb2.Outcome, each.then, "OUTCOME_"),
+                create_time=time_of(each.create_time),
+            )
+            for each in trial.changed
+        ]
+        return cls(
+            Decisions.of(trial.now), Decisions.of(trial.then), changed, trial.changed_count
+        )

@@ -1,6 +1,6 @@
 """The search lab: what each stage of retrieval made of a query."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsResponse
 from fleetdesk.retrieval.v1 import document_pb2 as doc
@@ -8,15 +8,21 @@ from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 
 from gateway.views.format import percent
 from gateway.views.frame import Badge, link
+from gateway.views.past_questions import PastQuestions
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From which relevance an agent answers, and below which it hands over at once; 0–1."""
+    """From which relevance an agent answers, and below which it hands over at once; 0–1.
+
+    `draft` is from which its draft does.
+    """
 
     agent_name: str
     answer: float
     handoff: float
+    agent_id: str = ""
+    draft: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,8 @@ class Knobs:
 class SearchLab:
     """A query with what was found; `verdict` is None before a query.
 
-    `threshold` is where the slider stands, in percent; `notice` says why nothing was reranked.
+    `threshold` is where the slider stands, in percent; `notice` says why nothing was reranked;
+    `past` is what it makes of the agent's past questions, None when no agent is published.
     """
 
     query: str
@@ -74,6 +81,14 @@ class SearchLab:
     hits: tuple[Hit, ...] = ()
     verdict: Verdict | None = None
     notice: str = ""
+    agent: Thresholds | None = None
+    past: PastQuestions | None = None
+
+    @property
+    def draft_threshold(self) -> int | None:
+        """From how many per cent the agent's draft answers, where that is not yet published."""
+        draft = round(100 * self.agent.draft) if self.agent else None
+        return draft if draft != self.own_threshold else None
 
 
 _NOT_RERANKED = {
@@ -83,26 +98,41 @@ _NOT_RERANKED = {
 }
 
 
+def threshold_of(thresholds: Thresholds | None, knobs: Knobs) -> int:
+    """Where the slider stands: where it was put, or else at the agent's own; in percent."""
+    if knobs.threshold is not None:
+        return knobs.threshold
+    return round(100 * thresholds.answer) if thresholds else 50
+
+
 def search_lab(
     query: str,
-    response: pb.SearchResponse,
+    response: pb.SearchResponse | None,
     thresholds: Thresholds | None,
     knobs: Knobs | None = None,
+    past: PastQuestions | None = None,
 ) -> SearchLab:
-    """The answer of retrieval as the lab shows it."""
+    """The answer of retrieval as the lab shows it; None before a query."""
     knobs = knobs or Knobs()
     own = round(100 * thresholds.answer) if thresholds else None
+    lab = SearchLab(
+        query=query,
+        knobs=knobs,
+        threshold=threshold_of(thresholds, knobs),
+        own_threshold=own,
+        agent=thresholds,
+        past=past,
+    )
+    if response is None:
+        return lab
     moved = knobs.threshold is not None and knobs.threshold != own
     judged = _moved(thresholds, (knobs.threshold or 0) / 100) if moved else thresholds
     hits = (
         _hit(rank, result, reranked=response.reranked)
         for rank, result in enumerate(response.results, start=1)
     )
-    return SearchLab(
-        query=query,
-        knobs=knobs,
-        threshold=knobs.threshold if knobs.threshold is not None else own or 50,
-        own_threshold=own,
+    return replace(
+        lab,
         hits=tuple(hits),
         verdict=verdict(response.relevance, judged, found=bool(response.results)),
         notice=_notice(response),
@@ -177,12 +207,20 @@ def _stage(label: str, score: str, rank: int, next_rank: int) -> StageScore:
     return StageScore(label, score, rank, rank - next_rank)
 
 
-def thresholds_of(found: ListAgentsResponse) -> Thresholds | None:
-    """Those of the oldest published agent; None when none is published."""
-    agent = next((item for item in found.agents if item.HasField("published")), None)
-    if agent is None:
+def thresholds_of(found: ListAgentsResponse, agent_id: str = "") -> Thresholds | None:
+    """Those of an agent, or of the oldest published one; None when none is published."""
+    published = [item for item in found.agents if item.HasField("published")]
+    if not published:
         return None
+    agent = next((item for item in published if item.agent_id == agent_id), published[0])
     config = agent.published
-    answer = config.answer_threshold_millis or found.default_answer_threshold_millis
+    usual = found.default_answer_threshold_millis
+    answer = config.answer_threshold_millis or usual
     handoff = config.handoff_threshold_millis or found.default_handoff_threshold_millis
-    return Thresholds(config.name, answer / 1000, min(answer, handoff) / 1000)
+    return Thresholds(
+        config.name,
+        answer / 1000,
+        min(answer, handoff) / 1000,
+        agent.agent_id,
+        (agent.draft.answer_threshold_millis or usual) / 1000,
+    )

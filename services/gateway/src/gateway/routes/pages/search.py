@@ -6,31 +6,34 @@ from uuid import UUID
 from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsRequest
 from fleetdesk.retrieval.v1 import document_pb2
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
-from fleetkit.errors import FleetError
+from fleetkit.errors import FailedPrecondition, FleetError, InvalidArgument
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
-from gateway.routes.pages.reading import asked, asked_number, asked_of
-from gateway.routes.pages.showing import page, show
+from gateway.routes.agents import set_threshold, try_thresholds
+from gateway.routes.pages.reading import asked, asked_number, asked_of, form_of
+from gateway.routes.pages.showing import ADMINS, go, page, show
 from gateway.views.document import Span, document_page
-from gateway.views.search import Knobs, SearchLab, Thresholds, search_lab, thresholds_of
+from gateway.views.format import sentence
+from gateway.views.frame import link
+from gateway.views.past_questions import PastQuestions, past_questions
+from gateway.views.search import Knobs, Thresholds, search_lab, threshold_of, thresholds_of
 
+_PAGE = "/knowledge/search"
 _TOP_KS = ("5", "10", "20", "50")
 
 
-@page("GET", "/knowledge/search")
+@page("GET", _PAGE)
 async def get_search(request: GatewayRequest) -> Response:
     """What retrieval finds for a query, stage by stage."""
     query, knobs = asked(request, "q"), _knobs(request)
-    view = SearchLab("", knobs)
-    if query:
-        response, thresholds = await asyncio.gather(
-            _search(request, query, knobs), _thresholds(request)
-        )
-        view = search_lab(query, response, thresholds, knobs)
+    response, (thresholds, past) = await asyncio.gather(
+        _search(request, query, knobs), _past(request, knobs)
+    )
+    view = search_lab(query, response, thresholds, knobs, past)
     return show(
         request,
         "knowledge",
@@ -40,6 +43,21 @@ async def get_search(request: GatewayRequest) -> Response:
         view=view,
         top_ks=_TOP_KS,
     )
+
+
+@page("POST", _PAGE + "/threshold", ADMINS)
+async def post_threshold(request: GatewayRequest) -> Response:
+    """Puts a threshold into an agent's draft; nothing is published."""
+    typed = await form_of(request, "agent_id", "threshold", "q")
+    try:
+        agent_id, percent = UUID(typed["agent_id"]), int(typed["threshold"])
+        await set_threshold(request, agent_id, 10 * min(max(percent, 1), 100))
+    except ValueError as error:
+        raise InvalidArgument("choose an agent and a threshold from the page") from error
+    except FailedPrecondition as error:
+        return go(_PAGE, sentence(error.message), "bad")
+    said = f"The draft answers from {percent} %. Visitors get it once the agent is published."
+    return go(link(_PAGE, q=typed["q"], threshold=percent), said)
 
 
 @page("GET", "/documents/{document_id:uuid}")
@@ -74,18 +92,34 @@ def _knobs(request: GatewayRequest) -> Knobs:
     )
 
 
-async def _search(request: GatewayRequest, query: str, knobs: Knobs) -> pb.SearchResponse:
+async def _search(
+    request: GatewayRequest, query: str, knobs: Knobs
+) -> pb.SearchResponse | None:
+    if not query:
+        return None
     wanted = pb.SearchRequest(query=query, top_k=knobs.top_k, explain=True, rerank=knobs.rerank)
     return await call(parts_of(request).clients.retrieval.Search, wanted)
 
 
-async def _thresholds(request: GatewayRequest) -> Thresholds | None:
-    """Those of the first published agent; without them the lab still shows what was found."""
+async def _past(
+    request: GatewayRequest, knobs: Knobs
+) -> tuple[Thresholds | None, PastQuestions | None]:
+    """The thresholds of a published agent, and what the slider makes of its past questions.
+
+    Without them the lab still shows what was found.
+    """
+    parts = parts_of(request)
+    thresholds = None
     try:
-        found = await call(parts_of(request).clients.agents.ListAgents, ListAgentsRequest())
+        found = await call(parts.clients.agents.ListAgents, ListAgentsRequest())
+        thresholds = thresholds_of(found)
+        if thresholds is None:
+            return None, None
+        millis = max(10 * threshold_of(thresholds, knobs), 1)
+        trial = await try_thresholds(request, UUID(thresholds.agent_id), millis)
     except FleetError:
-        return None
-    return thresholds_of(found)
+        return thresholds, None
+    return thresholds, past_questions(trial, parts.clock.now())
 
 
 async def _chunk(
@@ -101,4 +135,4 @@ async def _chunk(
     return next(mine, None)
 
 
-HANDLERS: list[HTTPRouteHandler] = [get_search, get_document]
+HANDLERS: list[HTTPRouteHandler] = [get_search, post_threshold, get_document]
