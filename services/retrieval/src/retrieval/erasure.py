@@ -15,6 +15,7 @@ ERASURE = Erasure(
         Table("chunk_embedding"),
         Table("chunk_tokens"),
         Table("conflict"),
+        Table("conflict_dismissal"),
         Table("chunk"),
         Table("document"),
         Table("page"),

@@ -197,6 +197,8 @@ def conflict(row: ConflictRow) -> pb_conflict.Conflict:
         ),
     )
     message.create_time.FromDatetime(row.create_time)
+    if row.dismiss_time is not None:
+        message.dismiss_time.FromDatetime(row.dismiss_time)
     return message
 
 

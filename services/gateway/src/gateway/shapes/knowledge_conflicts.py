@@ -6,7 +6,7 @@ from typing import Literal
 from fleetdesk.retrieval.v1 import conflict_pb2
 from msgspec import Struct
 
-from gateway.shapes.common import label_of, time_of
+from gateway.shapes.common import label_of, optional_time, time_of
 
 KindFilter = Literal["duplicate", "contradiction"]
 _KIND = "CONFLICT_KIND_"
@@ -50,6 +50,7 @@ class Conflict(Struct, frozen=True):
     one: ConflictSide
     other: ConflictSide
     create_time: datetime
+    dismiss_time: datetime | None
 
     @classmethod
     def of(cls, conflict: conflict_pb2.Conflict) -> "Conflict":
@@ -62,11 +63,14 @@ class Conflict(Struct, frozen=True):
             one=ConflictSide.of(conflict.one),
             other=ConflictSide.of(conflict.other),
             create_time=time_of(conflict.create_time),
+            dismiss_time=optional_time(conflict, "dismiss_time"),
         )
 
 
 class ConflictList(Struct, frozen=True):
-    """One page of conflicts, newest first."""
+    """One page of conflicts, newest first; the counts are of all, whatever their kind."""
 
     items: list[Conflict]
     next_page_token: str
+    open_count: int
+    dismissed_count: int

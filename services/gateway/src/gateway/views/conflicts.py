@@ -14,8 +14,15 @@ KINDS: dict[str, int] = {
     "": pb.CONFLICT_KIND_UNSPECIFIED,
     "contradiction": pb.CONFLICT_KIND_CONTRADICTION,
     "duplicate": pb.CONFLICT_KIND_DUPLICATE,
+    "dismissed": pb.CONFLICT_KIND_UNSPECIFIED,
 }
-_LABELS = {"": "All", "contradiction": "Contradictions", "duplicate": "Said twice"}
+DISMISSED = "dismissed"
+_LABELS = {
+    "": "All open",
+    "contradiction": "Contradictions",
+    "duplicate": "Said twice",
+    DISMISSED: "Dismissed",
+}
 _REASONS = {
     "NUMBERS": "Different numbers",
     "UNITS": "Different units",
@@ -39,10 +46,12 @@ class Side:
 class ConflictRow:
     """A pair of places."""
 
+    conflict_id: str
     badge: Badge
     reason: str
     sides: tuple[Side, Side]
     found: When
+    dismissed: When | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,7 @@ class ConflictsPage:
 
     headline: str
     tabs: tuple[Tab, ...]
+    shows_dismissed: bool
     rows: tuple[ConflictRow, ...]
     next_href: str
     first_href: str
@@ -61,23 +71,27 @@ def conflicts_page(
 ) -> ConflictsPage:
     """The conflicts of a kind, or of all."""
     following = found.next_page_token
+    counts = {"": found.open_count, DISMISSED: found.dismissed_count}
     return ConflictsPage(
-        headline=_headline(len(found.conflicts), more=bool(following or page_token)),
-        tabs=tuple(Tab(label, link(PATH, kind=key), key == kind) for key, label in _LABELS.items()),
+        headline=_headline(found.open_count, found.dismissed_count),
+        tabs=tuple(
+            Tab(label, link(PATH, kind=key), key == kind, counts.get(key))
+            for key, label in _LABELS.items()
+        ),
+        shows_dismissed=kind == DISMISSED,
         rows=tuple(_row(conflict, now) for conflict in found.conflicts),
         next_href=link(PATH, kind=kind, page_token=following) if following else "",
         first_href=link(PATH, kind=kind) if page_token else "",
     )
 
 
-def _headline(count: int, *, more: bool) -> str:
-    if more:
-        return f"{count} pairs of places on this page disagree or repeat each other."
+def _headline(count: int, dismissed: int) -> str:
+    besides = f" {dismissed:,} more {'was' if dismissed == 1 else 'were'} dismissed." if dismissed else ""
     if not count:
-        return "No two documents were found to contradict or repeat each other."
+        return f"No two documents were found to contradict or repeat each other.{besides}"
     if count == 1:
-        return "One pair of places disagrees or repeats itself."
-    return f"{count} pairs of places disagree or repeat each other."
+        return f"One pair of places disagrees or repeats itself.{besides}"
+    return f"{count:,} pairs of places disagree or repeat each other.{besides}"
 
 
 def _row(conflict: pb.Conflict, now: datetime) -> ConflictRow:
@@ -88,10 +102,14 @@ def _row(conflict: pb.Conflict, now: datetime) -> ConflictRow:
         else Badge("Said twice", "copy")
     )
     return ConflictRow(
+        conflict_id=conflict.conflict_id,
         badge=badge,
         reason=_REASONS.get(conflict.reason, ""),
         sides=(_side(conflict.one), _side(conflict.other)),
         found=when_of(conflict.create_time, now),
+        dismissed=when_of(conflict.dismiss_time, now)
+        if conflict.HasField("dismiss_time")
+        else None,
     )
 
 

@@ -170,13 +170,30 @@ class RetrievalApi(RetrievalServiceServicer):
             self._db,
             tenant_id(),
             kind=wire.parse_kind(request.kind),
+            dismissed=request.dismissed,
             before=to_optional_uuid(request.page_token, "page_token"),
             page_size=request.page_size,
         )
         return pb.ListConflictsResponse(
             conflicts=[wire.conflict(row) for row in page.rows],
             next_page_token=str(page.next_before or ""),
+            open_count=page.counts.open,
+            dismissed_count=page.counts.dismissed,
         )
+
+    async def DismissConflict(
+        self, request: pb.DismissConflictRequest, context: Any
+    ) -> pb.DismissConflictResponse:
+        conflict_id = to_uuid(request.conflict_id, "conflict_id")
+        row = await conflicts.dismiss_conflict(self._db, tenant_id(), conflict_id)
+        return pb.DismissConflictResponse(conflict=wire.conflict(row))
+
+    async def RestoreConflict(
+        self, request: pb.RestoreConflictRequest, context: Any
+    ) -> pb.RestoreConflictResponse:
+        conflict_id = to_uuid(request.conflict_id, "conflict_id")
+        row = await conflicts.restore_conflict(self._db, tenant_id(), conflict_id)
+        return pb.RestoreConflictResponse(conflict=wire.conflict(row))
 
     async def GetIndex(self, request: pb.GetIndexRequest, context: Any) -> pb.GetIndexResponse:
         state = await models.get_index(self._db, tenant_id(), self._default_model)

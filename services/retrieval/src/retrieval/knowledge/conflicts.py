@@ -8,8 +8,10 @@ import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
+from fleetkit.errors import NotFound
 from fleetkit.jobs import Job
 from fleetkit.postgres import Database
+from fleetkit.postgres.connection import FleetConnection
 from pgvector import Vector
 
 from retrieval.index import packing, scan
@@ -18,7 +20,7 @@ from retrieval.knowledge.sources import page_limit
 from retrieval.store import blocks as block_store
 from retrieval.store import conflicts as store
 from retrieval.store.blocks import IndexBlocks
-from retrieval.store.conflicts import ComparedRow, ConflictRow, NewConflict
+from retrieval.store.conflicts import ComparedRow, ConflictCounts, ConflictRow, NewConflict
 
 _COSINE = 0.45
 _NEAREST = 8
@@ -30,10 +32,11 @@ _MOST_OF_TENANT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ConflictPage:
-    """One page of pairs, and where the next begins."""
+    """One page of pairs, where the next begins, and counts over all pairs."""
 
     rows: list[ConflictRow]
     next_before: UUID | None
+    counts: ConflictCounts
 
 
 class Comparison:
@@ -66,19 +69,52 @@ class Comparison:
                 most=_MOST_OF_TENANT,
                 now=conn.now(),
             )
+            await store.settle_dismissals(conn, job.tenant_id, job.subject_id)
 
 
 async def list_conflicts(
-    db: Database, tenant_id: UUID, *, kind: str, before: UUID | None, page_size: int
+    db: Database,
+    tenant_id: UUID,
+    *,
+    kind: str,
+    dismissed: bool,
+    before: UUID | None,
+    page_size: int,
 ) -> ConflictPage:
-    """Pairs, newest first, those after `before`."""
+    """Open or dismissed pairs, newest first, those after `before`."""
     limit = page_limit(page_size)
     async with db.tenant(tenant_id) as conn:
         rows = await store.list_conflicts(
-            conn, tenant_id, kind=kind, before=before, limit=limit + 1
+            conn, tenant_id, kind=kind, dismissed=dismissed, before=before, limit=limit + 1
         )
+        counts = await store.count_conflicts(conn, tenant_id)
     more = len(rows) > limit
-    return ConflictPage(rows[:limit], rows[limit - 1].conflict_id if more else None)
+    return ConflictPage(rows[:limit], rows[limit - 1].conflict_id if more else None, counts)
+
+
+async def dismiss_conflict(db: Database, tenant_id: UUID, conflict_id: UUID) -> ConflictRow:
+    """Lets a pair stand until one of its passages changes; NotFound when it has gone."""
+    async with db.tenant(tenant_id) as conn:
+        await store.dismiss(conn, tenant_id, conflict_id, conn.now())
+        return await _existing(conn, tenant_id, conflict_id)
+
+
+async def restore_conflict(db: Database, tenant_id: UUID, conflict_id: UUID) -> ConflictRow:
+    """Lists a pair that was dismissed again; NotFound when it has gone."""
+    async with db.tenant(tenant_id) as conn:
+        await store.restore(conn, tenant_id, conflict_id)
+        return await _existing(conn, tenant_id, conflict_id)
+
+
+async def _existing(conn: FleetConnection, tenant_id: UUID, conflict_id: UUID) -> ConflictRow:
+    row = await store.get_conflict(conn, tenant_id, conflict_id)
+    if row is None:
+        raise NotFound(
+            "there is no such conflict: one of its documents was changed or deleted",
+            field="conflict_id",
+            reason="CONFLICT_NOT_FOUND",
+        )
+    return row
 
 
 def _near(blocks: IndexBlocks, row: ComparedRow) -> list[int]:

@@ -38,7 +38,10 @@ class NewConflict:
 
 @dataclass(frozen=True, slots=True)
 class ConflictRow:
-    """A pair; a side is chunk, document, title, link, text and span in the document's text."""
+    """A pair; a side is chunk, document, title, link, text and span in the document's text.
+
+    `dismiss_time` is None unless it was dismissed.
+    """
 
     conflict_id: UUID
     kind: str
@@ -59,6 +62,52 @@ class ConflictRow:
     other_text: str
     other_span_start: int
     other_span_end: int
+    dismiss_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictCounts:
+    """How many pairs are open, and how many dismissed."""
+
+    open: int
+    dismissed: int
+
+
+_CONFLICTS = """
+select f.conflict_id, f.kind, f.reason, f.score, f.create_time, a.chunk_id, a.document_id, d.title,
+    coalesce(p.url, s.url) as url,
+    substr(a.text, f.span_start + 1, f.span_end - f.span_start) as text,
+    a.span_start + f.span_start as span_start, a.span_start + f.span_end as span_end,
+    b.chunk_id as other_chunk_id, b.document_id as other_document_id, e.title as other_title,
+    coalesce(q.url, t.url) as other_url,
+    substr(b.text, f.other_span_start + 1, f.other_span_end - f.other_span_start) as other_text,
+    b.span_start + f.other_span_start as other_span_start,
+    b.span_start + f.other_span_end as other_span_end, g.dismiss_time
+  from conflict f
+    join chunk a on a.chunk_no = f.chunk_no and a.tenant_id = %(tenant_id)s
+    join document d on d.document_id = a.document_id and d.tenant_id = %(tenant_id)s
+    join source s on s.source_id = d.source_id and s.tenant_id = %(tenant_id)s
+    left join page p on p.page_id = d.document_id and p.tenant_id = %(tenant_id)s
+    join chunk b on b.chunk_no = f.other_chunk_no and b.tenant_id = %(tenant_id)s
+    join document e on e.document_id = b.document_id and e.tenant_id = %(tenant_id)s
+    join source t on t.source_id = e.source_id and t.tenant_id = %(tenant_id)s
+    left join page q on q.page_id = e.document_id and q.tenant_id = %(tenant_id)s
+    left join conflict_dismissal g on g.pair_sha256 = f.pair_sha256 and g.tenant_id = %(tenant_id)s
+  where f.tenant_id = %(tenant_id)s"""
+# A pair is known again by its documents, its passages' texts, and the places in them.
+_NAME_PAIRS = """
+update conflict f set pair_sha256 = sha256(convert_to(concat_ws(chr(31), f.kind,
+    least(a.side, b.side), greatest(a.side, b.side)), 'UTF8'))
+  from (select c.chunk_no, k.conflict_id, concat_ws(chr(30), c.document_id, k.span_start,
+      k.span_end, c.text) as side from chunk c join conflict k on k.chunk_no = c.chunk_no
+    where c.tenant_id = %(tenant_id)s and k.tenant_id = %(tenant_id)s
+      and k.pair_sha256 is null) a,
+    (select c.chunk_no, k.conflict_id, concat_ws(chr(30), c.document_id, k.other_span_start,
+      k.other_span_end, c.text) as side from chunk c join conflict k on k.other_chunk_no = c.chunk_no
+    where c.tenant_id = %(tenant_id)s and k.tenant_id = %(tenant_id)s
+      and k.pair_sha256 is null) b
+  where f.tenant_id = %(tenant_id)s and f.conflict_id = a.conflict_id
+    and f.conflict_id = b.conflict_id"""
 
 
 async def passages_of(
@@ -166,34 +215,93 @@ async def replace_of_document(
     )
 
 
-async def list_conflicts(
-    conn: FleetConnection, tenant_id: UUID, *, kind: str, before: UUID | None, limit: int
-) -> list[ConflictRow]:
-    """Pairs of one kind or of both (""), newest first, those after `before`."""
+async def settle_dismissals(conn: FleetConnection, tenant_id: UUID, document_id: UUID) -> None:
+    """Names the pairs that were found, and forgets the document's dismissals that are none now."""
+    await conn.execute(_NAME_PAIRS, {"tenant_id": tenant_id})
+    await conn.execute(
+        "delete from conflict_dismissal g where g.tenant_id = %(tenant_id)s"
+        " and %(document_id)s in (g.document_id, g.other_document_id)"
+        " and not exists (select from conflict f where f.tenant_id = %(tenant_id)s"
+        "  and f.pair_sha256 = g.pair_sha256)",
+        {"tenant_id": tenant_id, "document_id": document_id},
+    )
+
+
+async def dismiss(
+    conn: FleetConnection, tenant_id: UUID, conflict_id: UUID, now: datetime
+) -> None:
+    """Dismisses a pair; nothing when it is so already, or gone."""
+    await conn.execute(_NAME_PAIRS, {"tenant_id": tenant_id})
+    await conn.execute(
+        "insert into conflict_dismissal"
+        " (tenant_id, pair_sha256, document_id, other_document_id, dismiss_time)"
+        " select %(tenant_id)s, f.pair_sha256, a.document_id, b.document_id, %(now)s"
+        " from conflict f join chunk a on a.chunk_no = f.chunk_no"
+        "  join chunk b on b.chunk_no = f.other_chunk_no"
+        " where f.tenant_id = %(tenant_id)s and a.tenant_id = %(tenant_id)s"
+        "  and b.tenant_id = %(tenant_id)s and f.conflict_id = %(conflict_id)s"
+        " on conflict do nothing",
+        {"tenant_id": tenant_id, "conflict_id": conflict_id, "now": now},
+    )
+
+
+async def restore(conn: FleetConnection, tenant_id: UUID, conflict_id: UUID) -> None:
+    """Opens a pair again; nothing when it is open, or gone."""
+    await conn.execute(
+        "delete from conflict_dismissal where tenant_id = %(tenant_id)s"
+        " and pair_sha256 = (select pair_sha256 from conflict where tenant_id = %(tenant_id)s"
+        "  and conflict_id = %(conflict_id)s)",
+        {"tenant_id": tenant_id, "conflict_id": conflict_id},
+    )
+
+
+async def get_conflict(
+    conn: FleetConnection, tenant_id: UUID, conflict_id: UUID
+) -> ConflictRow | None:
+    """One pair."""
     async with conn.cursor(row_factory=class_row(ConflictRow)) as cursor:
         await cursor.execute(
-            "select f.conflict_id, f.kind, f.reason, f.score, f.create_time,"
-            "  a.chunk_id, a.document_id, d.title, coalesce(p.url, s.url) as url,"
-            "  substr(a.text, f.span_start + 1, f.span_end - f.span_start) as text,"
-            "  a.span_start + f.span_start as span_start, a.span_start + f.span_end as span_end,"
-            "  b.chunk_id as other_chunk_id, b.document_id as other_document_id,"
-            "  e.title as other_title, coalesce(q.url, t.url) as other_url,"
-            "  substr(b.text, f.other_span_start + 1, f.other_span_end - f.other_span_start)"
-            "   as other_text,"
-            "  b.span_start + f.other_span_start as other_span_start,"
-            "  b.span_start + f.other_span_end as other_span_end"
-            " from conflict f"
-            "  join chunk a on a.chunk_no = f.chunk_no and a.tenant_id = %(tenant_id)s"
-            "  join document d on d.document_id = a.document_id and d.tenant_id = %(tenant_id)s"
-            "  join source s on s.source_id = d.source_id and s.tenant_id = %(tenant_id)s"
-            "  left join page p on p.page_id = d.document_id and p.tenant_id = %(tenant_id)s"
-            "  join chunk b on b.chunk_no = f.other_chunk_no and b.tenant_id = %(tenant_id)s"
-            "  join document e on e.document_id = b.document_id and e.tenant_id = %(tenant_id)s"
-            "  join source t on t.source_id = e.source_id and t.tenant_id = %(tenant_id)s"
-            "  left join page q on q.page_id = e.document_id and q.tenant_id = %(tenant_id)s"
-            " where f.tenant_id = %(tenant_id)s and (%(kind)s = '' or f.kind = %(kind)s)"
+            _CONFLICTS + " and f.conflict_id = %(conflict_id)s",
+            {"tenant_id": tenant_id, "conflict_id": conflict_id},
+        )
+        return await cursor.fetchone()
+
+
+async def count_conflicts(conn: FleetConnection, tenant_id: UUID) -> ConflictCounts:
+    """Pairs of both kinds."""
+    async with conn.cursor(row_factory=class_row(ConflictCounts)) as cursor:
+        await cursor.execute(
+            "select (count(*) - count(g.pair_sha256))::int as open,"
+            "  count(g.pair_sha256)::int as dismissed"
+            " from conflict f left join conflict_dismissal g on g.tenant_id = %(tenant_id)s"
+            "  and g.pair_sha256 = f.pair_sha256 where f.tenant_id = %(tenant_id)s",
+            {"tenant_id": tenant_id},
+        )
+        return await cursor.fetchone() or ConflictCounts(0, 0)
+
+
+async def list_conflicts(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    *,
+    kind: str,
+    dismissed: bool,
+    before: UUID | None,
+    limit: int,
+) -> list[ConflictRow]:
+    """Open or dismissed pairs of one kind or of both (""), newest first, those after `before`."""
+    async with conn.cursor(row_factory=class_row(ConflictRow)) as cursor:
+        await cursor.execute(
+            _CONFLICTS + " and (%(kind)s = '' or f.kind = %(kind)s)"
+            "  and (g.dismiss_time is not null) = %(dismissed)s"
             "  and (%(before)s::uuid is null or f.conflict_id < %(before)s)"
             " order by f.conflict_id desc limit %(limit)s",
-            {"tenant_id": tenant_id, "kind": kind, "before": before, "limit": limit},
+            {
+                "tenant_id": tenant_id,
+                "kind": kind,
+                "dismissed": dismissed,
+                "before": before,
+                "limit": limit,
+            },
         )
         return await cursor.fetchall()
