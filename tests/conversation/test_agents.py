@@ -53,6 +53,7 @@ class TestStrangers:
             "PublishAgent": pb.PublishAgentRequest(**named),
             "RollbackAgent": pb.RollbackAgentRequest(version=1, **named),
             "ListAgentVersions": pb.ListAgentVersionsRequest(**named),
+            "TryThresholds": pb.TryThresholdsRequest(answer_threshold_millis=500, **named),
         }.items():
             await assert_refuses_strangers(running, f"{SERVICE}.{rpc}", request)
 

@@ -10,6 +10,7 @@ from retrieval.evaluation.measures import MEASURES, interval
 from retrieval.index import ranking, relevance
 from retrieval.index.weights import Weights, load_weights
 
+from . import conflicts
 from .fitting import RankedQuery
 from .late_interaction import Tokens, cases_of, fitted_weight, reordered
 from .metrics import auroc, calibration_error, risk_at
@@ -33,6 +34,7 @@ def main() -> None:
     )
     arguments.add_argument("--json", type=Path, help="also write the figures there")
     options = arguments.parse_args()
+    found_conflicts = conflicts.report()
     bench = open_workbench(options)
     if not bench.sets:
         print(f"no labelled set under {options.data}: nothing was measured")
@@ -42,6 +44,7 @@ def main() -> None:
     tokens = None if options.without_rerank else Tokens(options.cache)
     figures = {"ranking": rankings(bench, weights, options.queries, tokens)}
     figures["relevance"] = judged(bench, weights)
+    figures["conflicts"] = found_conflicts
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 

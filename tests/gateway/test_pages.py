@@ -508,6 +508,8 @@ class TestKnowledge:
         row = page.get_by_role("row", name=re.compile("Graz"))
         await expect(row.get_by_text("Ready")).to_be_visible(timeout=30_000)
         await expect(page.locator("#sources")).to_have_attribute("hx-trigger", "refresh")
+        await expect(page.locator(".steps")).to_contain_text(re.compile(r"(\d+) of \1 passages"))
+        await expect(page.locator("#sources [role=status]")).to_contain_text("can be found")
         await expect(page.locator("#headline")).to_contain_text("can be found")
 
     async def test_filters_as_one_types_and_keeps_it_in_the_address(
@@ -555,6 +557,11 @@ class TestKnowledge:
         await slider.press("End")
         await expect(page.locator(".verdict")).to_contain_text("answers from 100 %")
         await expect(page).to_have_url(re.compile("threshold=100"))
+        await expect(page.get_by_text("2 questions")).to_contain_text("0 would be answered")
+        await expect(page.get_by_role("link", name=QUESTION)).to_have_count(1)
+        await page.get_by_role("button", name="Put 100 % into").click()
+        await expect(page.get_by_role("status").first).to_contain_text("draft answers from 100 %")
+        await expect(page.get_by_label("Answers from")).to_have_value("100")
         await page.get_by_label("Reranking").select_option("off")
         await expect(first.locator("[data-label=Reranked]")).to_contain_text("off")
         await first.get_by_role("link").click()

@@ -7,14 +7,28 @@ import pytest
 from fleetdesk.analytics.v1.analytics_service_pb2 import GetKpisResponse
 from fleetdesk.analytics.v1.cost_pb2 import CostGroup
 from fleetdesk.analytics.v1.kpi_pb2 import ConversationCounts, Kpis, KpiTargets, Percentiles
+from fleetdesk.conversation.v1 import agent_service_pb2 as agents
 from fleetdesk.conversation.v1 import conversation_pb2 as conv
+from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as models
 from fleetdesk.llm_gateway.v1 import usage_pb2 as usage
 from fleetdesk.retrieval.v1 import conflict_pb2 as conflict
 from fleetdesk.retrieval.v1 import document_pb2 as doc
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as retrieval
+from fleetdesk.retrieval.v1.index_pb2 import KnowledgeIndex
 from fleetkit.errors import InvalidArgument
 from gateway.routes.pages.showing import own_path
-from gateway.views import conflicts, costs, document, home, knowledge, search, transcript
+from gateway.views import (
+    conflicts,
+    costs,
+    document,
+    embedding,
+    home,
+    knowledge,
+    past_questions,
+    search,
+    transcript,
+    websites,
+)
 from gateway.views.answer_html import answer_html, plain_html
 from gateway.views.format import count, money, percent, price_per_million, sentence, size, when
 from gateway.views.forms import Form
@@ -281,14 +295,102 @@ class TestConflicts:
             ),
             other=conflict.ConflictSide(document_id="e", text="14 days."),
         )
-        found = retrieval.ListConflictsResponse(conflicts=[pair])
+        found = retrieval.ListConflictsResponse(conflicts=[pair], open_count=1, dismissed_count=2)
         page = conflicts.conflicts_page(found, NOW, kind="", page_token="")
-        assert page.headline == "One pair of places disagrees or repeats itself."
+        assert page.headline == (
+            "One pair of places disagrees or repeats itself. 2 more were dismissed."
+        )
         (row,) = page.rows
         assert (row.badge.label, row.reason) == ("Contradiction", "Different numbers")
         assert row.sides[0].href == "/documents/d?chunk=c&start=3&end=11#quote"
         assert [side.title for side in row.sides] == ["Returns", "Untitled"]
-        assert [tab.current for tab in page.tabs] == [True, False, False]
+        assert [tab.current for tab in page.tabs] == [True, False, False, False]
+        assert [tab.count for tab in page.tabs] == [1, None, None, 2]
+
+
+class TestPastQuestions:
+    def test_says_what_another_threshold_would_have_made_of_them(self) -> None:
+        now = agents.DecisionCounts(answered=60, clarified=10, handed_over=30)
+        then = agents.DecisionCounts(answered=75, clarified=5, handed_over=20)
+        changed = agents.ChangedDecision(
+            conversation_id="c",
+            message_id="m",
+            question="Why?",
+            relevance=0.45,
+            now=conv.OUTCOME_HANDOFF,
+            then=conv.OUTCOME_ANSWERED,
+        )
+        trial = agents.TryThresholdsResponse(
+            now=now, then=then, changed=[changed], changed_count=20
+        )
+        found = past_questions.past_questions(trial, NOW)
+        assert found.sentence == (
+            "Of the last 100 questions, 75 would be answered, 5 asked back and 20 handed over."
+            " 20 questions would come to something else than now."
+        )
+        assert [row.change for row in found.outcomes] == ["+15", "−5", "−10"]
+        (row,) = found.changed
+        assert (row.href, row.relevance) == ("/conversations/c?answer=m", "45 %")
+        assert row.now is not None
+        assert row.now.label == "Handed over"
+
+    def test_has_nothing_to_say_before_the_first(self) -> None:
+        assert not past_questions.past_questions(agents.TryThresholdsResponse(), NOW).outcomes
+
+
+class TestEmbedding:
+    PRICES = (
+        models.ModelPrice(
+            model="voyage/v",
+            serves="embed",
+            tiers=[models.PriceTier(prices={"embedding_token": 60_000_000})],
+        ),
+        models.ModelPrice(
+            model="local/m",
+            serves="embed",
+            tiers=[models.PriceTier(prices={"compute_us": 10_000})],
+            is_configured=True,
+        ),
+        models.ModelPrice(model="voyage/r", serves="rerank"),
+    )
+
+    def index(self, **fields: Any) -> KnowledgeIndex:
+        fields = {"serving_model": "local/m@1", "embedded_count": 2_000, **fields}
+        return KnowledgeIndex(
+            default_model="local/m",
+            chunk_count=2_000,
+            passage_tokens=100,
+            passage_us={"local/m": 60_000},
+            **fields,
+        )
+
+    def test_tells_what_a_change_takes_from_passages_and_prices(self) -> None:
+        page = embedding.embedding_page(self.index(), self.PRICES, NOW)
+        local, voyage = page.choices
+        assert (local.badge.label, local.embed_model, local.href) == ("In use", "", "")
+        # 2,000 passages of 60 ms, at 10 nano-dollars a millisecond.
+        assert local.cost is not None
+        assert (local.cost.nanos, local.takes) == (1_200_000, "2 minutes")
+        # 2,000 passages of 100 tokens, at six cents a million.
+        assert voyage.cost is not None
+        assert (voyage.cost.nanos, voyage.takes) == (12_000_000, "")
+        assert (voyage.badge.label, voyage.href) == ("Not set up", "")
+        assert page.change is None
+
+    def test_says_how_far_a_change_is_and_how_long_it_may_take(self) -> None:
+        index = self.index(changing=True, target_model="voyage/v@1", embedded_count=500)
+        index.begin_time.FromDatetime(NOW - timedelta(minutes=2))
+        page = embedding.embedding_page(index, self.PRICES, NOW)
+        assert page.progress.steps[0].text == "500 of 2,000 passages"
+        assert page.progress.spoken == "A quarter is done."
+        assert page.change is not None
+        assert "by voyage/v, about 6 minutes left. Searches go on with local/m" in (
+            page.change.sentence
+        )
+        index.error_reason = "BUDGET_EXHAUSTED"
+        page = embedding.embedding_page(index, self.PRICES, NOW)
+        assert page.change is not None
+        assert "used up. Nothing is lost" in page.change.error
 
 
 class TestKnowledge:
@@ -305,6 +407,22 @@ class TestKnowledge:
             "410 documents can be found, 3 are being read, 3 could not be read."
         )
         assert "Nothing yet" in self.listed()
+
+    def test_tells_progress_in_steps_for_the_eye_and_quarters_for_the_ear(self) -> None:
+        site = doc.Site(running=True, found_count=120, visited_count=84, ready_count=59)
+        site.pending_count, site.failed_count = 40, 1
+        source = doc.Source(site=site, embedded_count=1_204, passage_count=1_310)
+        found = websites.website_view(source, retrieval.ListDocumentsResponse(), NOW, "")
+        assert [step.text for step in found.progress.steps] == [
+            "84 of 120 pages",
+            "60 of 100 documents",
+            "1,204 of 1,310 passages",
+        ]
+        assert found.progress.spoken == "Half is done."
+        site.running, site.pending_count = False, 0
+        source.site.CopyFrom(site)
+        found = websites.website_view(source, retrieval.ListDocumentsResponse(), NOW, "")
+        assert found.progress.spoken == found.headline
 
     def test_asks_for_the_name_or_its_first_words(self) -> None:
         assert knowledge.confirmation("Returns") == "Returns"

@@ -356,8 +356,21 @@ class TestExperiments:
         assert challenger["answered"] == {"mean": 1.0, "low": None, "high": None}
         assert challenger["citations"]["mean"] >= 1
         assert found["difference"]["answered"] is None
-        share = await desk.client.put(f"{own}/share", json={"share_percent": 50}, headers=headers)
-        assert share.json()["share_percent"] == 50
+        conversation, visitor = await desk.begin(acme)
+        await asked(desk, conversation, visitor, QUESTION)
+        share = await desk.client.put(f"{own}/share", json={"share_percent": 10}, headers=headers)
+        assert share.json()["share_percent"] == 10
+        # Nine in ten go as usual now.
+        while found["control"]["conversations"] < 2:
+            conversation, visitor = await desk.begin(acme)
+            await asked(desk, conversation, visitor, QUESTION)
+            await desk.caught_up(acme)
+            found = (await desk.client.get(f"{own}/figures", headers=headers)).json()
+        assert found["difference"]["answered"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+        shown = await desk.client.get("/knowledge/experiments", headers=await desk.sign_in(acme))
+        assert "2 turns in 2 conversations" in shown.text
+        assert "100.0 % (100.0 % to 100.0 %)" in shown.text
+        assert "Too few conversations" not in shown.text
         stopped = await desk.client.post(f"{own}/stop", headers=headers)
         assert stopped.json()["running"] is False
         listed = (await desk.client.get(path, headers=headers)).json()

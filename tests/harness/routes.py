@@ -20,6 +20,7 @@ _IDS = (
     "budget_id",
     "evaluation_id",
     "experiment_id",
+    "conflict_id",
 )
 UNSAFE = {"POST", "PUT", "DELETE"}
 

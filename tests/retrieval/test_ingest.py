@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from fleetdesk.retrieval.v1 import document_pb2, events_pb2
+from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 from fleetkit.ids import new_id
 from harness.waiting import eventually
 from retrieval.knowledge.originals import Originals
@@ -94,6 +95,28 @@ class TestVersions:
 
         await eventually(last, timeout_s=20)
         assert (await knowledge.ended(source_id)).status == READY
+
+
+class TestProgress:
+    async def test_is_told_in_passages(self, make_knowledge, embeddings):
+        knowledge = await make_knowledge(embed_batch_size=1)
+        embeddings.delay_s = 0.05
+        body = "\n\n".join(f"## Part {n}\n\n" + f"Tea at {n}. " * 40 for n in range(4))
+        (outcome,) = await knowledge.create(text(body))
+        counts, totals, counts_of_document = set(), set(), set()
+        while (source := await knowledge.source(outcome.source.source_id)).status != READY:
+            with knowledge.acting("viewer"):
+                listed = await knowledge.stub.ListSources(pb.ListSourcesRequest())
+                documents = (
+                    await knowledge.stub.ListDocuments(pb.ListDocumentsRequest())
+                ).documents
+            counts.add((source.embedded_count, source.passage_count))
+            totals.add((listed.embedded_count, listed.passage_count))
+            counts_of_document.add((documents[0].embedded_count, documents[0].embedding_count))
+        of = source.chunk_count
+        assert (source.embedded_count, source.passage_count) == (of, of)
+        for seen in (counts, totals, counts_of_document):
+            assert seen & {(done, of) for done in range(1, of)}
 
 
 class TestOriginals:

@@ -85,7 +85,10 @@ class TestChange:
     async def test_leaves_nothing_of_the_former_model(self, knowledge, retrieval, embeddings):
         await filled(knowledge)
         await choose(knowledge, OTHER)
-        await changed(knowledge, f"{OTHER}@1")
+        index = await changed(knowledge, f"{OTHER}@1")
+        assert index.passage_tokens > 5
+        # Told of a model that has embedded several at once.
+        assert list(index.passage_us) == [OTHER]
 
         async def tidy() -> bool:
             return not await retrieval.rows("select from job where kind = 'reembed'")

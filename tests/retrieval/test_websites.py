@@ -225,6 +225,35 @@ class TestCrawl:
         assert set(await websites.documents(small.source_id)) == {"/0", "/1", "/2"}
         assert small.site.truncated
 
+    async def test_keeps_to_the_paths_that_are_wanted(self, websites, site):
+        links = ["/help/tea", "/help/old/cake", "/blog/news", "/über/uns"]
+        site.pages["/start"] = page("Start", "Welcome.", links)
+        for path in (*links, "/help/inner"):
+            site.pages[path] = page(path, f"Text of {path}.", ["/help/inner", "/blog/news"])
+        paths = {"include_paths": ["/help/", "/über"], "exclude_paths": ["/help/old/"]}
+        crawled = await websites.add(CRAWL, "/start", external_id="a", **paths)
+        assert list(crawled.site.include_paths) == ["/help/", "/%C3%BCber"]
+        wanted = {"/start", "/help/tea", "/help/inner", "/%C3%BCber/uns"}
+        assert set(await websites.documents(crawled.source_id)) == wanted
+        site.pages["/sitemap.xml"] = sitemap(site, ["/help/tea", "/blog/news"])
+        listed = await websites.add(SITEMAP, "/sitemap.xml", exclude_paths=["/blog"])
+        assert set(await websites.documents(listed.source_id)) == {"/help/tea"}
+        # Other paths for a known website: what is not wanted any more goes as what vanished does.
+        await websites.add(CRAWL, "/start", external_id="a", include_paths=["/help/tea"])
+        await websites.sync(crawled.source_id)
+        assert set(await websites.documents(crawled.source_id)) == {"/start", "/help/tea"}
+
+    async def test_refuses_paths_that_are_none(self, websites):
+        for paths, kind in (
+            (["help"], CRAWL),
+            (["/?q"], SITEMAP),
+            (["/a"], URL),
+            (["/"] * 21, CRAWL),
+        ):
+            given = pb.SourceInput(type=kind, url="https://a.example/", exclude_paths=paths)
+            (outcome,) = await websites.knowledge.create(given)
+            assert outcome.error_field == "exclude_paths"
+
     async def test_takes_each_page_once(self, websites, site):
         canonical = f'<link rel="canonical" href="{site.url}/tea">'
         site.pages["/"] = page("Home", "Welcome.", ["/tea?ref=1", "/old", "/hidden", "/list"])

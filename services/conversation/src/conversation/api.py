@@ -122,7 +122,6 @@ class AgentApi(AgentServiceServicer):
             versions=[wire.version_message(row) for row in rows]
         )
 
-
     async def TryThresholds(
         self, request: agent_pb.TryThresholdsRequest, context: ServicerContext
     ) -> agent_pb.TryThresholdsResponse:

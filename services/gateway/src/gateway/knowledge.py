@@ -62,6 +62,8 @@ def _website(given: SourceRequest, prefix: str) -> pb.SourceInput:
         url=given.url,
         max_pages=given.max_pages,
         max_depth=given.max_depth,
+        include_paths=given.include_paths,
+        exclude_paths=given.exclude_paths,
     )
 
 

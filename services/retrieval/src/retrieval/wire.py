@@ -14,7 +14,7 @@ from retrieval.knowledge.inputs import SourceInput
 from retrieval.knowledge.models import IndexState
 from retrieval.knowledge.requests import Outcome
 from retrieval.store.conflicts import ConflictRow
-from retrieval.store.rows import DocumentRow, PassageRow, SiteProgress, SourceRow
+from retrieval.store.rows import DocumentRow, PassageRow, SiteLimits, SiteProgress, SourceRow
 
 _TYPES = {
     "file": pb.SOURCE_TYPE_FILE,
@@ -57,8 +57,12 @@ def source_input(given: pb_service.SourceInput, content: bytes | None = None) ->
         url=given.url,
         file_name=given.file_name,
         content=given.content if content is None else content,
-        max_pages=given.max_pages,
-        max_depth=given.max_depth,
+        limits=SiteLimits(
+            given.max_pages,
+            given.max_depth,
+            tuple(given.include_paths),
+            tuple(given.exclude_paths),
+        ),
     )
 
 
@@ -98,6 +102,8 @@ def _site(row: SiteProgress) -> pb.Site:
         truncated=row.truncated,
         max_pages=row.max_pages,
         max_depth=row.max_depth,
+        include_paths=row.include_paths,
+        exclude_paths=row.exclude_paths,
         sync_every_s=row.sync_every_s,
     )
     for name in ("begin_time", "end_time", "next_sync_time"):

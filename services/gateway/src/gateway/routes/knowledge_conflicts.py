@@ -69,9 +69,7 @@ async def get_conflicts(
     tags=_TAGS,
     summary="Dismiss a conflict",
 )
-async def post_conflict_dismiss(
-    request: GatewayRequest, conflict_id: FromPath[UUID]
-) -> Conflict:
+async def post_conflict_dismiss(request: GatewayRequest, conflict_id: FromPath[UUID]) -> Conflict:
     """Lets it stand until one of its two passages changes."""
     return Conflict.of(await dismiss_conflict(request, conflict_id))
 
@@ -83,9 +81,7 @@ async def post_conflict_dismiss(
     tags=_TAGS,
     summary="Open a dismissed conflict again",
 )
-async def post_conflict_restore(
-    request: GatewayRequest, conflict_id: FromPath[UUID]
-) -> Conflict:
+async def post_conflict_restore(request: GatewayRequest, conflict_id: FromPath[UUID]) -> Conflict:
     """Lists it among the open ones again."""
     return Conflict.of(await restore_conflict(request, conflict_id))
 

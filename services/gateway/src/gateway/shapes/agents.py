@@ -308,6 +308,4 @@ class ThresholdTrial(Struct, frozen=True):
             )
             for each in trial.changed
         ]
-        return cls(
-            Decisions.of(trial.now), Decisions.of(trial.then), changed, trial.changed_count
-        )
+        return cls(Decisions.of(trial.now), Decisions.of(trial.then), changed, trial.changed_count)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fleetdesk.retrieval.v1 import document_pb2, retrieval_service_pb2
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from gateway.shapes.common import SomeText, label_of, optional_time, time_of, value_of
 
@@ -29,6 +29,8 @@ class Site(Struct, frozen=True):
     truncated: bool
     max_pages: int
     max_depth: int
+    include_paths: list[str]
+    exclude_paths: list[str]
     sync_every_s: int
     begin_time: datetime | None
     end_time: datetime | None
@@ -47,6 +49,8 @@ class Site(Struct, frozen=True):
             truncated=site.truncated,
             max_pages=site.max_pages,
             max_depth=site.max_depth,
+            include_paths=list(site.include_paths),
+            exclude_paths=list(site.exclude_paths),
             sync_every_s=site.sync_every_s,
             begin_time=optional_time(site, "begin_time"),
             end_time=optional_time(site, "end_time"),
@@ -126,16 +130,22 @@ class SourceList(Struct, frozen=True):
             for entry in found.counts
         }
         items = [Source.of(source) for source in found.sources]
-        return cls(
-            items, found.next_page_token, counts, found.passage_count, found.embedded_count
-        )
+        return cls(items, found.next_page_token, counts, found.passage_count, found.embedded_count)
+
+
+Paths = Annotated[
+    list[Annotated[str, Meta(pattern=r"^/[^?#\x00-\x20\x7f]*$", max_length=200)]],
+    Meta(max_length=20),
+]
 
 
 class SourceRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Knowledge given as JSON: a `text`, or a website; files come as multipart forms.
 
     Of a website, `url` is a page (type `url`), a sitemap (`sitemap`), or where following links
-    begins (`crawl`); `max_pages` and `max_depth` are 500 and 5 when 0.
+    begins (`crawl`); `max_pages` and `max_depth` are 500 and 5 when 0. Of a sitemap or crawl only
+    pages are read whose path begins with one of `include_paths`, where there are any, and with none
+    of `exclude_paths`; the page that a crawl begins with is always read.
     """
 
     type: str
@@ -145,6 +155,8 @@ class SourceRequest(Struct, frozen=True, forbid_unknown_fields=True):
     external_id: Annotated[str, Meta(max_length=512)] = ""
     max_pages: Annotated[int, Meta(ge=0, le=10_000)] = 0
     max_depth: Annotated[int, Meta(ge=0, le=20)] = 0
+    include_paths: Paths = field(default_factory=list)
+    exclude_paths: Paths = field(default_factory=list)
 
 
 class ScheduleRequest(Struct, frozen=True, forbid_unknown_fields=True):

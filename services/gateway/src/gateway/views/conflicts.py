@@ -86,7 +86,9 @@ def conflicts_page(
 
 
 def _headline(count: int, dismissed: int) -> str:
-    besides = f" {dismissed:,} more {'was' if dismissed == 1 else 'were'} dismissed." if dismissed else ""
+    besides = (
+        f" {dismissed:,} more {'was' if dismissed == 1 else 'were'} dismissed." if dismissed else ""
+    )
     if not count:
         return f"No two documents were found to contradict or repeat each other.{besides}"
     if count == 1:

@@ -13,7 +13,7 @@ from gateway.views.conversations import outcome_badge
 from gateway.views.format import When, count, percent, when_of
 from gateway.views.frame import Badge, link
 
-_SHOWN = 20
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)

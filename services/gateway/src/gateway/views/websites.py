@@ -58,6 +58,7 @@ class WebsiteView:
     title: str
     url: str
     kind: str
+    paths: str
     badge: Badge
     headline: str
     error: str
@@ -113,6 +114,7 @@ def website_view(
         title=source.title,
         url=source.url,
         kind=TYPE_LABELS.get(source.type, "Website"),
+        paths=_paths(site),
         badge=badge_of(source.status),
         headline=progress(site),
         error=source.error if source.status == doc.DOCUMENT_STATUS_FAILED else "",
@@ -136,6 +138,14 @@ def website_view(
         else "",
         first_href=path if page_token else "",
     )
+
+
+def _paths(site: doc.Site) -> str:
+    """Which pages are read, where not all are."""
+    only = f"Only {', '.join(site.include_paths)}" if site.include_paths else ""
+    without = f"without {', '.join(site.exclude_paths)}" if site.exclude_paths else ""
+    said = ", ".join(part for part in (only, without) if part)
+    return said[:1].upper() + said[1:]
 
 
 def _page_row(document: doc.Document, now: datetime) -> PageRow:

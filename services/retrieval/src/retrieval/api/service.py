@@ -136,12 +136,13 @@ class RetrievalApi(RetrievalServiceServicer):
             tenant_id(),
             source_id=to_optional_uuid(request.source_id, "source_id"),
             statuses=wire.parse_statuses(request.statuses),
-            before=to_optional_uuid(request.page_token, "page_token"),
+            after=to_optional_uuid(request.page_token, "page_token"),
             page_size=request.page_size,
+            oldest_first=request.oldest_first,
         )
         return pb.ListDocumentsResponse(
             documents=[wire.document(row) for row in page.rows],
-            next_page_token=str(page.next_before or ""),
+            next_page_token=str(page.next_after or ""),
         )
 
     async def GetDocument(

@@ -19,7 +19,7 @@ class DocumentPage:
     """One page of documents, and where the next begins."""
 
     rows: list[DocumentRow]
-    next_before: UUID | None
+    next_after: UUID | None
 
 
 async def get_document(db: Database, tenant_id: UUID, document_id: UUID) -> DocumentRow:
@@ -39,10 +39,11 @@ async def list_documents(
     *,
     source_id: UUID | None,
     statuses: list[str],
-    before: UUID | None,
+    after: UUID | None,
     page_size: int,
+    oldest_first: bool = False,
 ) -> DocumentPage:
-    """Documents of a source or of all, without text, newest first, those after `before`."""
+    """Documents of a source or of all, without text, in order, those after one of them."""
     limit = page_limit(page_size)
     async with db.tenant(tenant_id) as conn:
         rows = await store.list_documents(
@@ -50,8 +51,9 @@ async def list_documents(
             tenant_id,
             source_id=source_id,
             statuses=statuses,
-            before=before,
+            after=after,
             limit=limit + 1,
+            oldest_first=oldest_first,
         )
     more = len(rows) > limit
     return DocumentPage(rows[:limit], rows[limit - 1].document_id if more else None)

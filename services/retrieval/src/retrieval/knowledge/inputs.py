@@ -13,6 +13,7 @@ from retrieval.knowledge.websites import SITE_TYPES, checked_limits
 from retrieval.parsing.document import one_line
 from retrieval.parsing.errors import DocumentError
 from retrieval.parsing.sniff import refuse_early
+from retrieval.store.rows import USUAL_LIMITS, SiteLimits
 
 MAX_BATCH = 100
 MAX_INLINE_BYTES = 4 * 2**20
@@ -26,7 +27,7 @@ _NOT_IN_A_NAME = re.compile(r"^.*[/\\]", re.DOTALL)
 class SourceInput:
     """A source as given; `type` is "" when it was not said.
 
-    Of a website `url` is where it begins; `max_pages` and `max_depth` are 0 for the usual ones.
+    Of a website `url` is where it begins; 0 in `limits` stands for the usual ones.
     """
 
     type: str
@@ -35,8 +36,7 @@ class SourceInput:
     url: str
     file_name: str
     content: bytes
-    max_pages: int = 0
-    max_depth: int = 0
+    limits: SiteLimits = USUAL_LIMITS
 
 
 def check_request_id(request_id: str) -> None:
@@ -67,8 +67,7 @@ def check_header(given: SourceInput) -> SourceInput:
         url=url,
         file_name=name.encode()[:_MAX_SHORT_BYTES].decode(errors="ignore"),
         content=given.content,
-        max_pages=given.max_pages,
-        max_depth=given.max_depth,
+        limits=given.limits,
     )
 
 
@@ -91,7 +90,9 @@ def digest(inputs: Sequence[SourceInput]) -> bytes:
     """SHA-256 of a request, to tell a repeated one from another with the same id."""
     whole = hashlib.sha256()
     for given in inputs:
-        limits = f"{given.max_pages} {given.max_depth}"
+        limits = f"{given.limits.max_pages} {given.limits.max_depth}"
+        for paths in (given.limits.include_paths, given.limits.exclude_paths):
+            limits += "".join(f"\n{path}" for path in paths) + "\n" * bool(paths)
         names = (given.type, given.external_id, given.title, given.url, given.file_name, limits)
         for value in names:
             encoded = value.encode()
@@ -119,7 +120,7 @@ def _checked_site(given: SourceInput) -> str:
     """Where a website begins, as it will be asked for."""
     if given.content:
         raise InvalidArgument("a website has no content: leave it out", field="content")
-    checked_limits(given.max_pages, given.max_depth, given.type)
+    checked_limits(given.limits, given.type)
     _check_length("url", given.url, _MAX_URL_BYTES)
     try:
         return str(checked_url(check_text("url", given.url)))

@@ -11,7 +11,7 @@ from fleetkit.postgres.connection import FleetConnection
 
 from retrieval.knowledge.originals import Originals, sweep_soon
 from retrieval.knowledge.removal import remove_documents
-from retrieval.knowledge.web import Seen, origin_of
+from retrieval.knowledge.web import Seen, origin_of, wanted
 from retrieval.knowledge.work import INGEST
 from retrieval.store import documents as document_store
 from retrieval.store import sites as store
@@ -199,6 +199,8 @@ class _Visit:
 
     async def _find(self, urls: list[str], depth: int) -> None:
         tidied = [url for url in (_tidy(one) for one in urls) if url]
+        if depth > 0:
+            tidied = wanted(self._site, tidied)
         if not await store.find_pages(self._conn, self._tenant_id, self._site, tidied, depth):
             await store.set_truncated(self._conn, self._tenant_id, self._site.source_id)
 

@@ -264,20 +264,15 @@ async def _take_website(
             field="external_id",
         )
         return Outcome(None, error)
-    limits = websites.checked_limits(given.max_pages, given.max_depth, row.type)
+    limits = websites.checked_limits(given.limits, row.type)
     if former is None:
         await store.insert_website(conn, tenant_id, row)
-        await site_store.insert_site(
-            conn, tenant_id, row.source_id,
-            max_pages=limits.max_pages, max_depth=limits.max_depth,
-        )  # fmt: skip
+        await site_store.insert_site(conn, tenant_id, row.source_id, limits)
         await jobs.enqueue(conn, tenant_id, SYNC, row.source_id)
     else:
         row = replace(row, source_id=former.source_id)
         await store.set_website(conn, tenant_id, row)
-        await site_store.set_limits(
-            conn, tenant_id, row.source_id, limits.max_pages, limits.max_depth
-        )
+        await site_store.set_limits(conn, tenant_id, row.source_id, limits)
         await websites.start_run(conn, tenant_id, row.source_id)
     return Outcome(await _existing(conn, tenant_id, row.source_id))
 

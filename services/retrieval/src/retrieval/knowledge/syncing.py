@@ -21,7 +21,7 @@ from fleetkit.postgres.connection import FleetConnection
 from retrieval.knowledge.originals import Originals, sweep_soon
 from retrieval.knowledge.removal import remove_documents
 from retrieval.knowledge.settling import settle
-from retrieval.knowledge.web import Manners, SiteError, Web
+from retrieval.knowledge.web import Manners, SiteError, Web, wanted
 from retrieval.knowledge.work import SYNC
 from retrieval.store import chunks as chunk_store
 from retrieval.store import documents as document_store
@@ -97,7 +97,10 @@ class SiteSync:
         async with self._db.tenant(tenant_id) as conn:
             if not await _still_runs(conn, tenant_id, site):
                 return
-            if not await store.find_pages(conn, tenant_id, site, tidy(changes), 0) or not whole:
+            urls = tidy(changes)
+            if site.type == "sitemap":
+                urls = wanted(site, urls)
+            if not await store.find_pages(conn, tenant_id, site, urls, 0) or not whole:
                 await store.set_truncated(conn, tenant_id, site.source_id)
             said = {tidied: said for url, said in changes.items() for tidied in tidy([url])}
             await store.note_changes(conn, tenant_id, site.source_id, said)

@@ -1,7 +1,7 @@
 """Asking websites: robots.txt, sitemaps and pages, each as one outcome. Nothing is stored here."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -220,6 +220,17 @@ _NO_PAGES = (
     "The sitemap names no page of its own site that may be read. Check the address, and what the "
     "site's robots.txt allows."
 )
+
+
+def wanted(site: SiteRow, urls: Iterable[str]) -> list[str]:
+    """Those whose path begins as the site's limits have it; `urls` as they are asked for."""
+    included, excluded = tuple(site.include_paths), tuple(site.exclude_paths)
+    paths = ((url, urlsplit(url).path or "/") for url in urls)
+    return [
+        url
+        for url, path in paths
+        if (not included or path.startswith(included)) and not path.startswith(excluded)
+    ]
 
 
 def origin_of(url: str) -> str:

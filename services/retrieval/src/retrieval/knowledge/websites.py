@@ -1,11 +1,11 @@
 """Websites as sources: asked for, read again, stopped, read at times."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from fleetkit import jobs
 from fleetkit.errors import FailedPrecondition, InvalidArgument
+from fleetkit.fetch import FetchError, checked_url
 from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
 from fleetkit.postgres.tenants import known_tenants, remember_tenant
@@ -13,10 +13,13 @@ from fleetkit.postgres.tenants import known_tenants, remember_tenant
 from retrieval.knowledge.work import SYNC
 from retrieval.store import documents as document_store
 from retrieval.store import sites as store
+from retrieval.store.rows import SiteLimits
 
 SITE_TYPES = ("url", "sitemap", "crawl")
 MAX_PAGES = 10_000
 MAX_DEPTH = 20
+MAX_PATHS = 20
+MAX_PATH_BYTES = 200
 MIN_EVERY_S = 3_600
 MAX_EVERY_S = 31 * 86_400
 _DEFAULT_PAGES = 500
@@ -24,22 +27,41 @@ _DEFAULT_DEPTH = 5
 _STOPPED = "Reading was stopped before this was read. Sync again to read it."
 
 
-@dataclass(frozen=True, slots=True)
-class SiteLimits:
-    """The most pages that a run visits, and how many links away from the first they may be."""
-
-    max_pages: int
-    max_depth: int
-
-
-def checked_limits(max_pages: int, max_depth: int, site_type: str) -> SiteLimits:
+def checked_limits(given: SiteLimits, site_type: str) -> SiteLimits:
     """The limits, 0 standing for the usual ones; InvalidArgument for what can't be."""
-    if not 0 <= max_pages <= MAX_PAGES:
+    if not 0 <= given.max_pages <= MAX_PAGES:
         raise InvalidArgument(f"max_pages is 1 to {MAX_PAGES:,}", field="max_pages")
-    if not 0 <= max_depth <= MAX_DEPTH:
+    if not 0 <= given.max_depth <= MAX_DEPTH:
         raise InvalidArgument(f"max_depth is 1 to {MAX_DEPTH}", field="max_depth")
-    pages = 1 if site_type == "url" else max_pages or _DEFAULT_PAGES
-    return SiteLimits(pages, max_depth or _DEFAULT_DEPTH)
+    pages = 1 if site_type == "url" else given.max_pages or _DEFAULT_PAGES
+    return SiteLimits(
+        pages,
+        given.max_depth or _DEFAULT_DEPTH,
+        _checked_paths(given.include_paths, "include_paths", site_type),
+        _checked_paths(given.exclude_paths, "exclude_paths", site_type),
+    )
+
+
+def _checked_paths(paths: tuple[str, ...], field: str, site_type: str) -> tuple[str, ...]:
+    """The beginnings of paths as addresses spell them, each once."""
+    if paths and site_type == "url":
+        raise InvalidArgument(f"one page needs no {field}: leave it out", field=field)
+    if len(paths) > MAX_PATHS:
+        raise InvalidArgument(f"{field} has at most {MAX_PATHS} items", field=field)
+    return tuple(dict.fromkeys(_checked_path(path, field) for path in paths))
+
+
+def _checked_path(path: str, field: str) -> str:
+    if not path.startswith("/") or len(path.encode()) > MAX_PATH_BYTES or set(path) & set("?#"):
+        raise InvalidArgument(
+            f"{field} are beginnings of paths: each starts with /, has no ? or #, and at most"
+            f" {MAX_PATH_BYTES} bytes",
+            field=field,
+        )
+    try:
+        return checked_url(f"https://example.com{path}").raw_path
+    except FetchError as error:
+        raise InvalidArgument(error.message, field=field) from error
 
 
 async def start_run(conn: FleetConnection, tenant_id: UUID, source_id: UUID) -> None:

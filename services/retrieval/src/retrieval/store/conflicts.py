@@ -97,17 +97,15 @@ select f.conflict_id, f.kind, f.reason, f.score, f.create_time, a.chunk_id, a.do
 # A pair is known again by its documents, its passages' texts, and the places in them.
 _NAME_PAIRS = """
 update conflict f set pair_sha256 = sha256(convert_to(concat_ws(chr(31), f.kind,
-    least(a.side, b.side), greatest(a.side, b.side)), 'UTF8'))
-  from (select c.chunk_no, k.conflict_id, concat_ws(chr(30), c.document_id, k.span_start,
-      k.span_end, c.text) as side from chunk c join conflict k on k.chunk_no = c.chunk_no
-    where c.tenant_id = %(tenant_id)s and k.tenant_id = %(tenant_id)s
-      and k.pair_sha256 is null) a,
-    (select c.chunk_no, k.conflict_id, concat_ws(chr(30), c.document_id, k.other_span_start,
-      k.other_span_end, c.text) as side from chunk c join conflict k on k.other_chunk_no = c.chunk_no
-    where c.tenant_id = %(tenant_id)s and k.tenant_id = %(tenant_id)s
-      and k.pair_sha256 is null) b
-  where f.tenant_id = %(tenant_id)s and f.conflict_id = a.conflict_id
-    and f.conflict_id = b.conflict_id"""
+    least(n.one, n.other), greatest(n.one, n.other)), 'UTF8'))
+  from (select k.conflict_id,
+      concat_ws(chr(30), a.document_id, k.span_start, k.span_end, a.text) as one,
+      concat_ws(chr(30), b.document_id, k.other_span_start, k.other_span_end, b.text) as other
+    from conflict k join chunk a on a.chunk_no = k.chunk_no
+      join chunk b on b.chunk_no = k.other_chunk_no
+    where k.tenant_id = %(tenant_id)s and a.tenant_id = %(tenant_id)s
+      and b.tenant_id = %(tenant_id)s and k.pair_sha256 is null) n
+  where f.tenant_id = %(tenant_id)s and f.conflict_id = n.conflict_id"""
 
 
 async def passages_of(
@@ -227,9 +225,7 @@ async def settle_dismissals(conn: FleetConnection, tenant_id: UUID, document_id:
     )
 
 
-async def dismiss(
-    conn: FleetConnection, tenant_id: UUID, conflict_id: UUID, now: datetime
-) -> None:
+async def dismiss(conn: FleetConnection, tenant_id: UUID, conflict_id: UUID, now: datetime) -> None:
     """Dismisses a pair; nothing when it is so already, or gone."""
     await conn.execute(_NAME_PAIRS, {"tenant_id": tenant_id})
     await conn.execute(

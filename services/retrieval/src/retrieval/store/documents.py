@@ -8,6 +8,26 @@ from psycopg.rows import class_row
 
 from retrieval.store.rows import DocumentRow, OriginalRow, PassageCounts
 
+_DOCUMENTS = """
+select d.document_id, d.source_id, coalesce(s.external_id, '') as external_id,
+    coalesce(nullif(d.title, ''), p.url, nullif(s.given_title, ''), s.file_name) as title,
+    coalesce(p.url, s.url) as url, '' as text, d.status, d.error, d.chunk_count, d.media_type,
+    d.language, d.update_time, d.embedded_count,
+    case d.status when 'embedding' then d.embedding_count else 0 end as embedding_count
+  from document d join source s on s.source_id = d.source_id
+    left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id
+  where d.tenant_id = %(tenant_id)s and s.tenant_id = %(tenant_id)s
+    and (%(source_id)s::uuid is null or d.source_id = %(source_id)s)
+    and (%(statuses)s::text[] = '{}' or d.status = any(%(statuses)s))"""
+_NEWEST_FIRST = (
+    " and (%(after)s::uuid is null or d.document_id < %(after)s)"
+    " order by d.document_id desc limit %(limit)s"
+)
+_OLDEST_FIRST = (
+    " and (%(after)s::uuid is null or d.document_id > %(after)s)"
+    " order by d.document_id limit %(limit)s"
+)
+
 
 async def get_document(
     conn: FleetConnection, tenant_id: UUID, document_id: UUID
@@ -36,30 +56,20 @@ async def list_documents(
     *,
     source_id: UUID | None,
     statuses: list[str],
-    before: UUID | None,
+    after: UUID | None,
     limit: int,
+    oldest_first: bool,
 ) -> list[DocumentRow]:
-    """Documents without text, newest first, from the one after `before`; of one source or all."""
+    """Documents without text, newest or oldest first, after one of them; of one source or all."""
+    onward = _OLDEST_FIRST if oldest_first else _NEWEST_FIRST
     async with conn.cursor(row_factory=class_row(DocumentRow)) as cursor:
         await cursor.execute(
-            "select d.document_id, d.source_id, coalesce(s.external_id, '') as external_id,"
-            "  coalesce(nullif(d.title, ''), p.url, nullif(s.given_title, ''), s.file_name)"
-            "   as title, coalesce(p.url, s.url) as url, '' as text, d.status, d.error,"
-            "  d.chunk_count, d.media_type, d.language, d.update_time,"
-            "  case d.status when 'embedding' then d.embedding_count else 0 end as embedding_count,"
-            "  d.embedded_count"
-            " from document d join source s on s.source_id = d.source_id"
-            "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
-            " where d.tenant_id = %(tenant_id)s and s.tenant_id = %(tenant_id)s"
-            "  and (%(source_id)s::uuid is null or d.source_id = %(source_id)s)"
-            "  and (%(statuses)s::text[] = '{}' or d.status = any(%(statuses)s))"
-            "  and (%(before)s::uuid is null or d.document_id < %(before)s)"
-            " order by d.document_id desc limit %(limit)s",
+            _DOCUMENTS + onward,
             {
                 "tenant_id": tenant_id,
                 "source_id": source_id,
                 "statuses": statuses,
-                "before": before,
+                "after": after,
                 "limit": limit,
             },
         )
@@ -78,7 +88,8 @@ async def count_passages(conn: FleetConnection, tenant_id: UUID) -> PassageCount
     """The passages of all documents as they were read last, and those that have their vector."""
     async with conn.cursor(row_factory=class_row(PassageCounts)) as cursor:
         await cursor.execute(
-            "select (t.found + d.passages)::int as passages, (t.found + d.embedded)::int as embedded"
+            "select (t.found + d.passages)::int as passages,"
+            "  (t.found + d.embedded)::int as embedded"
             " from (select coalesce(sum(chunk_count), 0) as found from index_stat"
             "   where tenant_id = %(tenant_id)s) t,"
             "  (select coalesce(sum(embedding_count - chunk_count), 0) as passages,"

@@ -53,10 +53,30 @@ class SiteProgress:
     truncated: bool
     max_pages: int
     max_depth: int
+    include_paths: list[str]
+    exclude_paths: list[str]
     sync_every_s: int
     begin_time: datetime | None
     end_time: datetime | None
     next_sync_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteLimits:
+    """The most pages that a run visits, how many links away from the first they may be, and which.
+
+    Wanted are paths that begin with one of `include_paths`, or all, but with none of
+    `exclude_paths`.
+    """
+
+    max_pages: int
+    max_depth: int
+    include_paths: tuple[str, ...] = ()
+    exclude_paths: tuple[str, ...] = ()
+
+
+# 0 stands for the usual ones.
+USUAL_LIMITS = SiteLimits(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +92,8 @@ class SiteRow:
     truncated: bool
     max_pages: int
     max_depth: int
+    include_paths: list[str]
+    exclude_paths: list[str]
     begin_time: datetime | None
     sync_every_s: int
 

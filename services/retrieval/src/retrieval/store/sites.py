@@ -8,24 +8,19 @@ from fleetkit.ids import new_id
 from fleetkit.postgres.connection import FleetConnection
 from psycopg.rows import class_row
 
-from retrieval.store.rows import PageRow, SiteRow
+from retrieval.store.rows import PageRow, SiteLimits, SiteRow
 
 MAX_ATTEMPTS = 3
 
 
 async def insert_site(
-    conn: FleetConnection,
-    tenant_id: UUID,
-    source_id: UUID,
-    *,
-    max_pages: int,
-    max_depth: int,
+    conn: FleetConnection, tenant_id: UUID, source_id: UUID, limits: SiteLimits
 ) -> None:
     """How a new website is read; its first run is queued."""
     await conn.execute(
-        "insert into site (tenant_id, source_id, state, max_pages, max_depth)"
-        " values (%s, %s, 'queued', %s, %s)",
-        [tenant_id, source_id, max_pages, max_depth],
+        "insert into site (tenant_id, source_id, state, max_pages, max_depth, include_paths,"
+        "  exclude_paths) values (%s, %s, 'queued', %s, %s, %s, %s)",
+        [tenant_id, source_id, *_limits(limits)],
     )
 
 
@@ -41,7 +36,8 @@ async def get_site(
     async with conn.cursor(row_factory=class_row(SiteRow)) as cursor:
         await cursor.execute(
             "select s.source_id, s.type, s.url, w.state, w.run, w.planned, w.truncated,"
-            "  w.max_pages, w.max_depth, w.begin_time, w.sync_every_s"
+            "  w.max_pages, w.max_depth, w.include_paths, w.exclude_paths, w.begin_time,"
+            "  w.sync_every_s"
             " from site w join source s on s.source_id = w.source_id"
             " where w.tenant_id = %s and s.tenant_id = %s and w.source_id = %s",
             [tenant_id, tenant_id, source_id],
@@ -50,12 +46,22 @@ async def get_site(
 
 
 async def set_limits(
-    conn: FleetConnection, tenant_id: UUID, source_id: UUID, max_pages: int, max_depth: int
+    conn: FleetConnection, tenant_id: UUID, source_id: UUID, limits: SiteLimits
 ) -> None:
     """Other limits for the next runs."""
     await conn.execute(
-        "update site set max_pages = %s, max_depth = %s where tenant_id = %s and source_id = %s",
-        [max_pages, max_depth, tenant_id, source_id],
+        "update site set max_pages = %s, max_depth = %s, include_paths = %s, exclude_paths = %s"
+        " where tenant_id = %s and source_id = %s",
+        [*_limits(limits), tenant_id, source_id],
+    )
+
+
+def _limits(limits: SiteLimits) -> tuple[int, int, list[str], list[str]]:
+    return (
+        limits.max_pages,
+        limits.max_depth,
+        list(limits.include_paths),
+        list(limits.exclude_paths),
     )
 
 

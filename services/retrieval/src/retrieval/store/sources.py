@@ -47,7 +47,8 @@ select * from (
     w.source_id is not null as is_site, w.state in ('queued', 'running') as is_running,
     coalesce(g.found, 0) as found, coalesce(g.visited, 0) as visited, coalesce(n.ready, 0) as ready,
     coalesce(n.pending, 0) as pending, coalesce(n.failed, 0) as failed, w.truncated, w.max_pages,
-    w.max_depth, w.sync_every_s, w.begin_time, w.end_time, w.next_sync_time
+    w.max_depth, w.include_paths, w.exclude_paths, w.sync_every_s, w.begin_time,
+    w.end_time, w.next_sync_time
   from source s
     left join site w on w.tenant_id = %(tenant_id)s and w.source_id = s.source_id
     left join document d on w.source_id is null and d.tenant_id = %(tenant_id)s

@@ -92,9 +92,7 @@ def _knobs(request: GatewayRequest) -> Knobs:
     )
 
 
-async def _search(
-    request: GatewayRequest, query: str, knobs: Knobs
-) -> pb.SearchResponse | None:
+async def _search(request: GatewayRequest, query: str, knobs: Knobs) -> pb.SearchResponse | None:
     if not query:
         return None
     wanted = pb.SearchRequest(query=query, top_k=knobs.top_k, explain=True, rerank=knobs.rerank)

@@ -20,7 +20,7 @@ from gateway.views.format import sentence
 from gateway.views.forms import Form
 from gateway.views.websites import KINDS, SCHEDULES, WebsiteView, website_view
 
-_FIELDS = ("url", "title")
+_FIELDS = ("url", "title", "include_paths", "exclude_paths")
 
 
 @page("GET", "/knowledge/website", EDITS)
@@ -32,12 +32,18 @@ async def get_website_form(request: GatewayRequest) -> Response:
 @page("POST", "/knowledge/website", EDITS)
 async def post_website(request: GatewayRequest) -> Response:
     """Takes a website as a source, and has it read."""
-    typed = await form_of(request, "type", "url", "title", "every")
+    typed = await form_of(request, "type", "every", *_FIELDS)
     kind = typed["type"] if typed["type"] in KINDS else "crawl"
     url = typed["url"].strip()
     if url and "://" not in url:
         url = f"https://{url}"
-    given = SourceRequest(type=kind, url=url, title=typed["title"])
+    given = SourceRequest(
+        type=kind,
+        url=url,
+        title=typed["title"],
+        include_paths=_paths(typed["include_paths"]),
+        exclude_paths=_paths(typed["exclude_paths"]),
+    )
     clients = parts_of(request).clients
     try:
         made = await call(
@@ -113,6 +119,11 @@ def _form(request: GatewayRequest, form: Form, status_code: int = 200) -> Respon
     )
 
 
+def _paths(typed: str) -> list[str]:
+    """One beginning of a path a line."""
+    return [line.strip() for line in typed.splitlines() if line.strip()]
+
+
 def _every(typed: str) -> int:
     return int(typed) if typed in SCHEDULES else 0
 
@@ -127,7 +138,10 @@ async def _view(request: GatewayRequest, website_id: UUID) -> WebsiteView:
     page_token = asked(request, "page_token")
     documents = await call(
         parts.clients.retrieval.ListDocuments,
-        pb.ListDocumentsRequest(source_id=str(website_id), page_token=page_token),
+        # So that pages which are found meanwhile move none that one looks at.
+        pb.ListDocumentsRequest(
+            source_id=str(website_id), page_token=page_token, oldest_first=True
+        ),
     )
     return website_view(found.source, documents, parts.clock.now(), page_token)
 
