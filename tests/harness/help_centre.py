@@ -40,9 +40,14 @@ class Article:
         )
 
 
+def has_archive() -> bool:
+    """Whether its archive is there."""
+    return _ARCHIVE.is_file()
+
+
 def articles(count: int | None = None) -> list[Article]:
     """All articles, or so many from all over the corpus; without the archive a test is skipped."""
-    if not _ARCHIVE.is_file():
+    if not has_archive():
         pytest.skip(f"{_ARCHIVE} is not there")
     with tarfile.open(_ARCHIVE) as archive:
         corpus: Any = archive.extractfile(_CORPUS)

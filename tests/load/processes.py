@@ -1,13 +1,14 @@
 """Memory and CPU of each process of a fleet, with what it started itself."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import psutil
 from fleetdesk_local.roster import SERVICES
 from harness.local_fleet import LocalFleet
 
 HEAD = ["process", "processes", "MB at rest", "MB under load"]
-CPU_HEAD = ["process", "CPU ms of a turn", "share"]
+CPU_HEAD = ["process", "CPU ms of a turn", "share", "CPU ms a second at rest"]
 MODELS = "llm-gateway's models"
 PROCESSES = (*SERVICES, "nats", "postgres")
 
@@ -51,14 +52,41 @@ def cpu_of_processes(fleet: LocalFleet) -> dict[str, float]:
     return spent
 
 
-def cpu_rows(
-    before: Mapping[str, float], after: Mapping[str, float], turns: int
-) -> list[list[str]]:
+@dataclass(frozen=True)
+class Spent:
+    """CPU seconds by name, of `units`: turns, or seconds at rest."""
+
+    cpu_s: Mapping[str, float]
+    units: float
+
+    @classmethod
+    def between(
+        cls, before: Mapping[str, float], after: Mapping[str, float], units: float
+    ) -> "Spent":
+        """What was spent between two looks."""
+        return cls({name: after[name] - before[name] for name in after}, units)
+
+    def ms(self, names: Collection[str]) -> float:
+        """Milliseconds of a unit, of these together."""
+        return sum(self.cpu_s[name] for name in names) / max(self.units, 1) * 1000
+
+
+def cpu_rows(turns: Spent, rest: Spent) -> list[list[str]]:
     """A row for each process with what a turn took of it, then the sums with and without models."""
-    taken = {name: (after[name] - before[name]) / max(turns, 1) * 1000 for name in after}
-    whole = sum(taken.values())
-    taken["all"], taken["all but the models"] = whole, whole - taken[MODELS]
-    return [[name, f"{ms:.1f}", f"{ms / max(whole, 1e-9):.0%}"] for name, ms in taken.items()]
+    names = list(turns.cpu_s)
+    groups = {name: [name] for name in names}
+    groups["all"] = names
+    groups["all but the models"] = [name for name in names if name != MODELS]
+    whole = max(turns.ms(names), 1e-9)
+    return [
+        [
+            label,
+            f"{turns.ms(group):.1f}",
+            f"{turns.ms(group) / whole:.0%}",
+            f"{rest.ms(group):.1f}",
+        ]
+        for label, group in groups.items()
+    ]
 
 
 def _family(process: psutil.Process) -> tuple[int, float]:
