@@ -1,12 +1,12 @@
 """The outbox: events are written in the transaction that makes them true."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
 from google.protobuf.message import Message
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from fleetkit import context
@@ -93,30 +93,28 @@ async def replay(db: Database, since: datetime) -> int:
         return marked.rowcount
 
 
-async def unpublished(conn: FleetConnection, limit: int) -> list[OutboxRow]:
+async def unpublished(db: Database, limit: int) -> list[OutboxRow]:
     """The next events to publish, in the order in which they were written."""
-    async with conn.cursor(row_factory=class_row(OutboxRow)) as cursor:
-        await cursor.execute(
-            "select id, create_time, event_id, subject, headers, body from outbox"
-            " where publish_time is null order by id limit %s",
-            [limit],
-        )
-        return await cursor.fetchall()
+    rows = await db.fleet_call(
+        "select id, create_time, event_id, subject, headers, body from outbox"
+        " where publish_time is null order by id limit %(limit)s",
+        {"limit": limit},
+    )
+    return [OutboxRow(*row) for row in rows]
 
 
 async def count_unpublished(db: Database) -> int:
     """How many events wait to be published."""
-    async with db.fleet() as conn:
-        counted = await conn.execute("select count(*) from outbox where publish_time is null")
-        row = await counted.fetchone()
-        return row[0] if row else 0
+    ((count,),) = await db.fleet_call("select count(*) from outbox where publish_time is null", {})
+    return count
 
 
-async def mark_published(conn: FleetConnection, rows: list[OutboxRow]) -> None:
+async def mark_published(db: Database, rows: Sequence[OutboxRow]) -> None:
     """Records that the stream has these events."""
-    await conn.execute(
-        "update outbox set publish_time = now() where id = any(%s) and create_time >= %s",
-        [[row.id for row in rows], min(row.create_time for row in rows)],
+    await db.fleet_call(
+        "update outbox set publish_time = now()"
+        " where id = any(%(ids)s) and create_time >= %(from)s",
+        {"ids": [row.id for row in rows], "from": min(row.create_time for row in rows)},
     )
 
 

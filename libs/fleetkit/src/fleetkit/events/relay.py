@@ -24,6 +24,7 @@ from fleetkit.telemetry import counter
 _LOCK = 72_617_003
 _BATCH = 200
 _POLL_S = 0.5
+_GATHER_S = 0.05
 _LOCK_POLL_S = 1.0
 _LOCK_CHECK_S = 5.0
 _ACK_TIMEOUT_S = 5.0
@@ -88,8 +89,13 @@ class Relay:
                 await lock.execute("select 1")
                 next_check = loop.time() + _LOCK_CHECK_S
             self._woken.clear()
-            if await self._publish_batch() < _BATCH:
-                await self._rest()
+            count = await self._publish_batch()
+            if count == _BATCH:
+                continue
+            if count:
+                # What is written in the next moment goes together.
+                await asyncio.sleep(_GATHER_S)
+            await self._rest()
 
     async def _declare_stream(self) -> None:
         await streams.declare_stream(
@@ -100,14 +106,12 @@ class Relay:
         await woken_within(self._woken, _POLL_S)
 
     async def _publish_batch(self) -> int:
-        async with self._db.fleet() as conn:
-            rows = await outbox.unpublished(conn, _BATCH)
+        rows = await outbox.unpublished(self._db, _BATCH)
         if not rows:
             return 0
         published = await self._publish(rows)
         if published:
-            async with self._db.fleet() as conn:
-                await outbox.mark_published(conn, published)
+            await outbox.mark_published(self._db, published)
             _published().labels(self._settings.service).inc(len(published))
         if len(published) < len(rows):
             raise Unavailable("the stream did not take all events")

@@ -116,24 +116,19 @@ class Database:
         tenant: what such a function reads and writes is the tenant's. `signal` is what to wake once
         it is committed. It must be idempotent: it is run again when its connection was lost.
         """
-        statement = _TENANT + query
         named = {**parameters, "of_tenant": str(tenant_id)}
-        for _ in range(self._pool.max_size + 1):
-            conn = await self._connection()
-            try:
-                rows = await (await conn.execute(statement, named)).fetchall()
-            except psycopg.OperationalError as error:
-                await self._give_back(conn)
-                if not _is_lost(error, conn):
-                    raise _translated(error) from error
-            except BaseException:
-                await asyncio.shield(self._give_back(conn))
-                raise
-            else:
-                await self._pool.putconn(conn)
-                self._wake(signal)
-                return rows
-        raise Unavailable("the database does not answer", retry_after_s=1.0)
+        rows = await self._at_once(_TENANT + query, named)
+        self._wake(signal)
+        return rows
+
+    async def fleet_call(
+        self, query: LiteralString, parameters: Mapping[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        """One statement as a transaction without a tenant, in one round trip; its rows, if any.
+
+        For exempt tables: tenant tables look empty. It must be idempotent, as for `call`.
+        """
+        return await self._at_once(query, parameters)
 
     def listen(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Calls `wake` after each commit of this process that signalled `topic`.
@@ -143,6 +138,27 @@ class Database:
         listeners = self._listeners.setdefault(topic, set())
         listeners.add(wake)
         return lambda: listeners.discard(wake)
+
+    async def _at_once(
+        self, statement: LiteralString, parameters: Mapping[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        """Runs a statement without a transaction around it; again when its connection was lost."""
+        for _ in range(self._pool.max_size + 1):
+            conn = await self._connection()
+            try:
+                cursor = await conn.execute(statement, parameters)
+                rows = await cursor.fetchall() if cursor.description else []
+            except psycopg.OperationalError as error:
+                await self._give_back(conn)
+                if not _is_lost(error, conn):
+                    raise _translated(error) from error
+            except BaseException:
+                await asyncio.shield(self._give_back(conn))
+                raise
+            else:
+                await self._pool.putconn(conn)
+                return rows
+        raise Unavailable("the database does not answer", retry_after_s=1.0)
 
     @asynccontextmanager
     async def _transaction(

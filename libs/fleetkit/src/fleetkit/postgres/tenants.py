@@ -18,9 +18,9 @@ async def remember_tenant(conn: AsyncConnection, tenant_id: UUID) -> None:
 
 async def known_tenants(db: Database, after: UUID | None = None) -> list[UUID]:
     """Up to 1,000 tenants in id order, those after `after`; empty at the end."""
-    async with db.fleet() as conn:
-        rows = await conn.execute(
-            "select tenant_id from known_tenants where tenant_id > %s order by tenant_id limit %s",
-            [after or UUID(int=0), _PAGE],
-        )
-        return [row[0] for row in await rows.fetchall()]
+    rows = await db.fleet_call(
+        "select tenant_id from known_tenants where tenant_id > %(after)s"
+        " order by tenant_id limit %(limit)s",
+        {"after": after or UUID(int=0), "limit": _PAGE},
+    )
+    return [row[0] for row in rows]
