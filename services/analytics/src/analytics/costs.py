@@ -11,7 +11,6 @@ from fleetkit.postgres.connection import FleetConnection
 
 from analytics import conversations, hours
 from analytics.store import costs as store
-from analytics.store import hours as hours_store
 from analytics.store.costs import CostEntryRow, CostFilter, CostGroupRow
 
 KEYS = ("conversation", "agent", "visitor", "model", "service", "purpose", "day")
@@ -24,6 +23,15 @@ MAX_CONVERSATIONS = 500
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a model as one of its revisions tells it."""
+
+    call_id: UUID
+    revision: int
+    entries: Sequence[CostEntryRow]
+
+
+@dataclass(frozen=True, slots=True)
 class CostSummary:
     """Sums by key; `total_nanos` is of everything selected, also of the groups left out."""
 
@@ -33,26 +41,24 @@ class CostSummary:
     left_out_nanos: int
 
 
-async def record_call(
-    conn: FleetConnection,
-    tenant_id: UUID,
-    call_id: UUID,
-    revision: int,
-    entries: Sequence[CostEntryRow],
-) -> None:
-    """Notes the entries of a call, in place of those of its earlier revisions.
+async def record_calls(conn: FleetConnection, tenant_id: UUID, calls: Sequence[Call]) -> None:
+    """Notes the entries of calls, each in place of those of its earlier revisions.
 
     In the transaction of `conn`. A revision that is known or overtaken changes nothing.
     """
-    if not await store.claim_revision(conn, tenant_id, call_id, revision):
+    newest = {call.call_id: call for call in sorted(calls, key=lambda call: call.revision)}
+    revisions = {call_id: newest[call_id].revision for call_id in sorted(newest)}
+    claimed = await store.claim_revisions(conn, tenant_id, revisions)
+    if not claimed:
         return
-    await hours_store.mark_call(conn, tenant_id, call_id)
-    touched = await store.delete_entries(conn, tenant_id, call_id)
-    touched |= {entry.conversation_id for entry in entries if entry.conversation_id}
-    await conversations.changes(conn, tenant_id, touched)
+    entries = [entry for call_id in claimed for entry in newest[call_id].entries]
+    before = await store.delete_entries(conn, tenant_id, claimed)
+    touched = {row[0] for row in before} | {entry.conversation_id for entry in entries}
+    touched.discard(None)
+    times = {row[1] for row in before} | {entry.create_time for entry in entries}
+    times |= await conversations.lock(conn, tenant_id, touched)
     await store.insert_entries(conn, entries)
-    await hours_store.mark_call(conn, tenant_id, call_id)
-    await conversations.changed(conn, tenant_id, touched)
+    await conversations.changed(conn, tenant_id, touched, times)
 
 
 async def summarize(

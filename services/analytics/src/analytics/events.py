@@ -1,6 +1,6 @@
 """What analytics notes when others say that something happened."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 from uuid import UUID
@@ -12,11 +12,11 @@ from fleetdesk.llm_gateway.v1 import usage_pb2
 from fleetdesk.retrieval.v1 import events_pb2 as retrieval_events
 from fleetdesk.vision_agent.v1 import events_pb2 as vision_agent_events
 from fleetkit.erasure import erasing, finishing
-from fleetkit.events import EventMeta, Handler, tombstones
+from fleetkit.events import EventMeta, Handler, Together, tombstones
 from fleetkit.postgres.connection import FleetConnection
 
-from analytics.conversations import record_event, record_turn
-from analytics.costs import record_call
+from analytics.conversations import record
+from analytics.costs import Call, record_calls
 from analytics.erasure import ERASURE
 from analytics.store.conversations import ConversationEventRow, TurnRow
 from analytics.store.costs import CostEntryRow
@@ -25,21 +25,68 @@ from analytics.store.savings import FrameBatchRow, insert_frame_batch
 
 
 async def on_usage_recorded(
-    conn: FleetConnection, event: llm_gateway_events.UsageRecorded, meta: EventMeta
+    conn: FleetConnection, events: Sequence[tuple[llm_gateway_events.UsageRecorded, EventMeta]]
 ) -> None:
-    """Notes what a call of a model cost."""
-    call_id = UUID(event.call_id)
-    visitors = {UUID(entry.visitor_id) for entry in event.entries if entry.visitor_id}
-    erased = await tombstones.erased_ids(conn, meta.tenant_id, "visitor", visitors)
-    entries = [_entry(meta.tenant_id, call_id, entry, erased) for entry in event.entries]
-    await record_call(conn, meta.tenant_id, call_id, meta.revision, entries)
+    """Notes what calls of models cost."""
+    tenant_id = events[0][1].tenant_id
+    named = [entry for event, _ in events for entry in event.entries]
+    visitors = {UUID(entry.visitor_id) for entry in named if entry.visitor_id}
+    erased = await tombstones.erased_ids(conn, tenant_id, "visitor", visitors)
+    calls = [
+        Call(
+            call_id=UUID(event.call_id),
+            revision=meta.revision,
+            entries=[
+                _entry(tenant_id, UUID(event.call_id), entry, erased) for entry in event.entries
+            ],
+        )
+        for event, meta in events
+    ]
+    await record_calls(conn, tenant_id, calls)
 
 
-async def on_message_completed(
-    conn: FleetConnection, event: conversation_events.MessageCompleted, meta: EventMeta
+async def on_conversation_fact(
+    conn: FleetConnection, events: Sequence[tuple[Any, EventMeta]]
 ) -> None:
-    """Notes how a turn ended."""
-    row = TurnRow(
+    """Notes how turns ended, and what else happened in conversations."""
+    rows = [_FACTS[meta.type](event, meta) for event, meta in events]
+    turns = [row for row in rows if isinstance(row, TurnRow)]
+    others = [row for row in rows if isinstance(row, ConversationEventRow)]
+    await record(conn, events[0][1].tenant_id, turns, others)
+
+
+async def on_search_assigned(
+    conn: FleetConnection, event: retrieval_events.SearchAssigned, meta: EventMeta
+) -> None:
+    """Notes which arm of an experiment a turn's search took."""
+    row = AssignedRow(
+        tenant_id=meta.tenant_id,
+        message_id=UUID(event.message_id),
+        experiment_id=UUID(event.experiment_id),
+        conversation_id=UUID(event.conversation_id),
+        challenger=event.challenger,
+    )
+    await insert_assigned(conn, row)
+
+
+async def on_frames_counted(
+    conn: FleetConnection, event: vision_agent_events.FramesCounted, meta: EventMeta
+) -> None:
+    """Notes what became of frames of a shared screen."""
+    row = FrameBatchRow(
+        tenant_id=meta.tenant_id,
+        event_id=meta.event_id,
+        occur_time=meta.occur_time,
+        captured_count=event.captured_count,
+        kept_count=event.kept_count,
+        superseded_count=event.superseded_count,
+        read_count=event.read_count,
+    )
+    await insert_frame_batch(conn, row)
+
+
+def _message_completed(event: conversation_events.MessageCompleted, meta: EventMeta) -> TurnRow:
+    return TurnRow(
         tenant_id=meta.tenant_id,
         message_id=UUID(event.message_id),
         conversation_id=UUID(event.conversation_id),
@@ -60,71 +107,33 @@ async def on_message_completed(
         duration_ms=event.duration_ms,
         citation_count=event.citation_count,
     )
-    await record_turn(conn, row)
 
 
-async def on_search_assigned(
-    conn: FleetConnection, event: retrieval_events.SearchAssigned, meta: EventMeta
-) -> None:
-    """Notes which arm of an experiment a turn's search took."""
-    row = AssignedRow(
-        tenant_id=meta.tenant_id,
-        message_id=UUID(event.message_id),
-        experiment_id=UUID(event.experiment_id),
-        conversation_id=UUID(event.conversation_id),
-        challenger=event.challenger,
-    )
-    await insert_assigned(conn, row)
+def _conversation_started(
+    event: conversation_events.ConversationStarted, meta: EventMeta
+) -> ConversationEventRow:
+    return _happened(event, meta, "started", "", UUID(event.agent_id), UUID(event.visitor_id))
 
 
-async def on_conversation_started(
-    conn: FleetConnection, event: conversation_events.ConversationStarted, meta: EventMeta
-) -> None:
-    """Notes that a conversation is there, though nothing is written in it yet."""
-    agent, visitor = UUID(event.agent_id), UUID(event.visitor_id)
-    await record_event(conn, _happened(event, meta, "started", "", agent, visitor))
-
-
-async def on_message_stored(
-    conn: FleetConnection, event: conversation_events.MessageStored, meta: EventMeta
-) -> None:
-    """Notes that a visitor or a person wrote."""
+def _message_stored(
+    event: conversation_events.MessageStored, meta: EventMeta
+) -> ConversationEventRow:
     role = _label(conversation_pb2.MessageRole, event.role, "MESSAGE_ROLE_")
-    agent, visitor = UUID(event.agent_id), UUID(event.visitor_id)
-    await record_event(conn, _happened(event, meta, "message", role, agent, visitor))
+    return _happened(event, meta, "message", role, UUID(event.agent_id), UUID(event.visitor_id))
 
 
-async def on_handoff_requested(
-    conn: FleetConnection, event: conversation_events.HandoffRequested, meta: EventMeta
-) -> None:
-    """Notes that a person was asked for."""
+def _handoff_requested(
+    event: conversation_events.HandoffRequested, meta: EventMeta
+) -> ConversationEventRow:
     reason = _label(conversation_pb2.HandoffReason, event.reason, "HANDOFF_REASON_")
-    row = _happened(event, meta, "handoff", reason, UUID(event.agent_id))
-    await record_event(conn, row)
+    return _happened(event, meta, "handoff", reason, UUID(event.agent_id))
 
 
-async def on_conversation_status_changed(
-    conn: FleetConnection, event: conversation_events.ConversationStatusChanged, meta: EventMeta
-) -> None:
-    """Notes who answers from then on."""
+def _conversation_status_changed(
+    event: conversation_events.ConversationStatusChanged, meta: EventMeta
+) -> ConversationEventRow:
     status = _label(conversation_pb2.ConversationStatus, event.status, "CONVERSATION_STATUS_")
-    await record_event(conn, _happened(event, meta, "status", status))
-
-
-async def on_frames_counted(
-    conn: FleetConnection, event: vision_agent_events.FramesCounted, meta: EventMeta
-) -> None:
-    """Notes what became of frames of a shared screen."""
-    row = FrameBatchRow(
-        tenant_id=meta.tenant_id,
-        event_id=meta.event_id,
-        occur_time=meta.occur_time,
-        captured_count=event.captured_count,
-        kept_count=event.kept_count,
-        superseded_count=event.superseded_count,
-        read_count=event.read_count,
-    )
-    await insert_frame_batch(conn, row)
+    return _happened(event, meta, "status", status)
 
 
 def _happened(
@@ -186,15 +195,20 @@ def _label(enum: Any, value: int, prefix: str) -> str:
     return enum.Name(value).removeprefix(prefix).lower()
 
 
+# What is noted of each event of a conversation.
+_FACTS: Mapping[str, Callable[[Any, EventMeta], TurnRow | ConversationEventRow]] = {
+    "fleetdesk.conversation.v1.MessageCompleted": _message_completed,
+    "fleetdesk.conversation.v1.ConversationStarted": _conversation_started,
+    "fleetdesk.conversation.v1.MessageStored": _message_stored,
+    "fleetdesk.conversation.v1.HandoffRequested": _handoff_requested,
+    "fleetdesk.conversation.v1.ConversationStatusChanged": _conversation_status_changed,
+}
+
 HANDLERS: Mapping[str, Handler] = {
-    "fleetdesk.llm_gateway.v1.UsageRecorded": on_usage_recorded,
-    "fleetdesk.conversation.v1.MessageCompleted": on_message_completed,
+    "fleetdesk.llm_gateway.v1.UsageRecorded": Together(on_usage_recorded),
     "fleetdesk.retrieval.v1.SearchAssigned": on_search_assigned,
-    "fleetdesk.conversation.v1.ConversationStarted": on_conversation_started,
-    "fleetdesk.conversation.v1.MessageStored": on_message_stored,
-    "fleetdesk.conversation.v1.HandoffRequested": on_handoff_requested,
-    "fleetdesk.conversation.v1.ConversationStatusChanged": on_conversation_status_changed,
     "fleetdesk.vision_agent.v1.FramesCounted": on_frames_counted,
     "fleetdesk.gateway.v1.ErasureRequested": erasing(ERASURE),
     "fleetdesk.gateway.v1.ErasureFinished": finishing(),
+    **dict.fromkeys(_FACTS, Together(on_conversation_fact)),
 }

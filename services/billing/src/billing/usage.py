@@ -1,7 +1,7 @@
 """Usage: what a tenant used, each unit once, and what of its allowance that is."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -42,14 +42,20 @@ class Usage:
         return self.answered_conversations * 1000 // max(self.allowance, 1)
 
 
-async def record_answer(conn: FleetConnection, row: LedgerRow) -> None:
-    """Writes an answered message on the ledger and counts its conversation.
+async def record_answers(conn: FleetConnection, rows: Sequence[LedgerRow]) -> None:
+    """Writes answered messages of a tenant on the ledger and counts their conversations.
 
     In the transaction of `conn`. A message that is on the ledger changes nothing; one that is
     earlier than the conversation's first moves the conversation to its time.
     """
-    if await store.insert_ledger(conn, row):
-        await store.count_conversation(conn, row)
+    if not rows:
+        return
+    added = await store.insert_ledger(conn, rows)
+    first: dict[UUID, LedgerRow] = {}
+    for row in sorted(rows, key=lambda row: (row.occur_time, row.event_id)):
+        if row.event_id in added:
+            first.setdefault(row.conversation_id, row)
+    await store.count_conversations(conn, list(first.values()))
 
 
 async def get_usage(

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping
+from functools import partial
 from uuid import UUID
 
 from nats.aio.client import Client
@@ -14,7 +15,7 @@ from fleetkit.config import FleetSettings
 from fleetkit.errors import FleetError, InvalidArgument, Unavailable
 from fleetkit.events import dead_letters, streams
 from fleetkit.events.dead_letters import DeadLetter
-from fleetkit.events.deliveries import answer, in_progress, next_delivery, unsubscribe
+from fleetkit.events.deliveries import Intake, intake
 from fleetkit.events.envelope import (
     event_subject,
     message_type,
@@ -22,7 +23,8 @@ from fleetkit.events.envelope import (
     stream_of,
     tenant_of_subject,
 )
-from fleetkit.events.handling import Handler, handle_once
+from fleetkit.events.handling import Handler, Received, handle_all
+from fleetkit.events.lanes import Lanes
 from fleetkit.logging import get_logger
 from fleetkit.postgres.database import Database
 from fleetkit.tasks import end
@@ -36,6 +38,7 @@ _FIRST_REDELIVERY_S = 1.0
 _LONGEST_REDELIVERY_S = 60.0
 # A dependency that is down is no fault of the event: about three hours of redeliveries.
 _MAX_DELIVER_UNAVAILABLE = 200
+_GATHER_S = 0.1
 
 
 class Consumer:
@@ -43,9 +46,10 @@ class Consumer:
 
     `handlers` maps the full name of an event's message to `async on_x(conn, event, meta)`, which
     runs inside the tenant's transaction; it must not call out. One durable per producer, named
-    after the service, with exactly these subjects. At most `concurrency` events of a producer
-    are handled at once, in any order. A handler that raises is tried again after a growing delay,
-    `max_deliver` times in all; then the event becomes a row in `dead_letter`.
+    after the service, with exactly these subjects. Events of a tenant that come together are
+    handled in one transaction, those of `concurrency` tenants at once; where it fails, each is
+    handled alone. A handler that raises then is tried again after a growing delay, `max_deliver`
+    times in all; then the event becomes a row in `dead_letter`.
     """
 
     def __init__(
@@ -58,15 +62,18 @@ class Consumer:
         concurrency: int = 8,
         max_deliver: int = 8,
         redelivery_s: float = _FIRST_REDELIVERY_S,
+        gather_s: float = _GATHER_S,
     ) -> None:
         self._service = settings.service
         self._ack_wait_s = settings.nats_ack_wait_s
         self._db = db
+        self._client = client
         self._js: JetStreamContext = client.jetstream(timeout=_API_TIMEOUT_S)
         self._handlers = dict(handlers)
         self._concurrency = concurrency
         self._max_deliver = max_deliver
         self._redelivery_s = redelivery_s
+        self._gather_s = gather_s
         for name in self._handlers:
             message_type(name)  # KeyError now rather than at the first event
 
@@ -110,59 +117,66 @@ class Consumer:
                 backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)
 
     async def _consume(self, stream: str, durable: str) -> None:
-        """Takes messages while a slot is free, until half a minute passed without one.
+        """Takes messages until half a minute passed without one.
 
         Then the durable is declared again: a server that lost its data has forgotten it.
         """
-        subscription = await self._js.pull_subscribe_bind(stream=stream, durable=durable)
-        running: set[asyncio.Task[None]] = set()
-        idle_since = asyncio.get_running_loop().time()
-        try:
-            while asyncio.get_running_loop().time() - idle_since < _REDECLARE_S:
-                if len(running) >= self._concurrency:
-                    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    continue
-                message = await next_delivery(subscription)
-                if message is None:
-                    continue
-                idle_since = asyncio.get_running_loop().time()
-                task = asyncio.create_task(self._take(message))
-                running.add(task)
-                task.add_done_callback(running.discard)
-        finally:
-            await end(running)
-            await unsubscribe(subscription)
+        loop = asyncio.get_running_loop()
+        idle_since = loop.time()
+        async with intake(self._client, stream, durable, self._ack_wait_s) as taken:
+            lanes = Lanes(
+                partial(self._take, taken), concurrency=self._concurrency, gather_s=self._gather_s
+            )
+            try:
+                while taken.in_hand or loop.time() - idle_since < _REDECLARE_S:
+                    for message in await taken.next():
+                        idle_since = loop.time()
+                        lanes.add(message)
+            finally:
+                await lanes.end()
 
-    async def _take(self, message: Msg) -> None:
-        """Handles one delivery and answers it; never raises but when cancelled."""
+    async def _take(self, taken: Intake, batch: list[Msg]) -> None:
+        """Handles deliveries of one tenant and answers each; never raises but when cancelled.
+
+        What comes again is handled alone: the others have no part in what ended it the last time.
+        """
+        fresh: list[Msg] = []
+        for message in batch:
+            if _deliveries(message) == 1:
+                fresh.append(message)
+            else:
+                await self._take_alone(taken, message)
+        if len(fresh) == 1:
+            await self._take_alone(taken, fresh[0])
+        elif fresh:
+            await self._take_together(taken, fresh)
+
+    async def _take_together(self, taken: Intake, batch: list[Msg]) -> None:
         try:
-            async with in_progress(message, self._ack_wait_s):
-                await self._handle(message)
-        except asyncio.CancelledError:
-            await asyncio.shield(answer(message.nak(delay=0.1)))
-            raise
+            await self._handle(batch)
         except Exception as error:  # noqa: BLE001 - the consumer loop, see the class
-            await self._refuse(message, error)
+            get_logger().info("events_one_by_one", count=len(batch), error=describe(error))
+            await asyncio.gather(*(self._take_alone(taken, message) for message in batch))
         else:
-            await answer(message.ack())
+            for message in batch:
+                await taken.ack(message)
 
-    async def _handle(self, message: Msg) -> None:
-        deliveries = message.metadata.num_delivered or 1
-        if deliveries > _MAX_DELIVER_UNAVAILABLE:
-            # It never came to an answer: handling it ends the process.
-            raise InvalidArgument("handled too often without an end", reason="EVENT_POISONOUS")
-        event, meta = parse(
-            subject=message.subject,
-            headers=message.headers or {},
-            body=message.data,
-            deliveries=deliveries,
-        )
-        ran = await handle_once(self._db, self._handlers[meta.type], event, meta)
-        _consumed().labels(self._service, "handled" if ran else "duplicate").inc()
+    async def _take_alone(self, taken: Intake, message: Msg) -> None:
+        try:
+            await self._handle([message])
+        except Exception as error:  # noqa: BLE001 - the consumer loop, see the class
+            await self._refuse(taken, message, error)
+        else:
+            await taken.ack(message)
 
-    async def _refuse(self, message: Msg, error: Exception) -> None:
+    async def _handle(self, batch: list[Msg]) -> None:
+        ran = await handle_all(self._db, self._handlers, [_parsed(message) for message in batch])
+        _consumed().labels(self._service, "handled").inc(ran)
+        _consumed().labels(self._service, "duplicate").inc(len(batch) - ran)
+
+    async def _refuse(self, taken: Intake, message: Msg, error: Exception) -> None:
         """Asks for another delivery later, or keeps the event as a dead letter."""
-        deliveries = message.metadata.num_delivered or 1
+        deliveries = _deliveries(message)
         limit = _MAX_DELIVER_UNAVAILABLE if isinstance(error, Unavailable) else self._max_deliver
         get_logger().warning(
             "event_handler_failed",
@@ -172,14 +186,14 @@ class Consumer:
         )
         _consumed().labels(self._service, "failed").inc()
         if deliveries < limit and not _is_hopeless(error):
-            await answer(message.nak(delay=self._delay_s(deliveries)))
+            await taken.nak(message, self._delay_s(deliveries))
             return
         try:
             await self._bury(message, error, deliveries)
         except Unavailable:
-            await answer(message.nak(delay=self._delay_s(deliveries)))
+            await taken.nak(message, self._delay_s(deliveries))
         else:
-            await answer(message.term())
+            await taken.term(message)
 
     async def _bury(self, message: Msg, error: Exception, deliveries: int) -> None:
         tenant_id = tenant_of_subject(message.subject)
@@ -210,13 +224,13 @@ class Consumer:
 
     async def _redrive_one(self, letter: DeadLetter) -> bool:
         try:
-            event, meta = parse(
+            received = parse(
                 subject=letter.subject,
                 headers=letter.headers,
                 body=letter.body.encode(),
                 deliveries=letter.deliveries + 1,
             )
-            await handle_once(self._db, self._handlers[meta.type], event, meta)
+            await handle_all(self._db, self._handlers, [received])
         except Exception as error:  # noqa: BLE001 - the rest may still be handled
             get_logger().warning(
                 "dead_letter_failed_again", event_id=str(letter.event_id), exc_info=error
@@ -236,6 +250,24 @@ def _is_hopeless(error: Exception) -> bool:
         "EVENT_MALFORMED",
         "EVENT_POISONOUS",
     }
+
+
+def _parsed(message: Msg) -> Received:
+    """The event; InvalidArgument when it is none, or never came to an answer."""
+    deliveries = _deliveries(message)
+    if deliveries > _MAX_DELIVER_UNAVAILABLE:
+        # Handling it ends the process.
+        raise InvalidArgument("handled too often without an end", reason="EVENT_POISONOUS")
+    return parse(
+        subject=message.subject,
+        headers=message.headers or {},
+        body=message.data,
+        deliveries=deliveries,
+    )
+
+
+def _deliveries(message: Msg) -> int:
+    return message.metadata.num_delivered or 1
 
 
 def _type_of(message: Msg) -> str:

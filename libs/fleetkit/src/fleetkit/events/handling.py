@@ -1,8 +1,9 @@
-"""Handling one event: once, in one transaction with the inbox row that says so."""
+"""Handling events: each once, in one transaction with the inbox row that says so."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from google.protobuf.message import Message
 
@@ -13,6 +14,22 @@ from fleetkit.postgres.connection import FleetConnection
 from fleetkit.postgres.database import Database
 
 Handler = Callable[[FleetConnection, Any, EventMeta], Awaitable[None]]
+Received = tuple[Message, EventMeta]
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """A handler that is given all events that came together for it, in any order.
+
+    `handle(conn, [(event, meta), …])` belongs to every type of event that the same object stands
+    at. The ids of the events differ.
+    """
+
+    handle: Callable[[FleetConnection, Sequence[tuple[Any, EventMeta]]], Awaitable[None]]
+
+    async def __call__(self, conn: FleetConnection, event: Any, meta: EventMeta) -> None:
+        """Handles one event."""
+        await self.handle(conn, [(event, meta)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +43,50 @@ class EvenIfErased:
         await self.handle(conn, event, meta)
 
 
-async def handle_once(db: Database, handler: Handler, event: Message, meta: EventMeta) -> bool:
-    """Runs `handler` in a transaction of the event's tenant unless the inbox has the event.
+async def handle_all(
+    db: Database, handlers: Mapping[str, Handler], received: Sequence[Received]
+) -> int:
+    """Handles events of one tenant in one transaction, each unless the inbox has it; how many.
 
-    Everything the handler writes, the inbox row and the removal of a dead letter are committed
+    Everything the handlers write, the inbox rows and the removal of dead letters are committed
     together. An event about a tenant, visitor or conversation that was erased after it does
-    nothing. Returns whether the handler ran.
+    nothing.
     """
-    with background(meta.tenant_id, traceparent=meta.traceparent):
-        async with db.tenant(meta.tenant_id) as conn:
-            if not await _receive(conn, meta):
-                return False
-            if not isinstance(handler, EvenIfErased) and await tombstones.is_of_the_erased(
-                conn, meta.tenant_id, event, meta.occur_time
-            ):
-                return False
-            await handler(conn, event, meta)
-            await conn.execute(
-                "delete from dead_letter where tenant_id = %s and event_id = %s",
-                [meta.tenant_id, meta.event_id],
+    _, first = received[0]
+    with background(first.tenant_id, traceparent=first.traceparent):
+        async with db.tenant(first.tenant_id) as conn:
+            fresh = await _receive(conn, first.tenant_id, [meta for _, meta in received])
+            given = {meta.event_id: (event, meta) for event, meta in received}
+            wanted = [given[event_id] for event_id in given if event_id in fresh]
+            erased = await tombstones.of_the_erased(
+                conn,
+                first.tenant_id,
+                [
+                    (event, meta)
+                    for event, meta in wanted
+                    if not isinstance(handlers[meta.type], EvenIfErased)
+                ],
             )
-    return True
+            wanted = [(event, meta) for event, meta in wanted if meta.event_id not in erased]
+            await _handle(conn, handlers, wanted)
+    return len(wanted)
+
+
+async def _handle(
+    conn: FleetConnection, handlers: Mapping[str, Handler], wanted: Sequence[Received]
+) -> None:
+    """One after the other, then those of each handler that takes many."""
+    together: dict[int, tuple[Together, list[Received]]] = {}
+    for event, meta in wanted:
+        handler = handlers[meta.type]
+        inner = handler.handle if isinstance(handler, EvenIfErased) else handler
+        if isinstance(inner, Together):
+            together.setdefault(id(inner), (inner, []))[1].append((event, meta))
+            continue
+        with background(meta.tenant_id, traceparent=meta.traceparent):
+            await handler(conn, event, meta)
+    for taking, events in together.values():
+        await taking.handle(conn, events)
 
 
 async def forget_old_receipts(db: Database, keep_days: int) -> int:
@@ -59,16 +99,28 @@ async def forget_old_receipts(db: Database, keep_days: int) -> int:
         return deleted.rowcount
 
 
-async def _receive(conn: FleetConnection, meta: EventMeta) -> bool:
-    """Records the event and its tenant; False when it was recorded before.
+async def _receive(conn: FleetConnection, tenant_id: UUID, metas: Sequence[EventMeta]) -> set[UUID]:
+    """Records the events and their tenant; the ids of those that were not recorded before.
 
-    A second delivery at the same time waits here for the first one's transaction.
+    A second delivery at the same time waits here for the first one's transaction. A dead letter is
+    one no more: in this transaction it is handled.
     """
+    # In one order, so that two replicas with the same events don't wait for each other.
+    ordered = sorted(metas, key=lambda meta: meta.event_id)
+    ids = [meta.event_id for meta in ordered]
     inserted = await conn.execute(
         "with tenant as ("
-        " insert into known_tenants (tenant_id) values (%(tenant_id)s) on conflict do nothing)"
+        " insert into known_tenants (tenant_id) values (%(tenant_id)s) on conflict do nothing),"
+        " handled as (delete from dead_letter"
+        "  where tenant_id = %(tenant_id)s and event_id = any(%(ids)s))"
         " insert into inbox (event_id, tenant_id, subject)"
-        " values (%(event_id)s, %(tenant_id)s, %(subject)s) on conflict do nothing",
-        {"event_id": meta.event_id, "tenant_id": meta.tenant_id, "subject": meta.subject},
+        " select event_id, %(tenant_id)s, subject"
+        "  from unnest(%(ids)s::uuid[], %(subjects)s::text[]) given (event_id, subject)"
+        " on conflict do nothing returning event_id",
+        {
+            "tenant_id": tenant_id,
+            "ids": ids,
+            "subjects": [meta.subject for meta in ordered],
+        },
     )
-    return inserted.rowcount == 1
+    return {row[0] for row in await inserted.fetchall()}

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
+from fleetkit.events.envelope import EventMeta
 from fleetkit.postgres.connection import FleetConnection
 
 # Fields by which an event names a person's doings.
@@ -67,29 +68,38 @@ async def is_any_erased(
     return bool(row and row[0])
 
 
-async def is_of_the_erased(
-    conn: FleetConnection, tenant_id: UUID, event: Message, occur_time: datetime
-) -> bool:
-    """Whether an event tells of a tenant, visitor or conversation that was erased after it.
+async def of_the_erased(
+    conn: FleetConnection, tenant_id: UUID, events: Sequence[tuple[Message, EventMeta]]
+) -> set[UUID]:
+    """The ids of events that tell of a tenant, visitor or conversation that was erased after them.
 
     For a tenant it does not matter when: nothing comes back. A visitor may: what happens after
     the erasure counts again.
     """
-    named = [*_named(event)]
+    if not events:
+        return set()
+    named = {meta.event_id: set(_named(event)) for event, meta in events}
+    of_tenant = ("tenant", _hash(tenant_id))
+    asked = sorted({of_tenant}.union(*named.values()))
     found = await conn.execute(
-        "select exists (select from tombstone t where t.tenant_id = %(tenant_id)s"
-        " and (t.kind = 'tenant' or t.create_time >= %(occur_time)s and exists ("
-        "   select from unnest(%(kinds)s::text[], %(hashes)s::bytea[]) given (kind, id_sha256)"
-        "   where given.kind = t.kind and given.id_sha256 = t.id_sha256)))",
+        "select t.kind, t.id_sha256, t.create_time from tombstone t"
+        " join unnest(%(kinds)s::text[], %(hashes)s::bytea[]) given (kind, id_sha256)"
+        "  on given.kind = t.kind and given.id_sha256 = t.id_sha256"
+        " where t.tenant_id = %(tenant_id)s",
         {
             "tenant_id": tenant_id,
-            "occur_time": occur_time,
-            "kinds": [kind for kind, _ in named],
-            "hashes": [sha256 for _, sha256 in named],
+            "kinds": [kind for kind, _ in asked],
+            "hashes": [sha256 for _, sha256 in asked],
         },
     )
-    row = await found.fetchone()
-    return bool(row and row[0])
+    erased = {(kind, sha256): time for kind, sha256, time in await found.fetchall()}
+    if of_tenant in erased:
+        return set(named)
+    return {
+        meta.event_id
+        for _, meta in events
+        if any(one in erased and erased[one] >= meta.occur_time for one in named[meta.event_id])
+    }
 
 
 def _named(event: Message) -> Iterator[tuple[str, bytes]]:

@@ -1,13 +1,15 @@
 """SQL of the facts about conversations, and of the row that is derived from them."""
 
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
 
 from fleetkit.postgres.connection import FleetConnection
 from psycopg.rows import class_row
+
+from analytics.store.rows import as_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,8 @@ _DERIVED: LiteralString = """
 _DERIVE: LiteralString = f"""
   update conversation k set (agent_id, visitor_id, start_time, outcome, handoff_reason, status,
     amount_nanos) = ({_DERIVED})
-  where tenant_id = %s and conversation_id = any(%s)"""  # noqa: S608 - made of literals only
+  where tenant_id = %s and conversation_id = any(%s)
+  returning start_time"""  # noqa: S608 - made of literals only
 
 _DIFFERENCES: LiteralString = f"""
   select k.conversation_id, (to_jsonb(c) - 'tenant_id' - 'conversation_id')::text as stored,
@@ -108,16 +111,21 @@ _DIFFERENCES: LiteralString = f"""
   order by k.conversation_id"""  # noqa: S608 - made of literals only
 
 
-async def insert_turn(conn: FleetConnection, row: TurnRow) -> None:
-    """Notes how a turn ended, unless a later revision of it is noted."""
-    await conn.execute(
+async def insert_turns(conn: FleetConnection, rows: Sequence[TurnRow]) -> set[datetime]:
+    """Notes how turns ended, each unless a later revision of it is noted.
+
+    A turn is among the rows once. Returns when those that changed end, and ended as noted before.
+    """
+    if not rows:
+        return set()
+    inserted = await conn.execute(
         "insert into turn (tenant_id, message_id, conversation_id, agent_id, agent_version,"
         "  visitor_id, revision, occur_time, status, outcome, handoff_reason, confidence_millis,"
         "  relevance_millis, tier, first_token_ms, duration_ms, citation_count)"
-        " values (%(tenant_id)s, %(message_id)s, %(conversation_id)s, %(agent_id)s,"
-        "  %(agent_version)s, %(visitor_id)s, %(revision)s, %(occur_time)s, %(status)s,"
-        "  %(outcome)s, %(handoff_reason)s, %(confidence_millis)s, %(relevance_millis)s,"
-        "  %(tier)s, %(first_token_ms)s, %(duration_ms)s, %(citation_count)s)"
+        " select tenant_id, message_id, conversation_id, agent_id, agent_version,"
+        "  visitor_id, revision, occur_time, status, outcome, handoff_reason, confidence_millis,"
+        "  relevance_millis, tier, first_token_ms, duration_ms, citation_count"
+        " from jsonb_populate_recordset(null::turn, %s) order by message_id"
         " on conflict (tenant_id, message_id) do update set revision = excluded.revision,"
         "  occur_time = excluded.occur_time, status = excluded.status,"
         "  outcome = excluded.outcome, handoff_reason = excluded.handoff_reason,"
@@ -125,29 +133,35 @@ async def insert_turn(conn: FleetConnection, row: TurnRow) -> None:
         "  relevance_millis = excluded.relevance_millis, tier = excluded.tier,"
         "  first_token_ms = excluded.first_token_ms, duration_ms = excluded.duration_ms,"
         "  citation_count = excluded.citation_count"
-        " where turn.revision < excluded.revision",
-        asdict(row),
+        " where turn.revision < excluded.revision"
+        " returning old.occur_time, new.occur_time",
+        [as_json(rows)],
     )
+    return {time for row in await inserted.fetchall() for time in row if time is not None}
 
 
-async def insert_event(conn: FleetConnection, row: ConversationEventRow) -> None:
-    """Notes an event, unless it is noted."""
+async def insert_events(conn: FleetConnection, rows: Sequence[ConversationEventRow]) -> None:
+    """Notes events, each unless it is noted."""
+    if not rows:
+        return
     await conn.execute(
         "insert into conversation_event (tenant_id, event_id, conversation_id, kind, detail,"
         "  revision, occur_time, agent_id, visitor_id)"
-        " values (%(tenant_id)s, %(event_id)s, %(conversation_id)s, %(kind)s, %(detail)s,"
-        "  %(revision)s, %(occur_time)s, %(agent_id)s, %(visitor_id)s)"
+        " select tenant_id, event_id, conversation_id, kind, detail, revision, occur_time,"
+        "  agent_id, visitor_id"
+        " from jsonb_populate_recordset(null::conversation_event, %s)"
         " on conflict do nothing",
-        asdict(row),
+        [as_json(rows)],
     )
 
 
 async def lock_conversations(
     conn: FleetConnection, tenant_id: UUID, conversation_ids: Collection[UUID]
-) -> None:
+) -> set[datetime]:
     """Locks the conversations' rows, in id order, making those that are not there.
 
     Whoever adds a fact does it first: two at once would each derive without the other's fact.
+    Returns when those that are known to have begun did.
     """
     ordered = sorted(conversation_ids)
     await conn.execute(
@@ -155,18 +169,23 @@ async def lock_conversations(
         " on conflict do nothing",
         [tenant_id, ordered],
     )
-    await conn.execute(
-        "select from conversation where tenant_id = %s and conversation_id = any(%s)"
+    locked = await conn.execute(
+        "select start_time from conversation where tenant_id = %s and conversation_id = any(%s)"
         " order by conversation_id for update",
         [tenant_id, ordered],
     )
+    return {row[0] for row in await locked.fetchall() if row[0] is not None}
 
 
 async def derive_conversations(
     conn: FleetConnection, tenant_id: UUID, conversation_ids: Collection[UUID]
-) -> None:
-    """Writes what the facts say of conversations; their rows are locked before."""
-    await conn.execute(_DERIVE, [tenant_id, list(conversation_ids)])
+) -> set[datetime]:
+    """Writes what the facts say of conversations, whose rows are locked before.
+
+    Returns when those that have begun did.
+    """
+    derived = await conn.execute(_DERIVE, [tenant_id, list(conversation_ids)])
+    return {row[0] for row in await derived.fetchall() if row[0] is not None}
 
 
 async def conversation_ids(

@@ -1,6 +1,6 @@
 """SQL of the costs: entries of llm-gateway's ledger, and sums of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -9,9 +9,9 @@ from uuid import UUID
 from fleetkit.postgres.connection import FleetConnection
 from psycopg import sql
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
 from analytics.store.hours import COSTS, Parts
+from analytics.store.rows import as_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,37 +39,41 @@ class CostEntryRow:
     paid_by: str
 
 
-async def claim_revision(
-    conn: FleetConnection, tenant_id: UUID, call_id: UUID, revision: int
-) -> bool:
-    """Locks the call and notes its revision; False when a later one or this one was noted."""
+async def claim_revisions(
+    conn: FleetConnection, tenant_id: UUID, revisions: Mapping[UUID, int]
+) -> list[UUID]:
+    """Locks the calls, in the order given, and notes their revisions.
+
+    Returns the calls of which neither a later revision nor this one was noted.
+    """
     claimed = await conn.execute(
-        "insert into cost_call (tenant_id, call_id, revision) values (%s, %s, %s)"
+        "insert into cost_call (tenant_id, call_id, revision)"
+        " select %s, call_id, revision"
+        "  from unnest(%s::uuid[], %s::bigint[]) given (call_id, revision)"
         " on conflict (tenant_id, call_id) do update set revision = excluded.revision"
-        " where cost_call.revision < excluded.revision",
-        [tenant_id, call_id, revision],
+        " where cost_call.revision < excluded.revision returning call_id",
+        [tenant_id, list(revisions), list(revisions.values())],
     )
-    return claimed.rowcount == 1
+    return [row[0] for row in await claimed.fetchall()]
 
 
-async def delete_entries(conn: FleetConnection, tenant_id: UUID, call_id: UUID) -> set[UUID]:
-    """Removes the entries of a call; returns the conversations they were of."""
+async def delete_entries(
+    conn: FleetConnection, tenant_id: UUID, call_ids: Sequence[UUID]
+) -> list[tuple[UUID | None, datetime]]:
+    """Removes the entries of calls; returns the conversation and the time of each."""
     deleted = await conn.execute(
-        "delete from cost_entry where tenant_id = %s and call_id = %s returning conversation_id",
-        [tenant_id, call_id],
+        "delete from cost_entry where tenant_id = %s and call_id = any(%s)"
+        " returning conversation_id, create_time",
+        [tenant_id, list(call_ids)],
     )
-    return {row[0] for row in await deleted.fetchall() if row[0] is not None}
+    return await deleted.fetchall()
 
 
 async def insert_entries(conn: FleetConnection, rows: Sequence[CostEntryRow]) -> None:
     """Adds entries, all in one statement."""
-    given = [
-        {name: value if value is None else str(value) for name, value in asdict(row).items()}
-        for row in rows
-    ]
     await conn.execute(
         "insert into cost_entry select * from jsonb_populate_recordset(null::cost_entry, %s)",
-        [Jsonb(given)],
+        [as_json(rows)],
     )
 
 

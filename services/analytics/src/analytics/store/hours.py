@@ -131,35 +131,13 @@ class Parts:
     edges: Spans
 
 
-async def mark_conversations(
-    conn: FleetConnection, tenant_id: UUID, conversation_ids: Collection[UUID]
-) -> None:
-    """Marks the hours in which the conversations began, as far as that is known by now."""
+async def mark(conn: FleetConnection, tenant_id: UUID, times: Collection[datetime]) -> None:
+    """Marks the hours of the times: facts of them changed in this transaction."""
     await conn.execute(
         "insert into hour_mark (tenant_id, hour)"
-        " select distinct tenant_id, date_trunc('hour', start_time, 'UTC') from conversation"
-        " where tenant_id = %s and conversation_id = any(%s) and start_time is not null",
-        [tenant_id, list(conversation_ids)],
-    )
-
-
-async def mark_turn(conn: FleetConnection, tenant_id: UUID, message_id: UUID) -> None:
-    """Marks the hour in which a turn ended, if it is noted."""
-    await conn.execute(
-        "insert into hour_mark (tenant_id, hour)"
-        " select tenant_id, date_trunc('hour', occur_time, 'UTC') from turn"
-        " where tenant_id = %s and message_id = %s",
-        [tenant_id, message_id],
-    )
-
-
-async def mark_call(conn: FleetConnection, tenant_id: UUID, call_id: UUID) -> None:
-    """Marks the hours of a call's entries that are noted."""
-    await conn.execute(
-        "insert into hour_mark (tenant_id, hour)"
-        " select distinct tenant_id, date_trunc('hour', create_time, 'UTC') from cost_entry"
-        " where tenant_id = %s and call_id = %s",
-        [tenant_id, call_id],
+        " select distinct %s::uuid, date_trunc('hour', time, 'UTC')"
+        "  from unnest(%s::timestamptz[]) changed (time)",
+        [tenant_id, list(times)],
     )
 
 

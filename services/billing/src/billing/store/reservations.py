@@ -1,5 +1,6 @@
 """SQL of the places that are held for answers being written."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -68,10 +69,11 @@ async def hold(
     )
 
 
-async def give_back(conn: FleetConnection, tenant_id: UUID, message_id: UUID) -> None:
-    """Gives an answer's place back, if one is held."""
+async def give_back(conn: FleetConnection, tenant_id: UUID, message_ids: Sequence[UUID]) -> None:
+    """Gives answers' places back, where one is held."""
     await conn.execute(
-        "delete from reservation where tenant_id = %s and message_id = %s", [tenant_id, message_id]
+        "delete from reservation where tenant_id = %s and message_id = any(%s)",
+        [tenant_id, list(message_ids)],
     )
 
 

@@ -1,6 +1,7 @@
 """SQL of the usage ledger, and of what is counted from it."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -19,30 +20,55 @@ class LedgerRow:
     occur_time: datetime
 
 
-async def insert_ledger(conn: FleetConnection, row: LedgerRow) -> bool:
-    """Adds a row; False, changing nothing, when its event or its message is on the ledger."""
+async def insert_ledger(conn: FleetConnection, rows: Sequence[LedgerRow]) -> set[UUID]:
+    """Adds rows of a tenant, but those whose event or message is on the ledger.
+
+    Returns the event ids of those that were added.
+    """
     inserted = await conn.execute(
         "insert into usage_ledger (tenant_id, event_id, message_id, conversation_id, occur_time)"
-        " values (%(tenant_id)s, %(event_id)s, %(message_id)s, %(conversation_id)s,"
-        "  %(occur_time)s)"
-        " on conflict do nothing",
-        asdict(row),
+        " select %(tenant_id)s, event_id, message_id, conversation_id, occur_time"
+        "  from unnest(%(event_ids)s::uuid[], %(message_ids)s::uuid[],"
+        "   %(conversation_ids)s::uuid[], %(occur_times)s::timestamptz[])"
+        "   given (event_id, message_id, conversation_id, occur_time)"
+        " on conflict do nothing returning event_id",
+        {
+            "tenant_id": rows[0].tenant_id,
+            "event_ids": [row.event_id for row in rows],
+            "message_ids": [row.message_id for row in rows],
+            "conversation_ids": [row.conversation_id for row in rows],
+            "occur_times": [row.occur_time for row in rows],
+        },
     )
-    return inserted.rowcount == 1
+    return {row[0] for row in await inserted.fetchall()}
 
 
-async def count_conversation(conn: FleetConnection, row: LedgerRow) -> None:
-    """Counts the conversation of a ledger row at its first answer, by time and then event id."""
+async def count_conversations(conn: FleetConnection, rows: Sequence[LedgerRow]) -> None:
+    """Counts the conversations of ledger rows at their first answer, by time and then event id.
+
+    A conversation is among the rows once.
+    """
+    if not rows:
+        return
+    # In one order, so that two replicas don't wait for each other.
+    ordered = sorted(rows, key=lambda row: row.conversation_id)
     await conn.execute(
         "insert into counted_conversation (tenant_id, conversation_id, first_event_id,"
         "  first_occur_time)"
-        " values (%(tenant_id)s, %(conversation_id)s, %(event_id)s, %(occur_time)s)"
+        " select %(tenant_id)s, conversation_id, event_id, occur_time"
+        "  from unnest(%(conversation_ids)s::uuid[], %(event_ids)s::uuid[],"
+        "   %(occur_times)s::timestamptz[]) given (conversation_id, event_id, occur_time)"
         " on conflict (tenant_id, conversation_id) do update"
         " set first_event_id = excluded.first_event_id,"
         "  first_occur_time = excluded.first_occur_time"
         " where (excluded.first_occur_time, excluded.first_event_id)"
         "  < (counted_conversation.first_occur_time, counted_conversation.first_event_id)",
-        asdict(row),
+        {
+            "tenant_id": ordered[0].tenant_id,
+            "conversation_ids": [row.conversation_id for row in ordered],
+            "event_ids": [row.event_id for row in ordered],
+            "occur_times": [row.occur_time for row in ordered],
+        },
     )
 
 
