@@ -12,10 +12,9 @@ from fleetkit.telemetry import counter, histogram
 
 from conversation import receipts, replies, wire
 from conversation.deps import Deps
-from conversation.editing import Edit, editing
+from conversation.editing import ConversationChange, Edit, editing
 from conversation.intents import language_of
 from conversation.store import messages, timeline
-from conversation.store.conversations import ConversationChange
 from conversation.store.messages import MessageEnd, MessageRow
 from conversation.turn import Turn, TurnLost, TurnResult
 from conversation.writer import TurnWriter
@@ -37,16 +36,16 @@ async def complete(
     if asked:
         receipt = await receipts.receipt_of_message(deps.neighbours, turn.message_id)
     async with editing(deps, turn.tenant_id, turn.conversation_id) as edit:
-        if not await messages.owned_in_flight(
-            edit.conn, turn.tenant_id, turn.message_id, deps.owner
-        ):
-            raise TurnLost
         if edit.row.status == "taken_over":
             # A person was quicker: the agent is silent, and what it had not sent stays unsent.
-            await _end_early(edit, turn.message_id, "canceled", "", receipt)
+            await _end_early(edit, turn.message_id, "canceled", "", receipt, deps.owner)
             return
         end = _end_of(turn, writer, result)
-        row = await messages.end_message(edit.conn, turn.tenant_id, turn.message_id, end)
+        row = await messages.end_message(
+            edit.conn, turn.tenant_id, turn.message_id, end, deps.owner
+        )
+        if row is None:
+            raise TurnLost
         events = _Events(edit, row.message_id, writer.sequence)
         if writer.rest:
             events.add(delta=pb.TurnDelta(text=writer.rest))
@@ -54,13 +53,13 @@ async def complete(
             cited = [pb.MessageCitation(**each) for each in row.citations]
             events.add(citations=pb.TurnCitations(citations=cited))
         outcome = result.outcome if result.counts else None
-        await edit.change(ConversationChange(last_outcome=outcome))
+        edit.change(ConversationChange(last_outcome=outcome))
         if result.outcome == "handoff":
             reason = wire.reason_of(result.handoff_reason)
             events.add(handoff=pb.TurnHandoff(reason=reason))
-            await edit.request_handoff(result.handoff_reason)
+            edit.request_handoff(result.handoff_reason)
         events.add(finished=pb.TurnFinished(message=_with_receipt(row, receipt)))
-        await _tell_others(edit, row, (turn.question_id, turn.message_id))
+        await _tell_others(edit, row)
     _count(row)
 
 
@@ -75,11 +74,10 @@ async def stop_early(
         deps.neighbours, turn.message_id, answer_begun=answer_begun
     )
     async with editing(deps, turn.tenant_id, turn.conversation_id) as edit:
-        if not await messages.owned_in_flight(
-            edit.conn, turn.tenant_id, turn.message_id, deps.owner
-        ):
+        try:
+            await _end_early(edit, turn.message_id, status, error_reason, receipt, deps.owner)
+        except TurnLost:
             return False
-        await _end_early(edit, turn.message_id, status, error_reason, receipt)
     return True
 
 
@@ -101,12 +99,20 @@ async def close_abandoned(deps: Deps, tenant_id: UUID, message_id: UUID) -> bool
 
 
 async def _end_early(
-    edit: Edit, message_id: UUID, status: str, error_reason: str, receipt: Receipt | None
+    edit: Edit,
+    message_id: UUID,
+    status: str,
+    error_reason: str,
+    receipt: Receipt | None,
+    owner: UUID | None = None,
 ) -> None:
+    """Closes an answer with what was sent of it; TurnLost unless `owner`, if given, answers it."""
     stored = await timeline.events_of_message(edit.conn, edit.tenant_id, message_id)
     end = MessageEnd(status=status, text=text_of(stored), error_reason=error_reason)
-    row = await messages.end_message(edit.conn, edit.tenant_id, message_id, end)
-    await edit.change(ConversationChange())
+    row = await messages.end_message(edit.conn, edit.tenant_id, message_id, end, owner)
+    if row is None:
+        raise TurnLost
+    edit.change(ConversationChange())
     events = _Events(edit, message_id, len(stored))
     message = _with_receipt(row, receipt)
     if status == "failed":
@@ -114,10 +120,7 @@ async def _end_early(
         events.add(failed=pb.TurnFailed(reason=error_reason, detail=detail, message=message))
     else:
         events.add(finished=pb.TurnFinished(message=message))
-    said = [row.question_id] if row.question_id else []
-    if status == "canceled" and row.text:
-        said.append(message_id)
-    await _tell_others(edit, row, said)
+    await _tell_others(edit, row)
     _count(row)
 
 
@@ -201,12 +204,11 @@ async def _detail(edit: Edit, row: MessageRow) -> str:
     return replies.reply(occasion, language)
 
 
-async def _tell_others(edit: Edit, row: MessageRow, said: Sequence[UUID]) -> None:
-    """The bus that the turn ended, and memory what was said."""
-    for message_id in said:
-        await jobs.enqueue(edit.conn, edit.tenant_id, RECORD_TURN, message_id)
+async def _tell_others(edit: Edit, row: MessageRow) -> None:
+    """The bus that the turn ended, and memory what was said: the question and the answer."""
+    await jobs.enqueue(edit.conn, edit.tenant_id, RECORD_TURN, row.message_id)
     duration = (row.complete_time or row.create_time) - row.create_time
-    await edit.publish(
+    edit.publish(
         events_pb2.MessageCompleted(
             conversation_id=str(row.conversation_id),
             message_id=str(row.message_id),

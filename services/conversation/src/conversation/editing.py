@@ -1,13 +1,15 @@
 """Writing to a conversation: one transaction, its row locked first, its listeners told after."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from fleetdesk.conversation.v1 import conversation_pb2 as pb
 from fleetdesk.conversation.v1 import events_pb2
 from fleetkit.errors import NotFound
-from fleetkit.events import publish
+from fleetkit.events.outbox import outgoing
 from fleetkit.ids import new_id
 from fleetkit.postgres import FleetConnection
 from google.protobuf.message import Message
@@ -15,46 +17,71 @@ from google.protobuf.message import Message
 from conversation import wire
 from conversation.deps import Deps
 from conversation.store import conversations as store
-from conversation.store import timeline
-from conversation.store.conversations import ConversationChange, ConversationRow
+from conversation.store.conversations import ConversationRow
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationChange:
+    """What to set; None leaves it as it is."""
+
+    status: str | None = None
+    handoff_reason: str | None = None
+    last_outcome: str | None = None
+    title: str | None = None
+    add_messages: int = 0
 
 
 class Edit:
-    """A conversation inside the transaction that changes it; `row` is always as it is now."""
+    """A conversation inside the transaction that changes it; `row` is always as it is by now.
+
+    What is changed, emitted and published is written at the end of the transaction, at once.
+    """
 
     def __init__(self, conn: FleetConnection, tenant_id: UUID, row: ConversationRow) -> None:
         self.conn = conn
         self.tenant_id = tenant_id
         self.row = row
+        self._before = row
         self._events: list[pb.TurnEvent] = []
+        self._told: list[Mapping[str, Any]] = []
 
-    async def change(self, change: ConversationChange) -> None:
+    def change(self, change: ConversationChange) -> None:
         """Changes the conversation; a new revision."""
-        self.row = await store.change_conversation(
-            self.conn, self.tenant_id, self.row.conversation_id, change
+        row = self.row
+        self.row = replace(
+            row,
+            status=row.status if change.status is None else change.status,
+            handoff_reason=(
+                row.handoff_reason if change.handoff_reason is None else change.handoff_reason
+            ),
+            last_outcome=row.last_outcome if change.last_outcome is None else change.last_outcome,
+            title=row.title if change.title is None else change.title,
+            message_count=row.message_count + change.add_messages,
+            revision=row.revision + 1,
+            update_time=self.conn.now(),
         )
 
-    async def change_status(self, status: str, handoff_reason: str | None = None) -> None:
+    def change_status(self, status: str, handoff_reason: str | None = None) -> None:
         """Changes who answers, and tells listeners and the bus."""
-        await self.change(ConversationChange(status=status, handoff_reason=handoff_reason))
+        self.change(ConversationChange(status=status, handoff_reason=handoff_reason))
         value = wire.status_of(status)
         self.emit(
             pb.TurnEvent(
                 message_id=str(new_id()), sequence=1, status=pb.StatusChanged(status=value)
             )
         )
-        await self.publish(
+        self.publish(
             events_pb2.ConversationStatusChanged(
                 conversation_id=str(self.row.conversation_id), status=value
             )
         )
 
-    async def request_handoff(self, reason: str) -> None:
+    def request_handoff(self, reason: str) -> None:
         """Waits for a person from now on; nothing when one was asked for or answers already."""
         if self.row.status in ("waiting", "taken_over"):
             return
-        await self.change_status("waiting", reason)
-        await self.publish(
+        self.change_status("waiting", reason)
+        self.publish(
             events_pb2.HandoffRequested(
                 conversation_id=str(self.row.conversation_id),
                 agent_id=str(self.row.agent_id),
@@ -63,18 +90,29 @@ class Edit:
         )
 
     def emit(self, event: pb.TurnEvent) -> None:
-        """Appends an event to what listeners see, at the end of the transaction."""
+        """Appends an event to what listeners see."""
         self._events.append(event)
 
-    async def publish(self, event: Message) -> None:
-        """Writes an event to the outbox, with the conversation's revision."""
-        await publish(self.conn, event, revision=self.row.revision)
+    def publish(self, event: Message) -> None:
+        """Tells the bus, with the conversation's revision."""
+        row = outgoing(event, self.conn.tenant_id, self.conn.now(), revision=self.row.revision)
+        self._told.append(row)
 
     async def flush(self) -> list[pb.TurnEvent]:
-        """Stores the events emitted; `editing` does it last."""
-        if not self._events:
+        """Writes it all, and returns the events with their positions; `editing` does it last."""
+        if self.row is self._before and not self._events and not self._told:
             return []
-        return await append(self.conn, self.tenant_id, self.row.conversation_id, self._events)
+        rows = [
+            (UUID(one.message_id), one.sequence, one.SerializeToString()) for one in self._events
+        ]
+        await store.save_conversation(self.conn, self.tenant_id, self.row, rows, self._told)
+        placed: list[pb.TurnEvent] = []
+        for position, event in enumerate(self._events, start=self.row.last_position + 1):
+            copy = pb.TurnEvent()
+            copy.CopyFrom(event)
+            copy.position = position
+            placed.append(copy)
+        return placed
 
 
 @asynccontextmanager
@@ -91,21 +129,3 @@ async def editing(deps: Deps, tenant_id: UUID, conversation_id: UUID) -> AsyncIt
         yield edit
         events = await edit.flush()
     deps.hub.hand_over(conversation_id, events)
-
-
-async def append(
-    conn: FleetConnection,
-    tenant_id: UUID,
-    conversation_id: UUID,
-    events: Sequence[pb.TurnEvent],
-) -> list[pb.TurnEvent]:
-    """Stores events at the conversation's end; returns them with their positions."""
-    rows = [(UUID(each.message_id), each.sequence, each.SerializeToString()) for each in events]
-    last = await timeline.append_events(conn, tenant_id, conversation_id, rows)
-    placed: list[pb.TurnEvent] = []
-    for number, event in enumerate(events, start=1):
-        copy = pb.TurnEvent()
-        copy.CopyFrom(event)
-        copy.position = last - len(events) + number
-        placed.append(copy)
-    return placed

@@ -20,7 +20,7 @@ from conversation.store.messages import MessageRow, NewMessage
 async def request_handoff(deps: Deps, tenant_id: UUID, conversation_id: UUID) -> ConversationRow:
     """Asks for a person on the visitor's behalf; opens a resolved conversation again."""
     async with editing(deps, tenant_id, conversation_id) as edit:
-        await edit.request_handoff("visitor_request")
+        edit.request_handoff("visitor_request")
         return edit.row
 
 
@@ -32,7 +32,7 @@ async def take_over(
     async with editing(deps, tenant_id, conversation_id) as edit:
         if edit.row.status != "taken_over":
             canceled = await turns.request_cancel(edit)
-            await edit.change_status("taken_over")
+            edit.change_status("taken_over")
         row = edit.row
     if canceled is not None:
         runner.cancel(canceled)
@@ -43,7 +43,7 @@ async def hand_back(deps: Deps, tenant_id: UUID, conversation_id: UUID) -> Conve
     """Lets the agent answer again, and ends the wait for a person; nothing when it is resolved."""
     async with editing(deps, tenant_id, conversation_id) as edit:
         if edit.row.status in ("taken_over", "waiting"):
-            await edit.change_status("open", "unspecified")
+            edit.change_status("open", "unspecified")
         return edit.row
 
 
@@ -51,7 +51,7 @@ async def resolve(deps: Deps, tenant_id: UUID, conversation_id: UUID) -> Convers
     """Ends the conversation; why a person was asked for stays to be seen."""
     async with editing(deps, tenant_id, conversation_id) as edit:
         if edit.row.status != "resolved":
-            await edit.change_status("resolved")
+            edit.change_status("resolved")
         return edit.row
 
 

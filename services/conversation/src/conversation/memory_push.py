@@ -6,38 +6,36 @@ from fleetkit.jobs import Job
 
 from conversation.deps import Deps
 from conversation.gathering import memory_turn
-from conversation.store import conversations, messages
+from conversation.store import messages
 
 _TIMEOUT_S = 5.0
 
 
 async def record_turn(deps: Deps, job: Job) -> None:
-    """Gives one message to memory; raises when memory does not take it, to be tried again.
+    """Gives memory a message and the question that it answers; raises when it does not take them.
 
-    A message that is gone, or memory has, is nothing to do.
+    Then it is tried again. What is gone, or memory has, is nothing to do.
     """
     async with deps.db.tenant(job.tenant_id) as conn:
-        row = await messages.get_message(conn, job.tenant_id, job.subject_id)
-        if row is None or row.in_memory or not row.text:
-            return
-        conversation = await conversations.get_conversation(
-            conn, job.tenant_id, row.conversation_id
-        )
-    if conversation is None:
+        rows = await messages.untaken(conn, job.tenant_id, job.subject_id)
+    if not rows:
         return
+    last = rows[-1]
     attribution = Attribution(
         purpose="memory",
-        message_id=row.message_id,
-        conversation_id=row.conversation_id,
-        agent_id=conversation.agent_id,
-        visitor_id=conversation.visitor_id,
-    )
-    request = memory_pb.RecordTurnRequest(
-        conversation_id=str(row.conversation_id),
-        visitor_id=str(conversation.visitor_id),
-        turn=memory_turn(row),
+        message_id=last.message.message_id,
+        conversation_id=last.message.conversation_id,
+        agent_id=last.agent_id,
+        visitor_id=last.visitor_id,
     )
     with attributed(attribution):
-        await deps.neighbours.memory.RecordTurn(request, timeout=_TIMEOUT_S)
+        for row in rows:
+            request = memory_pb.RecordTurnRequest(
+                conversation_id=str(row.message.conversation_id),
+                visitor_id=str(row.visitor_id),
+                turn=memory_turn(row.message),
+            )
+            await deps.neighbours.memory.RecordTurn(request, timeout=_TIMEOUT_S)
     async with deps.db.tenant(job.tenant_id) as conn:
-        await messages.mark_in_memory(conn, job.tenant_id, row.message_id)
+        taken = [row.message.message_id for row in rows]
+        await messages.mark_in_memory(conn, job.tenant_id, taken)

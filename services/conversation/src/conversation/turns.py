@@ -7,24 +7,25 @@ from uuid import UUID
 from fleetdesk.conversation.v1 import conversation_pb2 as pb
 from fleetdesk.conversation.v1 import events_pb2
 from fleetkit import jobs
-from fleetkit.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
+from fleetkit.errors import AlreadyExists, FailedPrecondition, FleetError, NotFound, Unavailable
 from fleetkit.ids import new_id
+from psycopg.errors import UniqueViolation
 
 from conversation import sweeper, wire
 from conversation.agent_config import AgentConfig
 from conversation.closing import RECORD_TURN
 from conversation.deps import Deps
-from conversation.editing import Edit, editing
+from conversation.editing import ConversationChange, Edit, editing
 from conversation.requests import check_request_id
 from conversation.runner import TurnRunner
 from conversation.store import agents, conversations, messages, timeline
-from conversation.store.conversations import ConversationChange
 from conversation.store.messages import InFlight, MessageRow, NewMessage
 from conversation.texts import title_of
 from conversation.turn import Turn
 
 _RETRY_AFTER_S = 1.0
 _MOST_TRIES = 3
+_MOST_VERSIONS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,13 @@ async def ask(deps: Deps, runner: TurnRunner, question: Question) -> Joined:
     in its field until the answer is there.
     """
     check_request_id(question.request_id)
-    joined = await _join(deps, question)
-    if joined is not None:
-        return joined
-    runner.reserve()
+    try:
+        runner.reserve()
+    except FleetError:
+        # To listen to a turn that has begun takes no place.
+        if (joined := await _join(deps, question)) is not None:
+            return joined
+        raise
     try:
         return await _begin_or_clear(deps, runner, question)
     finally:
@@ -101,6 +105,12 @@ async def _begin_or_clear(deps: Deps, runner: TurnRunner, question: Question) ->
     for _ in range(_MOST_TRIES):
         try:
             return await _begin(deps, runner, question)
+        except UniqueViolation:
+            # The request is known, or there is an answer in flight.
+            if (joined := await _join(deps, question)) is not None:
+                return joined
+        try:
+            await _refuse_second(deps, runner, question)
         except _Abandoned as found:
             await asyncio.sleep(max(found.turn.lease_left_s, 0) + 0.01)
             await sweeper.sweep_one(deps, question.tenant_id, found.turn.message_id)
@@ -108,21 +118,37 @@ async def _begin_or_clear(deps: Deps, runner: TurnRunner, question: Question) ->
 
 
 async def _begin(deps: Deps, runner: TurnRunner, question: Question) -> Joined:
-    """Stores the question and, unless a person answers, the message that is to answer it."""
-    turn: Turn | None = None
+    """Stores the question and, unless a person answers, the message that is to answer it.
+
+    UniqueViolation when the request is known, or another answer is in flight.
+    """
+    asked = NewMessage(
+        message_id=new_id(),
+        role="visitor",
+        text=question.text,
+        request_id=question.request_id or None,
+    )
+    answering = NewMessage(
+        message_id=new_id(),
+        role="agent",
+        question_id=asked.message_id,
+        owner=deps.owner,
+        lease_s=deps.settings.turn_lease_s,
+    )
     async with editing(deps, question.tenant_id, question.conversation_id) as edit:
-        known = await _known(edit, question)
-        if known is not None:
-            return known
         if edit.row.status == "resolved":
-            await edit.change_status("open", "unspecified")
+            edit.change_status("open", "unspecified")
+        title = None if edit.row.title else title_of(question.text)
         if edit.row.status == "taken_over":
-            asked = await _store_question(edit, question)
+            await store_message(edit, asked, title)
             await jobs.enqueue(edit.conn, question.tenant_id, RECORD_TURN, asked.message_id)
             return Joined(asked.message_id, edit.row.last_position)
-        await _refuse_second(deps, runner, edit)
-        asked = await _store_question(edit, question)
-        turn = await _store_answering(deps, edit, asked)
+        config = await _config(deps, edit)
+        stored = await messages.insert_messages(
+            edit.conn, edit.tenant_id, question.conversation_id, [asked, answering]
+        )
+        tell_of_message(edit, stored[0], title)
+        turn = _tell_of_answering(edit, stored[0], stored[1], config)
         joined = Joined(turn.message_id, edit.row.last_position)
     runner.start(turn)
     return joined
@@ -167,8 +193,10 @@ async def _known(edit: Edit, question: Question) -> Joined | None:
     return Joined(message.message_id, first - 1)
 
 
-async def _refuse_second(deps: Deps, runner: TurnRunner, edit: Edit) -> None:
-    turn = await messages.in_flight(edit.conn, edit.tenant_id, edit.row.conversation_id)
+async def _refuse_second(deps: Deps, runner: TurnRunner, question: Question) -> None:
+    """FailedPrecondition while an answer is in flight, _Abandoned when its process is gone."""
+    async with deps.db.tenant(question.tenant_id) as conn:
+        turn = await messages.in_flight(conn, question.tenant_id, question.conversation_id)
     if turn is None:
         return
     # A live process extends its leases when two thirds of them are left.
@@ -182,24 +210,21 @@ async def _refuse_second(deps: Deps, runner: TurnRunner, edit: Edit) -> None:
     )
 
 
-async def _store_question(edit: Edit, question: Question) -> MessageRow:
-    new = NewMessage(
-        message_id=new_id(),
-        role="visitor",
-        text=question.text,
-        request_id=question.request_id or None,
-    )
-    title = None if edit.row.title else title_of(question.text)
-    return await store_message(edit, new, title)
-
-
 async def store_message(edit: Edit, new: NewMessage, title: str | None = None) -> MessageRow:
     """Stores a whole message by the visitor or a person, and tells listeners and the bus."""
-    row = await messages.insert_message(edit.conn, edit.tenant_id, edit.row.conversation_id, new)
-    await edit.change(ConversationChange(title=title, add_messages=1))
+    [row] = await messages.insert_messages(
+        edit.conn, edit.tenant_id, edit.row.conversation_id, [new]
+    )
+    tell_of_message(edit, row, title)
+    return row
+
+
+def tell_of_message(edit: Edit, row: MessageRow, title: str | None) -> None:
+    """Counts a whole message that was stored, and tells listeners and the bus."""
+    edit.change(ConversationChange(title=title, add_messages=1))
     posted = pb.MessagePosted(message=wire.message_message(row))
     edit.emit(pb.TurnEvent(message_id=str(row.message_id), sequence=1, posted=posted))
-    await edit.publish(
+    edit.publish(
         events_pb2.MessageStored(
             conversation_id=str(row.conversation_id),
             message_id=str(row.message_id),
@@ -208,38 +233,39 @@ async def store_message(edit: Edit, new: NewMessage, title: str | None = None) -
             visitor_id=str(edit.row.visitor_id),
         )
     )
-    return row
 
 
-async def _store_answering(deps: Deps, edit: Edit, asked: MessageRow) -> Turn:
+def _tell_of_answering(
+    edit: Edit, asked: MessageRow, answering: MessageRow, config: AgentConfig
+) -> Turn:
+    """Counts the message that is to answer, tells listeners, and gives the turn to answer."""
     conversation = edit.row
-    version = await agents.get_version(
-        edit.conn, edit.tenant_id, conversation.agent_id, conversation.agent_version
-    )
-    if version is None:
-        raise LookupError("a conversation references its version")
-    new = NewMessage(
-        message_id=new_id(),
-        role="agent",
-        question_id=asked.message_id,
-        owner=deps.owner,
-        lease_s=deps.settings.turn_lease_s,
-    )
-    row = await messages.insert_message(
-        edit.conn, edit.tenant_id, conversation.conversation_id, new
-    )
-    await edit.change(ConversationChange(add_messages=1))
+    edit.change(ConversationChange(add_messages=1))
     started = pb.TurnStarted(question_id=str(asked.message_id))
-    edit.emit(pb.TurnEvent(message_id=str(row.message_id), sequence=1, started=started))
+    edit.emit(pb.TurnEvent(message_id=str(answering.message_id), sequence=1, started=started))
     return Turn(
         tenant_id=edit.tenant_id,
         conversation_id=conversation.conversation_id,
-        message_id=row.message_id,
+        message_id=answering.message_id,
         question_id=asked.message_id,
         number=asked.number,
         agent_id=conversation.agent_id,
         agent_version=conversation.agent_version,
         visitor_id=conversation.visitor_id,
         text=asked.text,
-        config=AgentConfig.from_json(version.config),
+        config=config,
     )
+
+
+async def _config(deps: Deps, edit: Edit) -> AgentConfig:
+    """The settings of the conversation's version; a version never changes, so they are kept."""
+    key = edit.tenant_id, edit.row.agent_id, edit.row.agent_version
+    config = deps.versions.get(key)
+    if config is None:
+        version = await agents.get_version(edit.conn, *key)
+        if version is None:
+            raise LookupError("a conversation references its version")
+        if len(deps.versions) >= _MOST_VERSIONS:
+            deps.versions.clear()
+        config = deps.versions[key] = AgentConfig.from_json(version.config)
+    return config

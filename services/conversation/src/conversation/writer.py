@@ -3,14 +3,12 @@
 import asyncio
 import time
 
-import psycopg
 from fleetdesk.conversation.v1 import conversation_pb2 as pb
 from fleetkit.errors import Unavailable
 from fleetkit.tasks import woken_within
 
 from conversation.deps import Deps
-from conversation.editing import append
-from conversation.store import messages
+from conversation.store import timeline
 from conversation.turn import Turn, TurnLost
 
 _RETRIES = 40
@@ -94,11 +92,6 @@ class TurnWriter:
             try:
                 await self._append(text)
                 break
-            except psycopg.errors.UniqueViolation:
-                # The attempt before was committed although its answer did not arrive.
-                if attempt == 0:
-                    raise TurnLost from None
-                break
             except Unavailable:
                 if attempt == _RETRIES - 1 or self._stopping.is_set():
                     raise
@@ -115,11 +108,16 @@ class TurnWriter:
             sequence=self._sequence + 1,
             delta=pb.TurnDelta(text=text),
         )
-        async with self._deps.db.tenant(turn.tenant_id) as conn:
-            events = await append(conn, turn.tenant_id, turn.conversation_id, [event])
-            # Under the lock that appending took: whoever closed the turn before is seen here.
-            if not await messages.owned_in_flight(
-                conn, turn.tenant_id, turn.message_id, self._deps.owner
-            ):
-                raise TurnLost
-        self._deps.hub.hand_over(turn.conversation_id, events)
+        position = await timeline.append_to_answer(
+            self._deps.db,
+            turn.tenant_id,
+            turn.conversation_id,
+            turn.message_id,
+            self._deps.owner,
+            event.sequence,
+            event.SerializeToString(),
+        )
+        if position is None:
+            raise TurnLost
+        event.position = position
+        self._deps.hub.hand_over(turn.conversation_id, [event])

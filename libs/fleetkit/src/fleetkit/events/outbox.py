@@ -1,6 +1,6 @@
 """The outbox: events are written in the transaction that makes them true."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, LiteralString
@@ -52,6 +52,13 @@ INSERT_EVENT: LiteralString = (
     " values (%(event_id)s, %(event_tenant_id)s, %(subject)s, %(type)s, %(headers)s, %(body)s,"
     "  %(revision)s)"
 )
+# The same for many; the parameters are those of `many_outgoing`.
+INSERT_EVENTS: LiteralString = (
+    "insert into outbox (event_id, tenant_id, subject, type, headers, body, revision)"
+    " select * from unnest(%(event_ids)s::uuid[], %(event_tenant_ids)s::uuid[],"
+    "  %(subjects)s::text[], %(types)s::text[], %(headers)s::jsonb[], %(event_bodies)s::text[],"
+    "  %(revisions)s::bigint[])"
+)
 
 
 def outgoing(
@@ -73,6 +80,19 @@ def outgoing(
         "headers": Jsonb(headers),
         "body": to_body(event),
         "revision": revision,
+    }
+
+
+def many_outgoing(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The parameters of `INSERT_EVENTS` from those of `outgoing`, in order."""
+    return {
+        "event_ids": [row["event_id"] for row in rows],
+        "event_tenant_ids": [row["event_tenant_id"] for row in rows],
+        "subjects": [row["subject"] for row in rows],
+        "types": [row["type"] for row in rows],
+        "headers": [row["headers"] for row in rows],
+        "event_bodies": [row["body"] for row in rows],
+        "revisions": [row["revision"] for row in rows],
     }
 
 

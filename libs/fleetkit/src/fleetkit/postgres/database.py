@@ -79,6 +79,10 @@ class Database:
         """Closes all connections; transactions that still run get a few seconds."""
         await self._pool.close(timeout=5.0)
 
+    def now(self) -> datetime:
+        """The fleet clock's time."""
+        return self._now()
+
     async def ping(self) -> None:
         """One round trip; Unavailable when the server does not answer."""
         async with self.fleet() as conn:

@@ -1,16 +1,36 @@
 """SQL of conversations and visitors.
 
 `lock_conversation` comes first in every transaction that writes to a conversation: it puts the
-writers of one conversation in order, and their events with them.
+writers of one conversation in order, and their events with them. `save_conversation` comes last.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
+from fleetkit.events.outbox import INSERT_EVENTS, TOPIC, many_outgoing
 from fleetkit.postgres import FleetConnection
 from psycopg.rows import class_row
+
+_SAVE: LiteralString = (
+    "with saved as ("  # noqa: S608 - made of literals only
+    "  update conversation set status = %(status)s, handoff_reason = %(handoff_reason)s,"
+    "   last_outcome = %(last_outcome)s, title = %(title)s, message_count = %(message_count)s,"
+    "   revision = %(revision)s, update_time = %(update_time)s,"
+    "   last_position = %(last_position)s"
+    "  where tenant_id = %(tenant_id)s and conversation_id = %(conversation_id)s),"
+    " added as ("
+    "  insert into turn_events (tenant_id, conversation_id, position, message_id, sequence,"
+    "   event, create_time)"
+    "  select %(tenant_id)s, %(conversation_id)s, %(position)s + number, message_id, sequence,"
+    "   event, %(now)s"
+    "  from unnest(%(message_ids)s::uuid[], %(sequences)s::int[], %(bodies)s::bytea[])"
+    "   with ordinality as new (message_id, sequence, event, number)),"
+    f" told as ({INSERT_EVENTS})"
+    " select pg_notify('conversation_changed', %(note)s) where %(note)s::text is not null"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +50,6 @@ class ConversationRow:
     revision: int
     create_time: datetime
     update_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationChange:
-    """What to set; None leaves it as it is."""
-
-    status: str | None = None
-    handoff_reason: str | None = None
-    last_outcome: str | None = None
-    title: str | None = None
-    add_messages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,38 +139,37 @@ async def lock_conversation(
         return await cursor.fetchone()
 
 
-async def change_conversation(
-    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, change: ConversationChange
-) -> ConversationRow:
-    """Applies a change under the lock; a new revision. Returns the row as it is then."""
-    async with conn.cursor(row_factory=class_row(ConversationRow)) as cursor:
-        await cursor.execute(
-            "update conversation set"
-            "  status = coalesce(%(status)s, status),"
-            "  handoff_reason = coalesce(%(handoff_reason)s, handoff_reason),"
-            "  last_outcome = coalesce(%(last_outcome)s, last_outcome),"
-            "  title = coalesce(%(title)s, title),"
-            "  message_count = message_count + %(add_messages)s,"
-            "  revision = revision + 1, update_time = %(now)s"
-            " where tenant_id = %(tenant_id)s and conversation_id = %(conversation_id)s"
-            " returning conversation_id, agent_id, agent_version, visitor_id, status,"
-            "  handoff_reason, last_outcome, message_count, title, last_position, revision,"
-            "  create_time, update_time",
-            {
-                "tenant_id": tenant_id,
-                "conversation_id": conversation_id,
-                "status": change.status,
-                "handoff_reason": change.handoff_reason,
-                "last_outcome": change.last_outcome,
-                "title": change.title,
-                "add_messages": change.add_messages,
-                "now": conn.now(),
-            },
-        )
-        row = await cursor.fetchone()
-    if row is None:
-        raise LookupError("the conversation was locked before")
-    return row
+async def save_conversation(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    row: ConversationRow,
+    events: Sequence[tuple[UUID, int, bytes]],
+    told: Sequence[Mapping[str, Any]],
+) -> None:
+    """Writes a locked conversation as it is now, with all that it says, in one statement.
+
+    `events` are what listeners see, (message_id, sequence, event) in order: they stand after
+    `row.last_position`, and listeners elsewhere are notified once this is committed. `told` are
+    the bus's events, as `outgoing` makes them.
+    """
+    last_position = row.last_position + len(events)
+    await conn.execute(
+        _SAVE,
+        {
+            **asdict(row),
+            **many_outgoing(told),
+            "tenant_id": tenant_id,
+            "position": row.last_position,
+            "last_position": last_position,
+            "note": f"{row.conversation_id}:{last_position}" if events else None,
+            "message_ids": [event[0] for event in events],
+            "sequences": [event[1] for event in events],
+            "bodies": [event[2] for event in events],
+            "now": conn.now(),
+        },
+    )
+    if told:
+        conn.signal(TOPIC)
 
 
 async def list_conversations(

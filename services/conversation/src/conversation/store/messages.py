@@ -1,5 +1,6 @@
 """SQL of messages, and of the lease that the process answering one holds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,6 +57,15 @@ class TranscriptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class UntakenRow:
+    """A message that memory is to take, with whose conversation it is of."""
+
+    agent_id: UUID
+    visitor_id: UUID
+    message: MessageRow
+
+
+@dataclass(frozen=True, slots=True)
 class NewMessage:
     """A message to add; `owner` and `lease_s` for one that is to be answered."""
 
@@ -96,46 +106,52 @@ class InFlight:
     lease_left_s: float
 
 
-async def insert_message(
-    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, new: NewMessage
-) -> MessageRow:
-    """Adds the next message of a locked conversation: `answering` with an owner, else whole."""
+async def insert_messages(
+    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, new: Sequence[NewMessage]
+) -> list[MessageRow]:
+    """Adds the next messages of a locked conversation: `answering` with an owner, else whole.
+
+    UniqueViolation when a request_id is known, or another message is `answering`.
+    """
     async with conn.cursor(row_factory=class_row(MessageRow)) as cursor:
         await cursor.execute(
             "insert into message (tenant_id, message_id, conversation_id, number, role, status,"
             "  text, request_id, question_id, author, owner, lease_until, create_time,"
             "  complete_time)"
-            " select %(tenant_id)s, %(message_id)s, %(conversation_id)s,"
-            "  coalesce(max(number), 0) + 1, %(role)s,"
-            "  case when %(owner)s::uuid is null then 'completed' else 'answering' end,"
-            "  %(text)s, %(request_id)s, %(question_id)s, %(author)s, %(owner)s,"
-            "  case when %(owner)s::uuid is not null"
-            "   then clock_timestamp() + make_interval(secs => %(lease_s)s) end,"
-            "  %(now)s, case when %(owner)s::uuid is null then %(now)s end"
-            " from message where tenant_id = %(tenant_id)s"
-            "  and conversation_id = %(conversation_id)s"
+            " select %(tenant_id)s, new.message_id, %(conversation_id)s, last.number + new.place,"
+            "  new.role, case when new.owner is null then 'completed' else 'answering' end,"
+            "  new.text, new.request_id, new.question_id, new.author, new.owner,"
+            "  case when new.owner is not null"
+            "   then clock_timestamp() + make_interval(secs => new.lease_s) end,"
+            "  %(now)s, case when new.owner is null then %(now)s end"
+            " from (select coalesce(max(number), 0) as number from message"
+            "   where tenant_id = %(tenant_id)s and conversation_id = %(conversation_id)s) last,"
+            "  unnest(%(message_ids)s::uuid[], %(roles)s::text[], %(texts)s::text[],"
+            "   %(request_ids)s::text[], %(question_ids)s::uuid[], %(authors)s::text[],"
+            "   %(owners)s::uuid[], %(leases_s)s::float8[]) with ordinality"
+            "   as new (message_id, role, text, request_id, question_id, author, owner, lease_s,"
+            "    place)"
+            " order by new.place"
             " returning message_id, conversation_id, number, role, status, text, request_id,"
             "  question_id, author, outcome, handoff_reason, confidence, relevance, tier, model,"
             "  citations, passages, first_token_ms, error_reason, rating, in_memory, create_time,"
             "  complete_time",
             {
                 "tenant_id": tenant_id,
-                "message_id": new.message_id,
                 "conversation_id": conversation_id,
-                "role": new.role,
-                "text": new.text,
-                "request_id": new.request_id,
-                "question_id": new.question_id,
-                "author": new.author,
-                "owner": new.owner,
-                "lease_s": new.lease_s,
+                "message_ids": [each.message_id for each in new],
+                "roles": [each.role for each in new],
+                "texts": [each.text for each in new],
+                "request_ids": [each.request_id for each in new],
+                "question_ids": [each.question_id for each in new],
+                "authors": [each.author for each in new],
+                "owners": [each.owner for each in new],
+                "leases_s": [each.lease_s for each in new],
                 "now": conn.now(),
             },
         )
-        row = await cursor.fetchone()
-    if row is None:
-        raise LookupError("an insert returns its row")
-    return row
+        rows = await cursor.fetchall()
+    return sorted(rows, key=lambda row: row.number)
 
 
 async def get_message(
@@ -230,11 +246,40 @@ async def recent_messages(
         return (await cursor.fetchall())[::-1]
 
 
-async def mark_in_memory(conn: FleetConnection, tenant_id: UUID, message_id: UUID) -> None:
-    """Records that memory has taken the message."""
+async def untaken(conn: FleetConnection, tenant_id: UUID, message_id: UUID) -> list[UntakenRow]:
+    """What memory has not taken of a message and the question that it answers, oldest first.
+
+    What was not said to its end, or says nothing, is not for memory.
+    """
+    async with conn.cursor() as cursor:
+        await cursor.execute(
+            "select conversation.agent_id, conversation.visitor_id,"
+            "  said.message_id, said.conversation_id, said.number, said.role, said.status,"
+            "  said.text, said.request_id, said.question_id, said.author, said.outcome,"
+            "  said.handoff_reason, said.confidence, said.relevance, said.tier, said.model,"
+            "  said.citations, said.passages, said.first_token_ms, said.error_reason,"
+            "  said.rating, said.in_memory, said.create_time, said.complete_time"
+            " from message asked"
+            " join message said on said.tenant_id = asked.tenant_id"
+            "  and said.message_id in (asked.message_id, asked.question_id)"
+            " join conversation on conversation.tenant_id = asked.tenant_id"
+            "  and conversation.conversation_id = asked.conversation_id"
+            " where asked.tenant_id = %s and asked.message_id = %s"
+            "  and not said.in_memory and said.text <> ''"
+            "  and said.status in ('completed', 'canceled')"
+            " order by said.number",
+            [tenant_id, message_id],
+        )
+        return [UntakenRow(row[0], row[1], MessageRow(*row[2:])) for row in await cursor.fetchall()]
+
+
+async def mark_in_memory(
+    conn: FleetConnection, tenant_id: UUID, message_ids: Sequence[UUID]
+) -> None:
+    """Records that memory has taken the messages."""
     await conn.execute(
-        "update message set in_memory = true where tenant_id = %s and message_id = %s",
-        [tenant_id, message_id],
+        "update message set in_memory = true where tenant_id = %s and message_id = any(%s)",
+        [tenant_id, list(message_ids)],
     )
 
 
@@ -323,9 +368,16 @@ async def request_cancel(conn: FleetConnection, tenant_id: UUID, message_id: UUI
 
 
 async def end_message(
-    conn: FleetConnection, tenant_id: UUID, message_id: UUID, end: MessageEnd
-) -> MessageRow:
-    """Closes an answer that is in flight, under the conversation's lock."""
+    conn: FleetConnection,
+    tenant_id: UUID,
+    message_id: UUID,
+    end: MessageEnd,
+    owner: UUID | None = None,
+) -> MessageRow | None:
+    """Closes an answer that is in flight, under the conversation's lock.
+
+    None when it is not, or is not answered by `owner`, where that is given.
+    """
     async with conn.cursor(row_factory=class_row(MessageRow)) as cursor:
         await cursor.execute(
             "update message set status = %(status)s, text = %(text)s, outcome = %(outcome)s,"
@@ -336,6 +388,7 @@ async def end_message(
             "  owner = null, lease_until = null, complete_time = %(now)s"
             " where tenant_id = %(tenant_id)s and message_id = %(message_id)s"
             "  and status = 'answering'"
+            "  and (%(owner)s::uuid is null or owner = %(owner)s)"
             " returning message_id, conversation_id, number, role, status, text, request_id,"
             "  question_id, author, outcome, handoff_reason, confidence, relevance, tier, model,"
             "  citations, passages, first_token_ms, error_reason, rating, in_memory, create_time,"
@@ -355,10 +408,8 @@ async def end_message(
                 "passages": Jsonb(list(end.passages)),
                 "first_token_ms": end.first_token_ms,
                 "error_reason": end.error_reason,
+                "owner": owner,
                 "now": conn.now(),
             },
         )
-        row = await cursor.fetchone()
-    if row is None:
-        raise LookupError("the answer was in flight under the lock")
-    return row
+        return await cursor.fetchone()

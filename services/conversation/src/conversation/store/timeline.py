@@ -1,11 +1,11 @@
 """SQL of turn_events, and of the notifications that wake other replicas' listeners."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
-from fleetkit.postgres import FleetConnection
+from fleetkit.postgres import Database, FleetConnection
 from psycopg.rows import class_row, scalar_row
 
 CHANGED_CHANNEL = "conversation_changed"
@@ -30,48 +30,34 @@ class Note:
     payload: str
 
 
-async def append_events(
-    conn: FleetConnection,
+async def append_to_answer(
+    db: Database,
     tenant_id: UUID,
     conversation_id: UUID,
-    events: Sequence[tuple[UUID, int, bytes]],
-) -> int:
-    """Appends (message_id, sequence, event) in order; returns the position of the last.
+    message_id: UUID,
+    owner: UUID,
+    sequence: int,
+    event: bytes,
+) -> int | None:
+    """Appends an event to the answer that `owner` writes, in a transaction of its own. Idempotent.
 
-    Locks the conversation. Listeners elsewhere are notified once this is committed, with the
-    conversation's id and that position.
+    Returns its position; None when another process has closed the answer.
     """
-    ids, sequences, bodies = zip(*events, strict=True)
-    async with conn.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(
-            "with moved as ("
-            "  update conversation set last_position = last_position + %(count)s"
-            "  where tenant_id = %(tenant_id)s and conversation_id = %(conversation_id)s"
-            "  returning last_position),"
-            " added as ("
-            "  insert into turn_events (tenant_id, conversation_id, position, message_id,"
-            "   sequence, event, create_time)"
-            "  select %(tenant_id)s, %(conversation_id)s,"
-            "   last_position - %(count)s + new.number, new.message_id, new.sequence,"
-            "   new.event, %(now)s"
-            "  from moved, unnest(%(ids)s::uuid[], %(sequences)s::int[], %(bodies)s::bytea[])"
-            "   with ordinality as new (message_id, sequence, event, number))"
-            " select last_position, pg_notify('conversation_changed',"
-            "  %(conversation_id)s::text || ':' || last_position::text) from moved",
-            {
-                "tenant_id": tenant_id,
-                "conversation_id": conversation_id,
-                "count": len(events),
-                "ids": list(ids),
-                "sequences": list(sequences),
-                "bodies": list(bodies),
-                "now": conn.now(),
-            },
-        )
-        position = await cursor.fetchone()
-    if position is None:
-        raise LookupError("events belong to a conversation that exists")
-    return position
+    rows = await db.call(
+        tenant_id,
+        "select append_to_answer(%(tenant_id)s, %(conversation_id)s, %(message_id)s, %(owner)s,"
+        "  %(sequence)s, %(event)s, %(now)s) from tenant",
+        {
+            "tenant_id": tenant_id,
+            "conversation_id": conversation_id,
+            "message_id": message_id,
+            "owner": owner,
+            "sequence": sequence,
+            "event": event,
+            "now": db.now(),
+        },
+    )
+    return rows[0][0]
 
 
 async def events_after(
