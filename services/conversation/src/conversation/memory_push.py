@@ -7,6 +7,7 @@ from fleetkit.jobs import Job
 from conversation.deps import Deps
 from conversation.gathering import memory_turn
 from conversation.store import messages
+from conversation.store.messages import MessageRow, UntakenRow
 
 _TIMEOUT_S = 5.0
 
@@ -29,13 +30,24 @@ async def record_turn(deps: Deps, job: Job) -> None:
         visitor_id=last.visitor_id,
     )
     with attributed(attribution):
-        for row in rows:
-            request = memory_pb.RecordTurnRequest(
-                conversation_id=str(row.message.conversation_id),
-                visitor_id=str(row.visitor_id),
-                turn=memory_turn(row.message),
-            )
-            await deps.neighbours.memory.RecordTurn(request, timeout=_TIMEOUT_S)
+        await _give(deps, last, [row.message for row in rows])
     async with deps.db.tenant(job.tenant_id) as conn:
         taken = [row.message.message_id for row in rows]
         await messages.mark_in_memory(conn, job.tenant_id, taken)
+
+
+async def _give(deps: Deps, whose: UntakenRow, said: list[MessageRow]) -> None:
+    """Gives messages at once; one by one to a memory from before it took more than one."""
+    first, *more = (memory_turn(row) for row in said)
+    request = memory_pb.RecordTurnRequest(
+        conversation_id=str(whose.message.conversation_id),
+        visitor_id=str(whose.visitor_id),
+        turn=first,
+        more_turns=more,
+    )
+    answered = await deps.neighbours.memory.RecordTurn(request, timeout=_TIMEOUT_S)
+    if more and not answered.turn_count:
+        for turn in more:
+            request.turn.CopyFrom(turn)
+            del request.more_turns[:]
+            await deps.neighbours.memory.RecordTurn(request, timeout=_TIMEOUT_S)

@@ -16,7 +16,7 @@ from memory.store import TurnRow
 from memory.window import Limits
 
 _MAX_TEXT_BYTES = 100_000
-_MAX_PENDING = 100
+_MAX_TURNS = 100
 _MAX_MESSAGES = 100
 _MAX_TOKENS = 100_000
 _AUTHORS = {pb.AUTHOR_VISITOR: "visitor", pb.AUTHOR_AGENT: "agent", pb.AUTHOR_PERSON: "person"}
@@ -34,22 +34,28 @@ class MemoryApi(MemoryServiceServicer):
     async def RecordTurn(
         self, request: pb.RecordTurnRequest, context: ServicerContext
     ) -> pb.RecordTurnResponse:
-        recorded = await window.record_turn(
+        if len(request.more_turns) >= _MAX_TURNS:
+            raise InvalidArgument(
+                f"more_turns has more than {_MAX_TURNS - 1} turns", field="more_turns"
+            )
+        more = [_turn(turn, "more_turns") for turn in request.more_turns]
+        turns = [_turn(request.turn, "turn"), *more]
+        added = await window.record_turns(
             self._db,
             self._tokens,
             tenant_id(),
             to_uuid(request.conversation_id, "conversation_id"),
             to_optional_uuid(request.visitor_id, "visitor_id"),
-            _turn(request.turn, "turn"),
+            turns,
         )
-        return pb.RecordTurnResponse(recorded=recorded)
+        return pb.RecordTurnResponse(recorded=turns[0].message_id in added, turn_count=len(turns))
 
     async def GetContext(
         self, request: pb.GetContextRequest, context: ServicerContext
     ) -> pb.GetContextResponse:
-        if len(request.pending_turns) > _MAX_PENDING:
+        if len(request.pending_turns) > _MAX_TURNS:
             raise InvalidArgument(
-                f"pending_turns has more than {_MAX_PENDING} turns", field="pending_turns"
+                f"pending_turns has more than {_MAX_TURNS} turns", field="pending_turns"
             )
         to_optional_uuid(request.visitor_id, "visitor_id")
         conversation_id = to_uuid(request.conversation_id, "conversation_id")

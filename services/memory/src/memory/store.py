@@ -1,5 +1,6 @@
 """SQL of memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -29,34 +30,40 @@ async def lock_window(conn: FleetConnection, tenant_id: UUID, conversation_id: U
     )
 
 
-async def insert_turn(
+async def insert_turns(
     conn: FleetConnection,
     tenant_id: UUID,
     conversation_id: UUID,
     visitor_id: UUID | None,
-    turn: TurnRow,
-) -> bool:
-    """Adds a message; False when it is there, or was written before the window was cleared."""
+    turns: Sequence[TurnRow],
+) -> set[UUID]:
+    """Adds messages but those that are there, or were written before the window was cleared.
+
+    Returns the ids of those that were added.
+    """
     inserted = await conn.execute(
         "insert into turn (tenant_id, message_id, conversation_id, visitor_id, author, text,"
         " token_count, create_time)"
-        " select %(tenant_id)s, %(message_id)s, %(conversation_id)s, %(visitor_id)s, %(author)s,"
-        " %(text)s, %(token_count)s, %(create_time)s"
+        " select %(tenant_id)s, message_id, %(conversation_id)s, %(visitor_id)s, author, text,"
+        " token_count, create_time"
+        " from unnest(%(message_ids)s::uuid[], %(authors)s::text[], %(texts)s::text[],"
+        "  %(token_counts)s::int[], %(create_times)s::timestamptz[])"
+        "  as new (message_id, author, text, token_count, create_time)"
         " where not exists (select from cleared_conversation where tenant_id = %(tenant_id)s"
-        " and conversation_id = %(conversation_id)s and clear_time >= %(create_time)s)"
-        " on conflict (tenant_id, message_id) do nothing",
+        " and conversation_id = %(conversation_id)s and clear_time >= new.create_time)"
+        " on conflict (tenant_id, message_id) do nothing returning message_id",
         {
             "tenant_id": tenant_id,
             "conversation_id": conversation_id,
             "visitor_id": visitor_id,
-            "message_id": turn.message_id,
-            "author": turn.author,
-            "text": turn.text,
-            "token_count": turn.token_count,
-            "create_time": turn.create_time,
+            "message_ids": [turn.message_id for turn in turns],
+            "authors": [turn.author for turn in turns],
+            "texts": [turn.text for turn in turns],
+            "token_counts": [turn.token_count for turn in turns],
+            "create_times": [turn.create_time for turn in turns],
         },
     )
-    return inserted.rowcount == 1
+    return {row[0] for row in await inserted.fetchall()}
 
 
 async def find_window(

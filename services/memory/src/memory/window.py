@@ -44,19 +44,19 @@ class Limits:
         return messages <= self.messages and tokens <= self.tokens
 
 
-async def record_turn(
+async def record_turns(
     db: Database,
     tokens: TokenCounter,
     tenant_id: UUID,
     conversation_id: UUID,
     visitor_id: UUID | None,
-    turn: TurnRow,
-) -> bool:
-    """Stores a message; False, changing nothing, when it is known or was cleared before it came."""
-    counted = await _counted(tokens, turn)
+    turns: Sequence[TurnRow],
+) -> set[UUID]:
+    """Stores messages but those that are known or were cleared before they came; which were new."""
+    counted = [await _counted(tokens, turn) for turn in turns]
     async with db.tenant(tenant_id) as conn:
         await store.lock_window(conn, tenant_id, conversation_id)
-        return await store.insert_turn(conn, tenant_id, conversation_id, visitor_id, counted)
+        return await store.insert_turns(conn, tenant_id, conversation_id, visitor_id, counted)
 
 
 async def get_context(
@@ -67,7 +67,7 @@ async def get_context(
     pending: Sequence[TurnRow],
     limits: Limits,
 ) -> Window:
-    """The window with `pending` merged in: turns that `record_turn` has not been given yet."""
+    """The window with `pending` merged in: turns that `record_turns` has not been given yet."""
     async with db.tenant(tenant_id) as conn:
         stored, cleared = await store.find_window(conn, tenant_id, conversation_id, limits.messages)
     known = {turn.message_id for turn in stored}
