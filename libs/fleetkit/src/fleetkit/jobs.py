@@ -102,9 +102,13 @@ class JobRunner:
         self._backoff_s = backoff_s
         self._woken = asyncio.Event()
         self._running: dict[asyncio.Task[None], Job] = {}
+        # Whether the end of a job that runs may let another one begin.
+        self._held_up = False
 
     def wake(self) -> None:
         """Looks for jobs now instead of at the next poll; commits that enqueue do it."""
+        # Two of the same subject don't run at once, so the new one may have to wait.
+        self._held_up = self._held_up or bool(self._running)
         self._woken.set()
 
     async def run(self) -> None:
@@ -114,21 +118,19 @@ class JobRunner:
             while True:
                 self._woken.clear()
                 try:
-                    claimed = await self._fill()
+                    await self._fill()
                 except FleetError as error:
                     # The database is away; jobs wait for it.
                     get_logger().warning("job_claim_failed", error=type(error).__name__)
-                    claimed = 0
-                if not claimed or len(self._running) >= self._concurrency:
-                    await self._rest()
+                await self._rest()
         finally:
             stop_listening()
             await asyncio.shield(self._hand_back())
 
-    async def _fill(self) -> int:
+    async def _fill(self) -> None:
         free = self._concurrency - len(self._running)
         if free < 1 or not self._handlers:
-            return 0
+            return
         jobs = await job_store.claim(
             self._db, list(self._handlers), self._clock.now(), self._lease_s, free
         )
@@ -136,11 +138,13 @@ class JobRunner:
             task = asyncio.create_task(self._work(job))
             self._running[task] = job
             task.add_done_callback(self._done)
-        return len(jobs)
+        self._held_up = self._held_up or len(jobs) == free
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)
-        self._woken.set()
+        if self._held_up:
+            self._held_up = False
+            self._woken.set()
 
     async def _rest(self) -> None:
         await woken_within(self._woken, _POLL_S)
