@@ -23,6 +23,8 @@ Scenario = Callable[[Rig], Awaitable[Row]]
 _EVENTS = 1_000
 # The relay waits for the stream's word after so many.
 _BATCH = 200
+# Fewer than a consumer handles at once.
+_TOGETHER = 30
 
 
 async def _one_by_one() -> list[Row]:
@@ -31,6 +33,7 @@ async def _one_by_one() -> list[Row]:
         lambda made: scenarios.relay_killed_before_publishing(made, _EVENTS),
         lambda made: scenarios.relay_killed_before_marking(made, _BATCH),
         lambda made: scenarios.consumer_killed_before_acknowledging(made, _EVENTS),
+        lambda made: scenarios.consumer_killed_in_a_batch(made, _TOGETHER),
         lambda made: scenarios.slow_link(made, 100),
         lambda made: scenarios.cut_link(made, _EVENTS, cuts=10),
         scenarios.job_killed,

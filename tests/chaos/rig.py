@@ -123,9 +123,17 @@ class Rig:
             # PostgreSQL refuses to start beside a process that nobody has buried.
             process.wait()
 
-    def arm(self, consumer: str) -> None:
-        """Has a consumer kill itself between its next commit and the acknowledgement."""
-        Path(self.environments[consumer]["FLEETDESK_DIE_FILE"]).touch()
+    def arm(self, consumer: str, after: int = 0) -> None:
+        """Has a consumer kill itself between its next commit and the acknowledgement.
+
+        Or, before the commit, when it has noted `after` more events.
+        """
+        file = Path(self.environments[consumer]["FLEETDESK_DIE_FILE"])
+        file.write_text(str(after) if after else "")
+
+    def disarm(self, process: str) -> None:
+        """Lets it live."""
+        Path(self.environments[process]["FLEETDESK_DIE_FILE"]).unlink(missing_ok=True)
 
     def said(self, name: str, event: bytes) -> bool:
         """Whether the event is in a process's log."""

@@ -79,6 +79,23 @@ async def consumer_killed_before_acknowledging(rig: Rig, events: int) -> Row:
     return row
 
 
+async def consumer_killed_in_a_batch(rig: Rig, events: int) -> Row:
+    """Many were handled in one transaction, and it was not committed: all are delivered again."""
+    rig.start(PRODUCER)
+    rig.start(CONSUMERS[0])
+    await rig.recovered()
+    before = await rig.noted()
+    rig.arm(CONSUMERS[0], after=events - 1)
+    await rig.write(events)
+    await rig.died(CONSUMERS[0])
+    # What had been noted beside the last one in its transaction is gone with it.
+    assert await rig.noted() - before < events - 2
+    row = await _handled(rig, "consumer killed in a batch, before its commit", events, CONSUMERS[0])
+    await acknowledged(rig)
+    await rig.assert_exactly_once()
+    return row
+
+
 async def slow_link(rig: Rig, events: int, delay_s: float = 0.2) -> Row:
     """Each piece of what NATS says comes late, to relay and consumer."""
     async with bad_link(rig.nats.url) as link:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chaos import scenarios
-from chaos.rig import rig
+from chaos.rig import PROCESSES, rig
 from chaos.storm import storm
 
 
@@ -14,6 +14,11 @@ from chaos.storm import storm
 async def test_each_event_is_handled_once_whatever_dies(tmp_path: Path) -> None:
     async with rig(tmp_path, ack_wait_s=2.0) as made:
         outcome = await storm(made, 200, every_s=0.0, seed=4, rounds=5)
+        for name in PROCESSES:
+            made.kill(name)
+            made.environments[name].pop("FLEETDESK_DISORDER_PERCENT", None)
+            made.disarm(name)
+        await scenarios.consumer_killed_in_a_batch(made, 30)
     assert len(outcome.recoveries_s) == 5
     assert outcome.duplicates > 0
 

@@ -1,5 +1,6 @@
 """What was said reaches memory, once it is there to take it."""
 
+import pytest
 from fleetdesk.memory.v1 import memory_service_pb2 as memory_pb
 from fleetkit.errors import Unavailable
 from harness.waiting import eventually
@@ -17,7 +18,10 @@ def recorded(neighbours, count: int):
     return check
 
 
-async def test_question_and_answer_are_told(visitor, neighbours):
+@pytest.mark.parametrize("takes_more", [True, False])
+async def test_question_and_answer_are_told(visitor, neighbours, takes_more):
+    """Also to a memory of before it took several at once."""
+    neighbours.memory.takes_more = takes_more
     await visitor.ask(QUESTION)
     await eventually(recorded(neighbours, 2))
     told = sorted(neighbours.memory.recorded, key=lambda each: each.turn.message_id)

@@ -101,7 +101,9 @@ class FakeMemory(memory_grpc.MemoryServiceServicer):
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        # One for each message. Off as in a memory of before `more_turns`.
         self.recorded: list[memory_pb.RecordTurnRequest] = []
+        self.takes_more = True
         self.asked: list[memory_pb.GetContextRequest] = []
 
     async def RecordTurn(
@@ -109,8 +111,15 @@ class FakeMemory(memory_grpc.MemoryServiceServicer):
     ) -> memory_pb.RecordTurnResponse:
         if self.error is not None:
             raise self.error
-        self.recorded.append(request)
-        return memory_pb.RecordTurnResponse(recorded=True)
+        turns = [request.turn, *(request.more_turns if self.takes_more else ())]
+        self.recorded += [
+            memory_pb.RecordTurnRequest(
+                conversation_id=request.conversation_id, visitor_id=request.visitor_id, turn=turn
+            )
+            for turn in turns
+        ]
+        count = len(turns) if self.takes_more else 0
+        return memory_pb.RecordTurnResponse(recorded=True, turn_count=count)
 
     async def GetContext(
         self, request: memory_pb.GetContextRequest, context: Any

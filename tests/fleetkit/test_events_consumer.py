@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -6,7 +7,14 @@ import pytest
 from fleetdesk.gateway.v1.events_pb2 import TenantCreated
 from fleetdesk_local.nats_server import NatsServer
 from fleetkit.errors import Unavailable
-from fleetkit.events import Consumer, EventMeta, dead_letters, event_subject, is_latest
+from fleetkit.events import (
+    Consumer,
+    EventMeta,
+    Together,
+    dead_letters,
+    event_subject,
+    is_latest,
+)
 from fleetkit.events.consumer import describe
 from fleetkit.postgres import FleetConnection, known_tenants
 from fleetkit.tasks import end
@@ -19,6 +27,7 @@ from harness.sides import (
     buried,
     consuming,
     count,
+    emit_again,
     emit_twice,
     end_backends,
     labels,
@@ -70,13 +79,15 @@ class TestConsumer:
         self, consumer: Side, bus: TestBus, tenant_id: UUID
     ) -> None:
         """The check of the check: what the test above tests is the inbox."""
-        await emit_twice(bus, tenant_id)
+        await bus.emit(TenantCreated(plan_id="twice"), tenant_id)
 
         async def forgetful(conn: FleetConnection, event: Any, meta: EventMeta) -> None:
             await write_note(conn, event, meta)
             await conn.execute("delete from inbox where event_id = %s", [meta.event_id])
 
-        async with running(consuming(consumer, forgetful, concurrency=1).run()):
+        async with running(consuming(consumer, forgetful).run()):
+            await noted(consumer, tenant_id, ["twice"])
+            await emit_again(bus)
             await acknowledged(bus, 2)
         assert await labels(consumer, tenant_id) == ["twice", "twice"]
 
@@ -89,6 +100,60 @@ class TestConsumer:
         async with running(*loops):
             await acknowledged(bus, 50)
         assert sorted(await labels(consumer, tenant_id)) == sorted(map(str, range(50)))
+
+    async def test_events_that_come_together_are_handled_in_one_transaction(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID, other_tenant_id: UUID
+    ) -> None:
+        for number in range(20):
+            await bus.emit(TenantCreated(plan_id=str(number)), tenant_id)
+        await bus.emit(TenantCreated(plan_id="other"), other_tenant_id)
+        async with running(consuming(consumer, write_note).run()):
+            await acknowledged(bus, 21)
+        assert await labels(consumer, tenant_id) == [str(number) for number in range(20)]
+        assert await labels(consumer, other_tenant_id) == ["other"]
+        # Those that come while the first are being handled are handled after them.
+        assert await count(consumer, "transaction", tenant_id) < 5
+
+    async def test_a_handler_may_be_given_all_that_came_together(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        given: list[list[str]] = []
+
+        async def handler(
+            conn: FleetConnection, events: Sequence[tuple[TenantCreated, EventMeta]]
+        ) -> None:
+            given.append([event.plan_id for event, _ in events])
+            for event, meta in events:
+                await write_note(conn, event, meta)
+
+        await emit_twice(bus, tenant_id)
+        for number in range(20):
+            await bus.emit(TenantCreated(plan_id=str(number)), tenant_id)
+        async with running(consuming(consumer, Together(handler)).run()):
+            await acknowledged(bus, 22)
+        assert len(given) < 5
+        wanted = ["twice", *(str(number) for number in range(20))]
+        assert [label for labels in given for label in labels] == wanted
+        assert await labels(consumer, tenant_id) == wanted
+
+    async def test_an_event_that_fails_among_others_fails_alone(
+        self, consumer: Side, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        async def picky(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
+            await write_note(conn, event, meta)
+            if event.plan_id == "7":
+                raise ZeroDivisionError
+
+        for number in range(20):
+            await bus.emit(TenantCreated(plan_id=str(number)), tenant_id)
+        async with running(consuming(consumer, picky, max_deliver=2, redelivery_s=0.01).run()):
+            await buried(consumer, tenant_id, 1)
+            await acknowledged(bus, 20)
+        assert sorted(await labels(consumer, tenant_id)) == sorted(
+            str(number) for number in range(20) if number != 7
+        )
+        [letter] = [each async for each in dead_letters.waiting(consumer.db)]
+        assert '"planId": "7"' in letter.body
 
     async def test_a_handler_that_fails_is_tried_again(
         self, consumer: Side, bus: TestBus, tenant_id: UUID

@@ -77,6 +77,7 @@ async def labels(side: Side, tenant_id: UUID) -> list[str]:
 async def count(side: Side, table: str, tenant_id: UUID) -> int:
     queries: dict[str, LiteralString] = {
         "inbox": "select count(*) from inbox where tenant_id = %s",
+        "transaction": "select count(distinct xmin::text) from inbox where tenant_id = %s",
         "dead_letter": "select count(*) from dead_letter where tenant_id = %s",
         "unpublished": (
             "select count(*) from outbox where tenant_id = %s and publish_time is null"
@@ -122,12 +123,15 @@ async def acknowledged(bus: TestBus, expected: int) -> None:
 
 
 async def emit_twice(bus: TestBus, tenant_id: UUID) -> None:
-    """The same event twice in the stream, as after its duplicate window."""
-    event = TenantCreated(plan_id="twice")
-    event_id = await bus.emit(event, tenant_id)
+    """The same event twice in the stream."""
+    await bus.emit(TenantCreated(plan_id="twice"), tenant_id)
+    await emit_again(bus)
+
+
+async def emit_again(bus: TestBus) -> None:
+    """The first event of the stream once more, as after its duplicate window."""
     message = await bus.js.get_msg("FLEETDESK_GATEWAY", 1)
     headers = {k: v for k, v in (message.headers or {}).items() if k != "Nats-Msg-Id"}
-    assert headers["ce-id"] == str(event_id)
     await bus.js.publish(message.subject or "", message.data or b"", headers=headers)
 
 

@@ -71,6 +71,17 @@ class TestRecordTurn:
             assert await record(stub, conversation_id, made, made) == [True, False]
         assert len(await memory.rows("select * from turn")) == 1
 
+    async def test_takes_several_at_once(self, memory, stub, as_background, tenant_id):
+        conversation_id, known, other = str(uuid4()), turn("hello", 1), turn("again", 2)
+        request = pb.RecordTurnRequest(
+            conversation_id=conversation_id, turn=known, more_turns=[other, known]
+        )
+        with as_background(tenant_id):
+            await record(stub, conversation_id, known)
+            answered = await stub.RecordTurn(request)
+            assert (answered.recorded, answered.turn_count) == (False, 3)
+            assert await window(stub, conversation_id) == ["hello", "again"]
+
     async def test_another_tenant_cannot_take_a_message_away(
         self, stub, as_background, tenant_id, other_tenant_id, conversation_id
     ):
@@ -95,6 +106,18 @@ class TestRecordTurn:
                 "visitor_id",
             ),
             (pb.RecordTurnRequest(conversation_id=str(uuid4()), turn=turn("")), "turn.text"),
+            (
+                pb.RecordTurnRequest(
+                    conversation_id=str(uuid4()), turn=turn("a"), more_turns=[turn("")]
+                ),
+                "more_turns.text",
+            ),
+            (
+                pb.RecordTurnRequest(
+                    conversation_id=str(uuid4()), turn=turn("a"), more_turns=[turn("a")] * 100
+                ),
+                "more_turns",
+            ),
             (
                 pb.RecordTurnRequest(conversation_id=str(uuid4()), turn=turn("a" * 100_001)),
                 "turn.text",

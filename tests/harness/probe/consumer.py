@@ -24,6 +24,7 @@ _POLL_S = 0.05
 def build(rt: Runtime) -> None:
     """Handles every event with one note; refuses some at first, dies where it is told to."""
     settings: ConsumerSettings = rt.settings
+    death = _Death(settings.die_file) if settings.die_file is not None else None
 
     async def note(conn: FleetConnection, event: TenantCreated, meta: EventMeta) -> None:
         late = meta.event_id.int % 100 < settings.disorder_percent
@@ -35,9 +36,11 @@ def build(rt: Runtime) -> None:
             [new_id(), meta.tenant_id, str(meta.event_id)],
         )
         conn.signal(_COUNTED)
+        if death is not None:
+            death.noted()
 
-    if settings.die_file is not None:
-        rt.db.listen(_COUNTED, _Death(settings.die_file))
+    if death is not None:
+        rt.db.listen(_COUNTED, death.committed)
     if settings.hold_file is not None:
         rt.schedule("hold", timedelta(hours=1), partial(_hold, settings.hold_file))
     rt.consume({"fleetdesk.gateway.v1.TenantCreated": note})
@@ -51,15 +54,35 @@ async def _hold(file: Path) -> None:
 
 
 class _Death:
-    """Ends the process between commit and acknowledgement, if the file is there."""
+    """Ends the process where the file says, if there is one.
+
+    With a number in it: in the midst of noting that many events, before their commit. Else between
+    the next commit and the acknowledgement.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._noted = 0
 
-    def __call__(self) -> None:
-        if self._file.exists():
-            self._file.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
+    def noted(self) -> None:
+        """An event was noted; others may follow in the same transaction."""
+        after = self._told()
+        if after:
+            self._noted += 1
+            if self._noted == int(after):
+                self._die()
+
+    def committed(self) -> None:
+        """What was noted is committed."""
+        if self._told() == "":
+            self._die()
+
+    def _told(self) -> str | None:
+        return self._file.read_text() if self._file.exists() else None
+
+    def _die(self) -> None:
+        self._file.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
