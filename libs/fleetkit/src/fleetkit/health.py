@@ -5,6 +5,7 @@ Served by a daemon thread, so that a blocked event loop is seen and not waited f
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from socketserver import TCPServer, ThreadingMixIn
@@ -63,16 +64,27 @@ class HealthServer:
         self._loop = asyncio.get_running_loop()
         host, port = split_bind(self._bind)
         server = make_server(host, port, self._respond, _ThreadingServer, _SilentHandler)
-        threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
         self._server = server
+        self._thread = threading.Thread(target=self._serve, args=(server,), daemon=True)
+        self._thread.start()
         return server.server_port
 
     async def stop(self) -> None:
         """Stops serving and frees the port."""
         if self._server is not None:
-            await asyncio.to_thread(self._server.shutdown)
-            self._server.server_close()
-            self._server = None
+            server, self._server = self._server, None
+            await asyncio.to_thread(self._end, server)
+
+    def _serve(self, server: WSGIServer) -> None:
+        """Sleeps until somebody calls; `serve_forever` would wake up ten times a second."""
+        while self._server is server:
+            server.handle_request()
+
+    def _end(self, server: WSGIServer) -> None:
+        # One more call wakes it.
+        socket.create_connection(server.server_address[:2], timeout=_CHECK_TIMEOUT_S).close()
+        self._thread.join()
+        server.server_close()
 
     def _respond(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
