@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fleetkit.postgres import Database
 
-from billing.places import has_place
+from billing.places import has_place, is_limited
 from billing.plans import Plan, PlanBook
 from billing.store import subscriptions as store
 from billing.store.subscriptions import SubscriptionRow
@@ -44,11 +44,11 @@ async def check_entitlement(
     the default plan. What is used is what events told up to now, and what is held for answers
     that are being written.
     """
-    async with db.tenant(tenant_id) as conn:
-        row = await store.find_subscription(conn, tenant_id)
-        plan = plans.get(row.plan_id if row else default_plan)
-        made = decide(row, plan, wanted.capability)
-        if made.allowed and wanted.capability == "text":
+    row = await store.read_subscription(db, tenant_id)
+    plan = plans.get(row.plan_id if row else default_plan)
+    made = decide(row, plan, wanted.capability)
+    if made.allowed and wanted.capability == "text" and is_limited(row, plan):
+        async with db.tenant(tenant_id) as conn:
             has = await has_place(
                 conn,
                 row,
@@ -58,8 +58,8 @@ async def check_entitlement(
                 wanted.message_id,
                 conn.now(),
             )
-            if not has:
-                return Entitlement(False, "USAGE_LIMIT", plan.plan_id)
+        if not has:
+            return Entitlement(False, "USAGE_LIMIT", plan.plan_id)
     return made
 
 

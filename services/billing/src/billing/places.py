@@ -16,6 +16,12 @@ from billing.usage import allowance_of, period_of
 HELD_FOR = timedelta(days=1)
 
 
+def is_limited(row: SubscriptionRow | None, plan: Plan) -> bool:
+    """Whether a plan stops at its allowance: those that charge what is above it never do."""
+    allowance = allowance_of(plan, row.seats if row else 1)
+    return allowance != UNLIMITED and plan.resolution_overage_nanos < 0
+
+
 async def has_place(
     conn: FleetConnection,
     row: SubscriptionRow | None,
@@ -27,13 +33,11 @@ async def has_place(
 ) -> bool:
     """Whether a conversation may be answered, as the allowance is not used up.
 
-    Plans that charge what is above the allowance never stop. A conversation that counts in this
-    period, or has a place held, goes on. With a `message_id` a place is held for that answer in
-    the transaction of `conn`, one tenant's decision after the other's; idempotent.
+    Of a plan that is limited. A conversation that counts in this period, or has a place held, goes
+    on. With a `message_id` a place is held for that answer in the transaction of `conn`, one
+    tenant's decision after the other's; idempotent.
     """
     allowance = allowance_of(plan, row.seats if row else 1)
-    if allowance == UNLIMITED or plan.resolution_overage_nanos >= 0:
-        return True
     period = period_of(row, time)
     if conversation_id is not None:
         first = await usage_store.counted_at(conn, tenant_id, conversation_id)

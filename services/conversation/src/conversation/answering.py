@@ -86,17 +86,16 @@ class Answering:
 
     async def _recent(self) -> tuple[list[MessageRow], str]:
         """What was said lately, and what the visitor's shared screen says now."""
-        turn = self._turn
-        async with self._deps.db.tenant(turn.tenant_id) as conn:
-            recent = await messages.recent_messages(
-                conn, turn.tenant_id, turn.conversation_id, turn.number, _RECENT
-            )
-            if not turn.config.screen_sharing:
-                return recent, ""
-            screen = await store.find_observation(
-                conn, turn.tenant_id, turn.conversation_id, observations.MAX_AGE_S
-            )
-            return recent, screen
+        turn, db = self._turn, self._deps.db
+        recent = await messages.recent_messages(
+            db, turn.tenant_id, turn.conversation_id, turn.number, _RECENT
+        )
+        if not turn.config.screen_sharing:
+            return recent, ""
+        screen = await store.find_observation(
+            db, turn.tenant_id, turn.conversation_id, observations.MAX_AGE_S
+        )
+        return recent, screen
 
     def _say(
         self, decision: Decision, language: str, gathered: Gathered | None = None

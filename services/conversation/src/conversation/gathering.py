@@ -18,7 +18,7 @@ from conversation import rephrasing
 from conversation.citations import Passage
 from conversation.decision import Topic, topics_of
 from conversation.deps import Neighbours
-from conversation.store.messages import MessageRow
+from conversation.store.messages import MessageRow, UntakenRow
 from conversation.turn import Turn
 
 TOP_K = 5
@@ -174,7 +174,7 @@ async def _history(
     )
 
 
-def memory_turn(row: MessageRow) -> memory_pb.Turn:
+def memory_turn(row: MessageRow | UntakenRow) -> memory_pb.Turn:
     """A message as memory takes it."""
     return memory_pb.Turn(
         message_id=str(row.message_id),

@@ -1,5 +1,7 @@
 """Telling memory what was said: from a durable job, until memory has taken it."""
 
+from collections.abc import Sequence
+
 from fleetdesk.memory.v1 import memory_service_pb2 as memory_pb
 from fleetkit.context import Attribution, attributed
 from fleetkit.jobs import Job
@@ -7,7 +9,7 @@ from fleetkit.jobs import Job
 from conversation.deps import Deps
 from conversation.gathering import memory_turn
 from conversation.store import messages
-from conversation.store.messages import MessageRow, UntakenRow
+from conversation.store.messages import UntakenRow
 
 _TIMEOUT_S = 5.0
 
@@ -17,37 +19,36 @@ async def record_turn(deps: Deps, job: Job) -> None:
 
     Then it is tried again. What is gone, or memory has, is nothing to do.
     """
-    async with deps.db.tenant(job.tenant_id) as conn:
-        rows = await messages.untaken(conn, job.tenant_id, job.subject_id)
+    rows = await messages.untaken(deps.db, job.tenant_id, job.subject_id)
     if not rows:
         return
     last = rows[-1]
     attribution = Attribution(
         purpose="memory",
-        message_id=last.message.message_id,
-        conversation_id=last.message.conversation_id,
+        message_id=last.message_id,
+        conversation_id=last.conversation_id,
         agent_id=last.agent_id,
         visitor_id=last.visitor_id,
     )
     with attributed(attribution):
-        await _give(deps, last, [row.message for row in rows])
+        await _give(deps, rows)
     async with deps.db.tenant(job.tenant_id) as conn:
-        taken = [row.message.message_id for row in rows]
-        await messages.mark_in_memory(conn, job.tenant_id, taken)
+        await messages.mark_in_memory(conn, job.tenant_id, [row.message_id for row in rows])
 
 
-async def _give(deps: Deps, whose: UntakenRow, said: list[MessageRow]) -> None:
+async def _give(deps: Deps, rows: Sequence[UntakenRow]) -> None:
     """Gives messages at once; one by one to a memory from before it took more than one."""
-    first, *more = (memory_turn(row) for row in said)
+    first, *more = (memory_turn(row) for row in rows)
     request = memory_pb.RecordTurnRequest(
-        conversation_id=str(whose.message.conversation_id),
-        visitor_id=str(whose.visitor_id),
+        conversation_id=str(rows[0].conversation_id),
+        visitor_id=str(rows[0].visitor_id),
         turn=first,
         more_turns=more,
     )
     answered = await deps.neighbours.memory.RecordTurn(request, timeout=_TIMEOUT_S)
-    if more and not answered.turn_count:
-        for turn in more:
-            request.turn.CopyFrom(turn)
-            del request.more_turns[:]
-            await deps.neighbours.memory.RecordTurn(request, timeout=_TIMEOUT_S)
+    if answered.turn_count:
+        return
+    del request.more_turns[:]
+    for turn in more:
+        request.turn.CopyFrom(turn)
+        await deps.neighbours.memory.RecordTurn(request, timeout=_TIMEOUT_S)

@@ -47,6 +47,12 @@ async def list_usage(
         raise InvalidArgument(f"page_size is 1–{_MAX_PAGE}, or 0 for that", field="page_size")
     limit = page_size or _MAX_PAGE
     after = _position(page_token) if page_token else None
+    message_id = selection.message_id
+    if message_id is not None and selection == Selection(message_id=message_id) and after is None:
+        # A receipt, which every turn asks for: it hardly ever has a second page.
+        rows = await store.entries_of_message(db, tenant_id, message_id, limit + 1)
+        if len(rows) <= limit:
+            return UsagePage(rows, "", sum(row.amount_nanos for row in rows))
     async with db.tenant(tenant_id) as conn:
         rows = await store.list_entries(conn, tenant_id, selection, after, limit + 1)
         total_nanos = await store.sum_entries(conn, tenant_id, selection)

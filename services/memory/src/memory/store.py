@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from fleetkit.postgres.connection import FleetConnection
+from fleetkit.postgres import Database, FleetConnection
 from psycopg.rows import tuple_row
 
 
@@ -67,33 +67,29 @@ async def insert_turns(
 
 
 async def find_window(
-    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, with_text: int
+    db: Database, tenant_id: UUID, conversation_id: UUID, with_text: int
 ) -> tuple[list[TurnRow], datetime | None]:
     """The messages of a conversation, newest first, and when its window was last cleared.
 
     At most 500, of which the last `with_text` have their texts. Both in one statement.
     """
-    async with conn.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(
-            "select cleared.clear_time, said.message_id, said.author,"
-            "  case when said.place <= %(with_text)s then said.text else '' end,"
-            "  said.token_count, said.create_time"
-            " from (select (select clear_time"
-            "   from cleared_conversation where tenant_id = %(tenant_id)s"
-            "   and conversation_id = %(conversation_id)s) as clear_time) cleared"
-            " left join lateral (select message_id, author, text, token_count, create_time,"
-            "   row_number() over (order by create_time desc, message_id desc) as place"
-            "   from turn where tenant_id = %(tenant_id)s"
-            "   and conversation_id = %(conversation_id)s"
-            "   order by create_time desc, message_id desc limit 500) said on true"
-            " order by said.create_time desc, said.message_id desc",
-            {
-                "tenant_id": tenant_id,
-                "conversation_id": conversation_id,
-                "with_text": with_text,
-            },
-        )
-        rows = await cursor.fetchall()
+    rows = await db.read(
+        tenant_id,
+        tuple_row,
+        "select cleared.clear_time, said.message_id, said.author,"
+        "  case when said.place <= %(with_text)s then said.text else '' end,"
+        "  said.token_count, said.create_time"
+        " from (select (select clear_time"
+        "   from cleared_conversation where tenant_id = tenant.id"
+        "   and conversation_id = %(conversation_id)s) as clear_time) cleared"
+        " left join lateral (select message_id, author, text, token_count, create_time,"
+        "   row_number() over (order by create_time desc, message_id desc) as place"
+        "   from turn where tenant_id = tenant.id"
+        "   and conversation_id = %(conversation_id)s"
+        "   order by create_time desc, message_id desc limit 500) said on true"
+        " order by said.create_time desc, said.message_id desc",
+        {"conversation_id": conversation_id, "with_text": with_text},
+    )
     turns = [TurnRow(*row[1:]) for row in rows if row[1] is not None]
     return turns, rows[0][0]
 

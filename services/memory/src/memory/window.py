@@ -68,8 +68,7 @@ async def get_context(
     limits: Limits,
 ) -> Window:
     """The window with `pending` merged in: turns that `record_turns` has not been given yet."""
-    async with db.tenant(tenant_id) as conn:
-        stored, cleared = await store.find_window(conn, tenant_id, conversation_id, limits.messages)
+    stored, cleared = await store.find_window(db, tenant_id, conversation_id, limits.messages)
     known = {turn.message_id for turn in stored}
     late = [
         await _counted(tokens, turn)

@@ -1,6 +1,7 @@
 """Experiments: another fusion or reranker for a share of the conversations."""
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -24,6 +25,9 @@ from retrieval.store.experiments import ExperimentRow
 SHARES = (10, 50, 100)
 NO_RERANKING = "none"
 _LISTED = 100
+# How long a change in another replica may go unnoticed.
+_FRESH_S = 5.0
+_MOST_KNOWN = 10_000
 _MAX_NAME_BYTES = 200
 
 
@@ -49,6 +53,7 @@ class Experiments:
         self._db = db
         self._fusions = fusions
         self._rerankers = rerankers
+        self._known: dict[UUID, tuple[float, ExperimentRow | None]] = {}
 
     @property
     def fusion_versions(self) -> Sequence[str]:
@@ -88,7 +93,8 @@ class Experiments:
                 request_sha256=fingerprint,
             )
             await store.insert(conn, tenant_id, row, request_id)
-            return row
+        self._known.pop(tenant_id, None)
+        return row
 
     async def set_share(
         self, tenant_id: UUID, experiment_id: UUID, share_percent: int
@@ -102,14 +108,18 @@ class Experiments:
                     "the experiment has ended: start another one", reason="EXPERIMENT_STOPPED"
                 )
             await store.set_share(conn, tenant_id, experiment_id, share_percent, conn.now())
-            return await _existing(conn, tenant_id, experiment_id)
+            changed = await _existing(conn, tenant_id, experiment_id)
+        self._known.pop(tenant_id, None)
+        return changed
 
     async def stop(self, tenant_id: UUID, experiment_id: UUID) -> ExperimentRow:
         """Ends it, unless it has ended."""
         async with self._db.tenant(tenant_id) as conn:
             await _existing(conn, tenant_id, experiment_id)
             await store.stop(conn, tenant_id, experiment_id, conn.now())
-            return await _existing(conn, tenant_id, experiment_id)
+            stopped = await _existing(conn, tenant_id, experiment_id)
+        self._known.pop(tenant_id, None)
+        return stopped
 
     async def list_experiments(self, tenant_id: UUID) -> list[ExperimentRow]:
         """The last ones, newest first."""
@@ -124,19 +134,32 @@ class Experiments:
         work = context.current().attribution
         if work.purpose != "turn" or not (work.conversation_id and work.message_id):
             return None
+        row = await self._running(tenant_id)
+        if row is None:
+            return None
+        tries = is_challenger(row.experiment_id, work.conversation_id, row.share_percent)
+        event = SearchAssigned(
+            experiment_id=str(row.experiment_id),
+            challenger=tries,
+            message_id=str(work.message_id),
+            conversation_id=str(work.conversation_id),
+        )
         async with self._db.tenant(tenant_id) as conn:
-            row = await store.running(conn, tenant_id)
-            if row is None:
-                return None
-            tries = is_challenger(row.experiment_id, work.conversation_id, row.share_percent)
-            event = SearchAssigned(
-                experiment_id=str(row.experiment_id),
-                challenger=tries,
-                message_id=str(work.message_id),
-                conversation_id=str(work.conversation_id),
-            )
             await publish(conn, event, revision=1)
         return self._variant(row) if tries else None
+
+    async def _running(self, tenant_id: UUID) -> ExperimentRow | None:
+        """The one that runs, as of the last five seconds: hardly any tenant has one."""
+        now = time.monotonic()
+        fresh_until, row = self._known.get(tenant_id, (0.0, None))
+        if now < fresh_until:
+            return row
+        async with self._db.tenant(tenant_id) as conn:
+            row = await store.running(conn, tenant_id)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[tenant_id] = (now + _FRESH_S, row)
+        return row
 
     def _variant(self, row: ExperimentRow) -> Variant:
         """What it tries; what this version no longer has is as usual."""

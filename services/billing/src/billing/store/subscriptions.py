@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from fleetkit.postgres.connection import FleetConnection
+from fleetkit.postgres import Database, FleetConnection
 from psycopg.rows import class_row
 
 
@@ -30,6 +30,18 @@ async def find_subscription(conn: FleetConnection, tenant_id: UUID) -> Subscript
             [tenant_id],
         )
         return await cursor.fetchone()
+
+
+async def read_subscription(db: Database, tenant_id: UUID) -> SubscriptionRow | None:
+    """The same by itself, in one round trip."""
+    rows = await db.read(
+        tenant_id,
+        class_row(SubscriptionRow),
+        "select tenant_id, plan_id, seats, status, period_start_time, period_end_time, revision"
+        " from subscription where tenant_id = tenant.id",
+        {},
+    )
+    return rows[0] if rows else None
 
 
 async def insert_subscription(conn: FleetConnection, row: SubscriptionRow) -> bool:

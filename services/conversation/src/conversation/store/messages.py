@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from fleetkit.postgres import FleetConnection
+from fleetkit.postgres import Database, FleetConnection
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
@@ -58,11 +58,15 @@ class TranscriptRow:
 
 @dataclass(frozen=True, slots=True)
 class UntakenRow:
-    """A message that memory is to take, with whose conversation it is of."""
+    """A message that memory is to take, with whose it is."""
 
     agent_id: UUID
     visitor_id: UUID
-    message: MessageRow
+    conversation_id: UUID
+    message_id: UUID
+    role: str
+    text: str
+    create_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,48 +233,43 @@ async def transcript(
 
 
 async def recent_messages(
-    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, before: int, limit: int
+    db: Database, tenant_id: UUID, conversation_id: UUID, before: int, limit: int
 ) -> list[MessageRow]:
     """The last whole messages with a number below `before`, oldest first."""
-    async with conn.cursor(row_factory=class_row(MessageRow)) as cursor:
-        await cursor.execute(
-            "select message_id, conversation_id, number, role, status, text, request_id,"
-            "  question_id, author, outcome, handoff_reason, confidence, relevance, tier, model,"
-            "  citations, passages, first_token_ms, error_reason, rating, in_memory, create_time,"
-            "  complete_time"
-            " from message where tenant_id = %s and conversation_id = %s and number < %s"
-            "  and status <> 'answering'"
-            " order by number desc limit %s",
-            [tenant_id, conversation_id, before, limit],
-        )
-        return (await cursor.fetchall())[::-1]
+    rows = await db.read(
+        tenant_id,
+        class_row(MessageRow),
+        "select message_id, conversation_id, number, role, status, text, request_id,"
+        "  question_id, author, outcome, handoff_reason, confidence, relevance, tier, model,"
+        "  citations, passages, first_token_ms, error_reason, rating, in_memory, create_time,"
+        "  complete_time"
+        " from message where tenant_id = tenant.id and conversation_id = %(conversation_id)s"
+        "  and number < %(before)s and status <> 'answering'"
+        " order by number desc limit %(limit)s",
+        {"conversation_id": conversation_id, "before": before, "limit": limit},
+    )
+    return rows[::-1]
 
 
-async def untaken(conn: FleetConnection, tenant_id: UUID, message_id: UUID) -> list[UntakenRow]:
+async def untaken(db: Database, tenant_id: UUID, message_id: UUID) -> list[UntakenRow]:
     """What memory has not taken of a message and the question that it answers, oldest first.
 
     What was not said to its end, or says nothing, is not for memory.
     """
-    async with conn.cursor() as cursor:
-        await cursor.execute(
-            "select conversation.agent_id, conversation.visitor_id,"
-            "  said.message_id, said.conversation_id, said.number, said.role, said.status,"
-            "  said.text, said.request_id, said.question_id, said.author, said.outcome,"
-            "  said.handoff_reason, said.confidence, said.relevance, said.tier, said.model,"
-            "  said.citations, said.passages, said.first_token_ms, said.error_reason,"
-            "  said.rating, said.in_memory, said.create_time, said.complete_time"
-            " from message asked"
-            " join message said on said.tenant_id = asked.tenant_id"
-            "  and said.message_id in (asked.message_id, asked.question_id)"
-            " join conversation on conversation.tenant_id = asked.tenant_id"
-            "  and conversation.conversation_id = asked.conversation_id"
-            " where asked.tenant_id = %s and asked.message_id = %s"
-            "  and not said.in_memory and said.text <> ''"
-            "  and said.status in ('completed', 'canceled')"
-            " order by said.number",
-            [tenant_id, message_id],
-        )
-        return [UntakenRow(row[0], row[1], MessageRow(*row[2:])) for row in await cursor.fetchall()]
+    return await db.read(
+        tenant_id,
+        class_row(UntakenRow),
+        "select agent_id, visitor_id, conversation_id, said.message_id, said.role, said.text,"
+        "  said.create_time"
+        " from message asked join message said using (tenant_id, conversation_id)"
+        " join conversation using (tenant_id, conversation_id)"
+        " where asked.tenant_id = tenant.id and asked.message_id = %(message_id)s"
+        "  and said.message_id in (asked.message_id, asked.question_id)"
+        "  and not said.in_memory and said.text <> ''"
+        "  and said.status in ('completed', 'canceled')"
+        " order by said.number",
+        {"message_id": message_id},
+    )
 
 
 async def mark_in_memory(

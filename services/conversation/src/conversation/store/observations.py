@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from fleetkit.postgres.connection import FleetConnection
+from fleetkit.postgres import Database, FleetConnection
 from psycopg.rows import scalar_row
 
 
@@ -34,16 +34,18 @@ async def put_observation(
 
 
 async def find_observation(
-    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, max_age_s: float
+    db: Database, tenant_id: UUID, conversation_id: UUID, max_age_s: float
 ) -> str:
     """The text of the latest observation no older than `max_age_s`; "" without."""
-    async with conn.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(
-            "select text from observation where tenant_id = %s and conversation_id = %s"
-            " and create_time >= %s - make_interval(secs => %s)",
-            [tenant_id, conversation_id, conn.now(), max_age_s],
-        )
-        return await cursor.fetchone() or ""
+    found = await db.read(
+        tenant_id,
+        scalar_row,
+        "select text from observation"
+        " where tenant_id = tenant.id and conversation_id = %(conversation_id)s"
+        "  and create_time >= %(now)s - make_interval(secs => %(max_age_s)s)",
+        {"conversation_id": conversation_id, "now": db.now(), "max_age_s": max_age_s},
+    )
+    return found[0] if found else ""
 
 
 async def delete_observations(conn: FleetConnection, tenant_id: UUID, max_age_s: float) -> int:

@@ -223,6 +223,23 @@ async def list_entries(
         return await cursor.fetchall()
 
 
+async def entries_of_message(
+    db: Database, tenant_id: UUID, message_id: UUID, limit: int
+) -> list[EntryRow]:
+    """The entries of a message, oldest first."""
+    return await db.read(
+        tenant_id,
+        class_row(EntryRow),
+        "select usage_id, tenant_id, call_id, create_time, status, service, provider, model,"
+        "  kind, purpose, units, price_nanos_per_million, price_book_version, amount_nanos,"
+        "  saved_nanos, baseline_nanos, message_id, conversation_id, agent_id, visitor_id,"
+        "  tier, tier_reason, paid_by"
+        " from usage_entry where tenant_id = tenant.id and message_id = %(message_id)s"
+        " order by create_time, usage_id limit %(limit)s",
+        {"message_id": message_id, "limit": limit},
+    )
+
+
 async def sum_entries(conn: FleetConnection, tenant_id: UUID, selection: Selection) -> int:
     """The sum of the amounts of all entries selected, in nano-dollars."""
     summed = await conn.execute(
