@@ -10,8 +10,10 @@ from fleetkit.postgres import Database, known_tenants, remember_tenant
 from fleetkit.postgres.migrations import Migration, migrate, migrations_of
 from fleetkit.postgres.provision import provision
 from harness.databases import Databases
+from psycopg.rows import scalar_row
 from pydantic import SecretStr
 
+_LABELS_READ = "select label from note where tenant_id = tenant.id and label like %(like)s"
 _INSERT = "insert into note (note_id, tenant_id, label) values (%s, %s, %s)"
 
 
@@ -134,7 +136,39 @@ class TestCall:
             assert await _count(conn) == 0
 
 
+class TestRead:
+    async def test_sees_rows_of_its_tenant_only_and_leaves_nothing_set(
+        self, db: Database, tenant_id: UUID, other_tenant_id: UUID
+    ) -> None:
+        await _add_note(db, tenant_id, "mine")
+        await _add_note(db, other_tenant_id, "theirs")
+        # On one connection, prepared after some times, and whatever plan is taken of a small table.
+        for _ in range(8):
+            for one, label in ((tenant_id, "mine"), (other_tenant_id, "theirs")):
+                found = await db.read(one, scalar_row, _LABELS_READ, {"like": "%"})
+                assert found == [label]
+            async with db.fleet() as conn:
+                assert await _count(conn) == 0
+
+    async def test_names_the_tenant(self, db: Database, tenant_id: UUID) -> None:
+        with pytest.raises(ValueError, match=r"tenant\.id"):
+            await db.read(tenant_id, scalar_row, "select label from note", {})
+
+
 class TestFleet:
+    async def test_a_call_is_a_transaction_without_a_tenant(
+        self, db: Database, tenant_id: UUID
+    ) -> None:
+        await _add_note(db, tenant_id)
+        assert await db.fleet_call("select label from note", {}) == []
+        job = {"tenant": tenant_id, "subject": uuid4()}
+        added = (
+            "insert into job (job_id, tenant_id, kind, subject_id, run_at)"
+            " values (%(subject)s, %(tenant)s, 'work', %(subject)s, now())"
+        )
+        assert await db.fleet_call(added, job) == []
+        assert await db.fleet_call("select subject_id from job", {}) == [(job["subject"],)]
+
     async def test_sees_no_rows_of_any_tenant(self, db: Database, tenant_id: UUID) -> None:
         await _add_note(db, tenant_id)
         async with db.fleet() as conn:

@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Any
+from typing import Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
@@ -57,15 +57,18 @@ class HealthServer:
         self._bind = bind
         self._check_timeout_s = check_timeout_s
         self._metrics: Any = make_wsgi_app()
-        self._server: WSGIServer | None = None
+        self._server: _ThreadingServer | None = None
 
     async def start(self) -> int:
         """Starts serving and returns the port; OSError when the address is taken."""
         self._loop = asyncio.get_running_loop()
         host, port = split_bind(self._bind)
-        server = make_server(host, port, self._respond, _ThreadingServer, _SilentHandler)
+        server = cast(
+            _ThreadingServer,
+            make_server(host, port, self._respond, _ThreadingServer, _SilentHandler),
+        )
         self._server = server
-        self._thread = threading.Thread(target=self._serve, args=(server,), daemon=True)
+        self._thread = threading.Thread(target=server.serve, daemon=True)
         self._thread.start()
         return server.server_port
 
@@ -75,12 +78,8 @@ class HealthServer:
             server, self._server = self._server, None
             await asyncio.to_thread(self._end, server)
 
-    def _serve(self, server: WSGIServer) -> None:
-        """Sleeps until somebody calls; `serve_forever` would wake up ten times a second."""
-        while self._server is server:
-            server.handle_request()
-
-    def _end(self, server: WSGIServer) -> None:
+    def _end(self, server: "_ThreadingServer") -> None:
+        server.ending = True
         # One more call wakes it.
         socket.create_connection(server.server_address[:2], timeout=_CHECK_TIMEOUT_S).close()
         self._thread.join()
@@ -122,6 +121,16 @@ async def _passes(check: Check, timeout_s: float) -> bool:
 
 class _ThreadingServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    ending = False
+
+    def serve(self) -> None:
+        """Sleeps until somebody calls; `serve_forever` would wake up now and then."""
+        while not self.ending:
+            self.handle_request()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - the base has them
+        """Lets nobody in who only calls to wake it."""
+        return not self.ending
 
     def server_bind(self) -> None:
         """As the base's, without looking up the host's name, which may wait for DNS."""
