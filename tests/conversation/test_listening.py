@@ -9,8 +9,9 @@ from uuid import UUID
 
 import pytest
 from conversation import listening
-from conversation.editing import append
+from conversation.editing import Edit
 from conversation.hub import Hub
+from conversation.store.conversations import lock_conversation
 from fakes.neighbours import completed
 from fleetdesk.conversation.v1 import conversation_pb2 as pb
 from fleetdesk.conversation.v1 import conversation_service_pb2 as service
@@ -308,6 +309,11 @@ async def many_events(
         for number in range(1, count + 1)
     ]
     async with running.db.tenant(tenant_id) as conn:
-        placed = await append(conn, tenant_id, UUID(visitor.conversation_id), events)
+        row = await lock_conversation(conn, tenant_id, UUID(visitor.conversation_id))
+        assert row is not None
+        edit = Edit(conn, tenant_id, row)
+        for event in events:
+            edit.emit(event)
+        placed = await edit.flush()
     for event in placed:
         yield event
