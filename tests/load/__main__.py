@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.help_centre import has_archive
-from harness.local_fleet import LocalFleet, local_fleet
+from harness.local_fleet import LocalFleet
 
 from . import ingest, machine, processes, reads, turns
 from .tables import table
@@ -30,6 +30,7 @@ async def measure(fleet: LocalFleet, seconds: float, pages: int) -> str:
         before = processes.of_processes(fleet)
         rest = await _at_rest(fleet, seconds)
         talks: list[turns.Turns] = []
+        spent: dict[str, float] = {}
         for visitors, pause_s in _TALKS:
             spent = processes.cpu_of_processes(fleet)
             talks.append(
@@ -79,9 +80,9 @@ def main() -> None:
     pages = options.pages if has_archive() else 0
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        with local_fleet(data, keep=True, **ingest.SETTINGS) as first:
+        with ingest.own_fleet(data, keep=True) as first:
             empty = first.seconds_to_ready
-        with local_fleet(data, **ingest.SETTINGS) as fleet:
+        with ingest.own_fleet(data) as fleet:
             kept = fleet.seconds_to_ready
             figures = asyncio.run(measure(fleet, options.seconds, pages))
     print(f"Measured on {machine.describe()}.\n")

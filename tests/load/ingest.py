@@ -9,15 +9,17 @@ import json
 import re
 import time
 from collections.abc import Awaitable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 from fakes.website import serve_website
 from fleetdesk_local.services import port_file
 from harness.help_centre import articles, page, publish
-from harness.local_fleet import LocalFleet
+from harness.local_fleet import LocalFleet, local_fleet
 
 from . import processes
 from .bench_help_centre import company
@@ -34,7 +36,6 @@ HEAD = [
     "CPU s",
     "of models",
 ]
-SETTINGS = {"FLEETDESK_FETCH_ALLOW": "127.0.0.0/8", "FLEETDESK_FETCH_PAUSE_S": "0"}
 _POLL_S = 0.1
 _EMBED_CALLS = re.compile(
     r'^fleetdesk_llm_calls_total\{[^}]*operation="embed"[^}]*\} (\S+)$', re.MULTILINE
@@ -68,6 +69,13 @@ class Read:
             f"{self.cpu_s:.1f}",
             f"{self.model_cpu_s:.1f}",
         ]
+
+
+def own_fleet(data: Path, *, keep: bool = False) -> AbstractContextManager[LocalFleet]:
+    """A fleet that may read websites on loopback, without a pause."""
+    return local_fleet(
+        data, keep=keep, FLEETDESK_FETCH_ALLOW="127.0.0.0/8", FLEETDESK_FETCH_PAUSE_S="0"
+    )
 
 
 async def measure(fleet: LocalFleet, count: int) -> list[Read]:

@@ -81,7 +81,8 @@ class HealthServer:
     def _end(self, server: "_ThreadingServer") -> None:
         server.ending = True
         # One more call wakes it.
-        socket.create_connection(server.server_address[:2], timeout=_CHECK_TIMEOUT_S).close()
+        address = server.server_name, server.server_port
+        socket.create_connection(address, timeout=_CHECK_TIMEOUT_S).close()
         self._thread.join()
         server.server_close()
 

@@ -53,8 +53,8 @@ async def record_calls(conn: FleetConnection, tenant_id: UUID, calls: Sequence[C
         return
     entries = [entry for call_id in claimed for entry in newest[call_id].entries]
     before = await store.delete_entries(conn, tenant_id, claimed)
-    touched = {row[0] for row in before} | {entry.conversation_id for entry in entries}
-    touched.discard(None)
+    ids = (*(row[0] for row in before), *(entry.conversation_id for entry in entries))
+    touched = {one for one in ids if one is not None}
     times = {row[1] for row in before} | {entry.create_time for entry in entries}
     times |= await conversations.lock(conn, tenant_id, touched)
     await store.insert_entries(conn, entries)

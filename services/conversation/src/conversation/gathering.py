@@ -18,7 +18,8 @@ from conversation import rephrasing
 from conversation.citations import Passage
 from conversation.decision import Topic, topics_of
 from conversation.deps import Neighbours
-from conversation.store.messages import MessageRow, UntakenRow
+from conversation.store.messages import MessageRow
+from conversation.store.untaken import UntakenRow
 from conversation.turn import Turn
 
 TOP_K = 5

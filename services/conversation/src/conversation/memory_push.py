@@ -8,8 +8,8 @@ from fleetkit.jobs import Job
 
 from conversation.deps import Deps
 from conversation.gathering import memory_turn
-from conversation.store import messages
-from conversation.store.messages import UntakenRow
+from conversation.store import untaken as store
+from conversation.store.untaken import UntakenRow
 
 _TIMEOUT_S = 5.0
 
@@ -19,7 +19,7 @@ async def record_turn(deps: Deps, job: Job) -> None:
 
     Then it is tried again. What is gone, or memory has, is nothing to do.
     """
-    rows = await messages.untaken(deps.db, job.tenant_id, job.subject_id)
+    rows = await store.untaken(deps.db, job.tenant_id, job.subject_id)
     if not rows:
         return
     last = rows[-1]
@@ -33,7 +33,7 @@ async def record_turn(deps: Deps, job: Job) -> None:
     with attributed(attribution):
         await _give(deps, rows)
     async with deps.db.tenant(job.tenant_id) as conn:
-        await messages.mark_in_memory(conn, job.tenant_id, [row.message_id for row in rows])
+        await store.mark_in_memory(conn, job.tenant_id, [row.message_id for row in rows])
 
 
 async def _give(deps: Deps, rows: Sequence[UntakenRow]) -> None:
