@@ -1,9 +1,11 @@
 """The API's description is valid and says what the routes say."""
 
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+import msgspec
 import pytest
 import pytest_asyncio
+from gateway.app import API
 from harness.desk import Desk
 from harness.routes import api_routes
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -26,6 +28,11 @@ def _operations(document: Any) -> dict[str, Any]:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     }
+
+
+def _parts(hint: Any) -> list[Any]:
+    """A type and what it holds."""
+    return [hint, *(part for held in get_args(hint) for part in _parts(held))]
 
 
 class TestDocument:
@@ -66,6 +73,22 @@ class TestDocument:
             assert shapes[name]["additionalProperties"] is False, name
         # But a map stays one.
         assert shapes["PriceTier"]["properties"]["prices"]["additionalProperties"] is not False
+
+    async def test_routes_refuse_fields_that_bodies_do_not_have(self):
+        waiting = [
+            parameter.annotation
+            for handler in API
+            for name, parameter in handler.parsed_fn_signature.parameters.items()
+            if name == "data"
+        ]
+        assert waiting
+        while waiting:
+            shape = waiting.pop()
+            if isinstance(shape, type) and issubclass(shape, msgspec.Struct):
+                assert shape.__struct_config__.forbid_unknown_fields, shape
+                waiting += [
+                    part for hint in get_type_hints(shape).values() for part in _parts(hint)
+                ]
 
     async def test_a_wrong_credential_and_a_wrong_id_are_in_it_everywhere(self, document):
         for name, operation in _operations(document).items():

@@ -9,17 +9,14 @@ from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 from fleetkit.errors import FleetError, InvalidArgument
 
 from gateway.clients import Clients
-from gateway.shapes.knowledge import SourceRequest
+from gateway.shapes.knowledge import SOURCE_TYPES, WEBSITES, SourceRequest
 from gateway.text import checked_text
 from gateway.uploads import Upload
 
 _MAX_TEXT_BYTES = 4 * 1024 * 1024
-_WEBSITES = {
-    "url": document_pb2.SOURCE_TYPE_URL,
-    "sitemap": document_pb2.SOURCE_TYPE_SITEMAP,
-    "crawl": document_pb2.SOURCE_TYPE_CRAWL,
-}
-_UPLOAD_FIELDS = frozenset({"title", "url", "external_id", "csrf_token"})
+# Of a form, before the file; our own pages also send their token.
+FORM_FIELDS = ("title", "url", "external_id")
+_UPLOAD_FIELDS = frozenset({*FORM_FIELDS, "csrf_token"})
 
 
 def source_input(given: SourceRequest, where: str) -> pb.SourceInput:
@@ -31,15 +28,15 @@ def source_input(given: SourceRequest, where: str) -> pb.SourceInput:
             field=f"{prefix}type",
             reason="SOURCE_TYPE_UNSUPPORTED",
         )
-    if given.type in _WEBSITES:
-        return _website(given, prefix)
-    if given.type != "text":
+    if given.type not in SOURCE_TYPES:
         raise InvalidArgument(
-            f"{given.type[:60]!r} is no type of source: send text, url, sitemap or crawl, or a "
-            "file as a multipart form",
+            f"{given.type[:60]!r} is no type of source: send one of {', '.join(SOURCE_TYPES)}, or "
+            "a file as a multipart form",
             field=f"{prefix}type",
             reason="SOURCE_TYPE_UNSUPPORTED",
         )
+    if given.type in WEBSITES:
+        return _website(given, prefix)
     text = checked_text(given.text, f"{prefix}text", _MAX_TEXT_BYTES)
     return pb.SourceInput(
         type=document_pb2.SOURCE_TYPE_TEXT,
@@ -56,7 +53,7 @@ def _website(given: SourceRequest, prefix: str) -> pb.SourceInput:
             "a website has no text: leave it out, or send type text", field=f"{prefix}text"
         )
     return pb.SourceInput(
-        type=_WEBSITES[given.type],
+        type=WEBSITES[given.type],
         external_id=given.external_id,
         title=given.title,
         url=given.url,
@@ -110,7 +107,7 @@ def _header(request_id: UUID, upload: Upload) -> pb.UploadHeader:
     unknown = sorted(set(upload.fields) - _UPLOAD_FIELDS)
     if unknown:
         raise InvalidArgument(
-            f"the form has the field {unknown[0][:60]!r}: use title, url, external_id and file",
+            f"the form has the field {unknown[0][:60]!r}: use {', '.join(FORM_FIELDS)} and file",
             field=unknown[0][:60],
         )
     source = pb.SourceInput(

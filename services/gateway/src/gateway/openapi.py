@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -11,7 +12,10 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, License, Reference, SecurityScheme, Server
 
+from gateway.knowledge import FORM_FIELDS
 from gateway.parts import GatewayRequest
+from gateway.shapes.knowledge import SourceRequest
+from gateway.shapes.rules import RULES
 from gateway.uploads import MAX_FILE_BYTES
 
 _DESCRIPTION = """\
@@ -45,9 +49,9 @@ def describe(handlers: Sequence[HTTPRouteHandler]) -> bytes:
         ),
     )
     document = app.openapi_schema.to_schema()
+    _describe_bodies(document, handlers)
     _describe_upload(document)
     _describe_stream(document)
-    _close_bodies(document)
     return msgspec.json.encode(document)
 
 
@@ -76,24 +80,21 @@ def _operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def _close_bodies(document: dict[str, Any]) -> None:
-    """Says that bodies have no other fields: routes refuse what they don't know."""
-    shapes = document["components"]["schemas"]
-    operations = [each for path in document["paths"].values() for each in path.values()]
-    waiting = [each["requestBody"] for each in operations if "requestBody" in each]
-    seen: set[str] = set()
-    while waiting:
-        part = waiting.pop()
-        waiting += part.values() if isinstance(part, dict) else part
-        waiting = [each for each in waiting if isinstance(each, dict | list)]
-        reference = part.get("$ref", "") if isinstance(part, dict) else ""
-        name = reference.rpartition("/")[2]
-        if name and name not in seen:
-            seen.add(name)
-            waiting.append(shapes[name])
-        # A map of names that are the caller's says itself what its values are.
-        if isinstance(part, dict) and part.get("type") == "object":
-            part.setdefault("additionalProperties", False)
+def _describe_bodies(document: dict[str, Any], handlers: Sequence[HTTPRouteHandler]) -> None:
+    """As msgspec, which checks them, describes them; Litestar leaves out what items have to be."""
+    parameters = [handler.parsed_fn_signature.parameters for handler in handlers]
+    bodies = [found["data"].annotation for found in parameters if "data" in found]
+    _, shapes = msgspec.json.schema_components(
+        [*bodies, SourceRequest], ref_template="#/components/schemas/{name}"
+    )
+    for shape in shapes.values():
+        shape["description"] = cleandoc(shape["description"])
+        for part in shape["properties"].values():
+            if "enum" in part:
+                part["type"] = "string" if isinstance(part["enum"][0], str) else "integer"
+    for name, rule in RULES.items():
+        shapes[name].update(rule)
+    document["components"]["schemas"].update(shapes)
 
 
 def _describe_stream(document: dict[str, Any]) -> None:
@@ -107,22 +108,22 @@ def _describe_stream(document: dict[str, Any]) -> None:
 def _describe_upload(document: dict[str, Any]) -> None:
     """The one body that is read piece by piece, and so not seen in the route's signature."""
     operation = document["paths"]["/v1/knowledge/sources"]["post"]
-    fields = {name: {"type": "string"} for name in ("title", "url", "external_id")}
+    given = document["components"]["schemas"]["SourceRequest"]["properties"]
     file = {
         "type": "string",
         "format": "binary",
         "description": f"At most {MAX_FILE_BYTES // 1024 // 1024} MiB; the last field of the form.",
     }
-    form = {"type": "object", "required": ["file"], "properties": {**fields, "file": file}}
-    text = {
+    form = {
         "type": "object",
-        "required": ["type", "text"],
-        "properties": {"type": {"const": "text"}, "text": {"type": "string"}, **fields},
+        "required": ["file"],
+        "properties": {**{name: given[name] for name in FORM_FIELDS}, "file": file},
+        "additionalProperties": False,
     }
     operation["requestBody"] = {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": form},
-            "application/json": {"schema": text},
+            "application/json": {"schema": {"$ref": "#/components/schemas/SourceRequest"}},
         },
     }

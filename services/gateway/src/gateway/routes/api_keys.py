@@ -12,7 +12,7 @@ from gateway.auth.principal import Role
 from gateway.parts import GatewayRequest, parts_of
 from gateway.requests import client_ip_of
 from gateway.shapes.audit import AuditEntry, AuditLog
-from gateway.shapes.common import PageSize, PageToken, id_of_token
+from gateway.shapes.common import IdPageToken, PageSize, id_of_token
 from gateway.shapes.identity import ApiKey, ApiKeyList, CreateApiKeyRequest, CreatedApiKey
 from gateway.store import api_keys as store
 from gateway.store.audit import audit_log
@@ -30,7 +30,7 @@ _LAST = UUID(int=(1 << 128) - 1)
     summary="List API keys",
 )
 async def get_api_keys(
-    request: GatewayRequest, page_size: PageSize = 50, page_token: PageToken = ""
+    request: GatewayRequest, page_size: PageSize = 50, page_token: IdPageToken = ""
 ) -> ApiKeyList:
     """Keys that are not revoked, oldest first, without the keys themselves."""
     tenant_id = request.user.tenant_id
@@ -91,7 +91,7 @@ async def delete_api_key(request: GatewayRequest, key_id: FromPath[UUID]) -> Non
     summary="Read the audit log",
 )
 async def get_audit_log(
-    request: GatewayRequest, page_size: PageSize = 50, page_token: PageToken = ""
+    request: GatewayRequest, page_size: PageSize = 50, page_token: IdPageToken = ""
 ) -> AuditLog:
     """Who did what, newest first."""
     tenant_id = request.user.tenant_id

@@ -12,7 +12,7 @@ from gateway.erasures import Requested, erase_tenant, erase_visitor, get_erasure
 from gateway.origins import own_origin
 from gateway.parts import GatewayRequest, parts_of
 from gateway.requests import Head, client_ip_of
-from gateway.shapes.common import PageSize, PageToken, id_of_token
+from gateway.shapes.common import IdPageToken, PageSize, id_of_token
 from gateway.shapes.erasures import Erasure, ErasureList, RequestedErasure
 
 _TAGS = ["Erasure"]
@@ -57,7 +57,7 @@ async def delete_tenant(
 
 @endpoint("GET", "/v1/erasures", _READ, tags=_TAGS, summary="List erasures")
 async def get_erasures(
-    request: GatewayRequest, page_size: PageSize = 50, page_token: PageToken = ""
+    request: GatewayRequest, page_size: PageSize = 50, page_token: IdPageToken = ""
 ) -> ErasureList:
     """Newest first."""
     before = id_of_token(page_token) or _LAST

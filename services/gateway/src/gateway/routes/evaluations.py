@@ -14,7 +14,13 @@ from gateway.clients import call
 from gateway.evaluations import create_evaluation
 from gateway.parts import GatewayRequest, parts_of
 from gateway.routes.reading import request_id
-from gateway.shapes.common import IdempotencyKey, PageSize, PageToken, value_of
+from gateway.shapes.common import (
+    IdempotencyKey,
+    IdPageToken,
+    NumberPageToken,
+    PageSize,
+    value_of,
+)
 from gateway.shapes.evaluations import (
     ArmName,
     Evaluation,
@@ -57,7 +63,7 @@ async def post_evaluation(
 
 @endpoint("GET", "/v1/knowledge/evaluations", _READ, tags=_TAGS, summary="List evaluations")
 async def get_evaluations(
-    request: GatewayRequest, page_size: PageSize = 50, page_token: PageToken = ""
+    request: GatewayRequest, page_size: PageSize = 50, page_token: IdPageToken = ""
 ) -> EvaluationList:
     """Evaluations, newest first."""
     found = await call(
@@ -109,7 +115,7 @@ async def get_evaluation_questions(
         QueryParameter(name="missed", description="Only those that find none of their documents."),
     ] = False,
     page_size: PageSize = 50,
-    page_token: PageToken = "",
+    page_token: NumberPageToken = "",
 ) -> EvaluationQuestionList:
     """Each question with where its documents stand, and what was found for it."""
     found = await call(

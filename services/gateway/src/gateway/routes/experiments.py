@@ -20,6 +20,7 @@ from gateway.shapes.experiments import (
     ExperimentRequest,
     ShareRequest,
 )
+from gateway.text import checked_name
 
 _TAGS = ["Knowledge"]
 _READ = Access(role=Role.VIEWER, scope="knowledge:read")
@@ -55,7 +56,7 @@ async def post_experiment(
             parts_of(request).clients.experiments.StartExperiment,
             pb.StartExperimentRequest(
                 request_id=str(key),
-                name=data.name,
+                name=checked_name(data.name, "name"),
                 fusion_version=data.fusion_version,
                 rerank_model=data.rerank_model,
                 share_percent=data.share_percent,

@@ -17,7 +17,7 @@ from gateway.knowledge import source_input, taken, upload_source
 from gateway.parts import GatewayRequest, parts_of
 from gateway.problems import named_field
 from gateway.routes.reading import request_id
-from gateway.shapes.common import IdempotencyKey, PageSize, PageToken
+from gateway.shapes.common import IdempotencyKey, IdPageToken, PageSize
 from gateway.shapes.knowledge import (
     BatchItem,
     BatchRequest,
@@ -105,7 +105,7 @@ async def get_sources(
         ),
     ] = "",
     page_size: PageSize = 50,
-    page_token: PageToken = "",
+    page_token: IdPageToken = "",
 ) -> SourceList:
     """Sources, newest first, with counts over all states."""
     found = await call(
@@ -212,7 +212,7 @@ async def get_documents(
         UUID | None, QueryParameter(name="source_id", description="Only those of this source.")
     ] = None,
     page_size: PageSize = 50,
-    page_token: PageToken = "",
+    page_token: IdPageToken = "",
 ) -> DocumentList:
     """Documents without their text, newest first."""
     found = await call(

@@ -13,7 +13,7 @@ from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
 from gateway.routes.noting import note
-from gateway.shapes.common import PageSize, PageToken
+from gateway.shapes.common import IdPageToken, PageSize
 from gateway.shapes.knowledge_conflicts import Conflict, ConflictList, KindFilter
 
 _TAGS = ["Knowledge"]
@@ -41,7 +41,7 @@ async def get_conflicts(
         bool, QueryParameter(name="dismissed", description="Those that were dismissed.")
     ] = False,
     page_size: PageSize = 50,
-    page_token: PageToken = "",
+    page_token: IdPageToken = "",
 ) -> ConflictList:
     """Sentences of different documents that contradict each other, and passages that say the same.
 

@@ -16,11 +16,26 @@ from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import (
 )
 from msgspec import Meta, Struct, field
 
-from gateway.shapes.common import label_of, time_of, value_of
+from gateway.origins import MAX_ORIGINS, ORIGIN_PATTERN
+from gateway.shapes.common import (
+    MODEL_PATTERN,
+    AnyText,
+    ModelOrNone,
+    SomeText,
+    described,
+    label_of,
+    none_of,
+    time_of,
+    value_of,
+)
 from gateway.store.widgets import WidgetRow
 
 PresetName = Literal["professional", "friendly", "technical", "custom"]
-Name = Annotated[str, Meta(min_length=1, max_length=80)]
+Name = Annotated[SomeText, Meta(min_length=1, max_length=80)]
+Question = Annotated[SomeText, Meta(max_length=200)]
+Phrase = Annotated[SomeText, Meta(max_length=80)]
+Model = Annotated[str, described(pattern=f"^{MODEL_PATTERN}$"), Meta(max_length=200)]
+Origin = Annotated[str, described(pattern=ORIGIN_PATTERN), Meta(max_length=300)]
 _PRESET = "PRESET_"
 
 
@@ -29,19 +44,19 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Name
     preset: PresetName = "friendly"
-    greeting: Annotated[str, Meta(max_length=500)] = ""
-    instructions: Annotated[str, Meta(max_length=8000)] = ""
-    model: Annotated[str, Meta(max_length=200)] = ""
-    max_tokens: Annotated[int, Meta(ge=0, le=4000)] = 0
+    greeting: Annotated[AnyText, Meta(max_length=500)] = ""
+    instructions: Annotated[AnyText, Meta(max_length=8000)] = ""
+    model: ModelOrNone = ""
+    max_tokens: Annotated[int, Meta(ge=0, le=4000), none_of(1, 99)] = 0
     temperature_millis: Annotated[int, Meta(ge=0, le=2000)] = 0
     prompt_caching: bool = True
     answer_threshold_millis: Annotated[int, Meta(ge=0, le=1000)] = 0
     handoff_threshold_millis: Annotated[int, Meta(ge=0, le=1000)] = 0
-    suggested_questions: Annotated[list[str], Meta(max_length=5)] = field(default_factory=list)
-    handoff_phrases: Annotated[list[str], Meta(max_length=50)] = field(default_factory=list)
+    suggested_questions: Annotated[list[Question], Meta(max_length=5)] = field(default_factory=list)
+    handoff_phrases: Annotated[list[Phrase], Meta(max_length=50)] = field(default_factory=list)
     screen_sharing: bool = False
     response_cache: bool = False
-    next_models: Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=2)] = field(
+    next_models: Annotated[list[Model], described(uniqueItems=True), Meta(max_length=2)] = field(
         default_factory=list
     )
     difficult_share_millis: Annotated[int, Meta(ge=0, le=1000)] = 0
@@ -236,7 +251,7 @@ class Widget(Struct, frozen=True):
 class UpdateWidgetRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Origins such as https://shop.example.com."""
 
-    allowed_origins: Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(max_length=50)]
+    allowed_origins: Annotated[list[Origin], Meta(max_length=MAX_ORIGINS)]
 
 
 class IdentitySecret(Struct, frozen=True):

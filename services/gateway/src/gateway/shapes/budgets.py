@@ -7,7 +7,14 @@ from uuid import UUID
 from fleetdesk.llm_gateway.v1 import budget_pb2, llm_gateway_service_pb2
 from msgspec import Meta, Struct
 
-from gateway.shapes.common import label_of, optional_id, optional_time, time_of, value_of
+from gateway.shapes.common import (
+    described,
+    label_of,
+    optional_id,
+    optional_time,
+    time_of,
+    value_of,
+)
 
 Level = Literal["tenant", "agent", "conversation", "visitor"]
 Period = Literal["day", "month"]
@@ -139,7 +146,11 @@ class UpdateBudgetRequest(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-class TimeZone(Struct, frozen=True):
+class TimeZone(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the tenant's days and months begin, by its IANA name, such as "Europe/Berlin"."""
 
-    time_zone: Annotated[str, Meta(min_length=1, max_length=64)]
+    time_zone: Annotated[
+        str,
+        described(pattern="^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"),
+        Meta(min_length=1, max_length=64),
+    ]

@@ -1,5 +1,6 @@
 """What several bodies share: times, names of enum values, pages."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,6 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from litestar.params import HeaderParameter, QueryParameter
 from msgspec import Meta
 
+from gateway.text import NAME_PATTERN, NUL_FREE_PATTERN, TEXT_PATTERN
+
 MAX_PAGE = 500
 
 PageSize = Annotated[
@@ -17,15 +20,23 @@ PageSize = Annotated[
         name="page_size", ge=1, le=MAX_PAGE, description="Most items of a page.", required=False
     ),
 ]
-PageToken = Annotated[
-    str,
-    QueryParameter(
+_ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+
+def _page_token(pattern: str | None = None) -> QueryParameter:
+    return QueryParameter(
         name="page_token",
         max_length=1024,
         description="`next_page_token` of the page before; empty for the first.",
         required=False,
-    ),
-]
+        schema_extra={"pattern": f"^({pattern})?$"} if pattern else None,
+    )
+
+
+# Opaque; the id of the page's last item; its number.
+PageToken = Annotated[str, _page_token()]
+IdPageToken = Annotated[str, _page_token(_ID)]
+NumberPageToken = Annotated[str, _page_token("[0-9]{1,9}")]
 IdempotencyKey = Annotated[
     str,
     HeaderParameter(
@@ -36,13 +47,27 @@ IdempotencyKey = Annotated[
     ),
 ]
 
-# Text that says something, as `gateway.text.checked_text` asks; described here, refused there.
-SomeText = Annotated[
-    str,
-    Meta(
-        extra_json_schema={"extra": {"pattern": "^[^\\x00]*[^\\s\\x00][^\\x00]*$", "min_length": 1}}
-    ),
-]
+
+def described(**keywords: Any) -> Meta:
+    """What a field's description says beyond what is checked here, in keywords of JSON Schema.
+
+    It is refused behind, with what would be right; `make surface` holds both to each other.
+    """
+    return Meta(extra_json_schema=keywords)
+
+
+def none_of(low: int, high: int) -> Meta:
+    """For an integer of which 0 has a meaning of its own: it is none of these."""
+    return described(**{"not": {"minimum": low, "maximum": high}})
+
+
+# Text that says something; a name on one line; text that may be empty.
+SomeText = Annotated[str, described(pattern=TEXT_PATTERN, minLength=1)]
+SomeName = Annotated[str, described(pattern=NAME_PATTERN), Meta(min_length=1)]
+AnyText = Annotated[str, described(pattern=NUL_FREE_PATTERN)]
+# A model as provider/model.
+MODEL_PATTERN = "[a-z0-9][a-z0-9_-]{0,39}/[A-Za-z0-9][A-Za-z0-9._:/@-]{0,119}"
+ModelOrNone = Annotated[str, described(pattern=f"^({MODEL_PATTERN})?$"), Meta(max_length=200)]
 
 
 def time_of(stamp: Timestamp) -> datetime:
@@ -103,9 +128,8 @@ def optional_id(value: str) -> UUID | None:
 
 def id_of_token(page_token: str) -> UUID | None:
     """The id that a page of the gateway's own rows ended with; None for the first page."""
-    try:
-        return UUID(page_token) if page_token else None
-    except ValueError as error:
-        raise InvalidArgument(
-            "page_token is not one that a page ended with", field="page_token"
-        ) from error
+    if not page_token:
+        return None
+    if not re.fullmatch(_ID, page_token):
+        raise InvalidArgument("page_token is not one that a page ended with", field="page_token")
+    return UUID(page_token)

@@ -8,9 +8,10 @@ from fleetdesk.conversation.v1 import conversation_pb2 as pb
 from fleetdesk.llm_gateway.v1 import usage_pb2
 from msgspec import Meta, Struct
 
-from gateway.shapes.common import SomeText, label_of, optional_time, time_of
+from gateway.shapes.common import SomeText, described, label_of, optional_time, time_of
 
 MAX_TEXT_BYTES = 16_000
+_JWT = r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$"
 
 
 class ReceiptItem(Struct, frozen=True):
@@ -221,7 +222,7 @@ class CreateConversationRequest(Struct, frozen=True, forbid_unknown_fields=True)
     """Which agent to talk with; `visitor` is a JWT signed with the agent's identity secret."""
 
     agent_id: UUID
-    visitor: str | None = None
+    visitor: Annotated[str, described(pattern=_JWT)] | None = None
 
 
 class CreatedConversation(Struct, frozen=True):

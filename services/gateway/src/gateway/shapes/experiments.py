@@ -7,7 +7,7 @@ from fleetdesk.analytics.v1 import analytics_service_pb2, experiment_pb2
 from fleetdesk.retrieval.v1 import experiment_service_pb2
 from msgspec import Meta, Struct
 
-from gateway.shapes.common import SomeText, optional_time, time_of
+from gateway.shapes.common import SomeName, optional_time, time_of
 
 Share = Literal[10, 50, 100]
 
@@ -15,7 +15,7 @@ Share = Literal[10, 50, 100]
 class ExperimentRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What is tried: a fusion, a reranker (`none` for none), or both; empty means as usual."""
 
-    name: Annotated[SomeText, Meta(max_length=100)]
+    name: Annotated[SomeName, Meta(max_length=100)]
     share_percent: Share
     fusion_version: Annotated[str, Meta(max_length=100)] = ""
     rerank_model: Annotated[str, Meta(max_length=200)] = ""

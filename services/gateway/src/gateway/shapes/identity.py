@@ -6,16 +6,22 @@ from uuid import UUID
 
 from msgspec import Meta, Struct, field
 
+from gateway.auth.passwords import MAX_CHARS, MIN_CHARS
+from gateway.auth.principal import ALL_SCOPES, SCOPES
+from gateway.shapes.common import SomeName, described
+
 Password = Annotated[str, Meta(max_length=1024)]
+NewPassword = Annotated[str, described(minLength=MIN_CHARS, maxLength=MAX_CHARS)]
+Scope = Annotated[str, described(enum=[ALL_SCOPES, *SCOPES])]
 KeyRole = Literal["viewer", "agent", "admin"]
 
 
 class SignUpRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A company that signs up, and its first person."""
 
-    email: Annotated[str, Meta(min_length=3, max_length=254)]
-    password: Password
-    company: Annotated[str, Meta(min_length=1, max_length=120)]
+    email: Annotated[str, described(format="email"), Meta(min_length=3, max_length=254)]
+    password: NewPassword
+    company: Annotated[SomeName, Meta(max_length=120)]
 
 
 class SignUpResponse(Struct, frozen=True):
@@ -82,10 +88,12 @@ class ApiKeyList(Struct, frozen=True):
 class CreateApiKeyRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A key to make. Without `scopes` it may do all that its role allows."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=80)]
+    name: Annotated[SomeName, Meta(max_length=80)]
     role: KeyRole = "agent"
-    scopes: Annotated[list[str], Meta(max_length=32)] = field(default_factory=lambda: ["*"])
-    expire_time: datetime | None = None
+    scopes: Annotated[list[Scope], described(minItems=1), Meta(max_length=32)] = field(
+        default_factory=lambda: [ALL_SCOPES]
+    )
+    expire_time: Annotated[datetime, described(format="date-time")] | None = None
 
 
 class CreatedApiKey(Struct, frozen=True):

@@ -6,11 +6,27 @@ from typing import Annotated, Any, Literal
 from fleetdesk.retrieval.v1 import document_pb2, retrieval_service_pb2
 from msgspec import Meta, Struct, field
 
-from gateway.shapes.common import SomeText, label_of, optional_time, time_of, value_of
+from gateway.shapes.common import (
+    AnyText,
+    SomeText,
+    described,
+    label_of,
+    none_of,
+    optional_time,
+    time_of,
+    value_of,
+)
 
 _STATUS = "DOCUMENT_STATUS_"
 _PENDING = ("queued", "fetching", "parsing", "embedding")
 MAX_BATCH = 100
+WEBSITES = {
+    "url": document_pb2.SOURCE_TYPE_URL,
+    "sitemap": document_pb2.SOURCE_TYPE_SITEMAP,
+    "crawl": document_pb2.SOURCE_TYPE_CRAWL,
+}
+# What is given as JSON.
+SOURCE_TYPES = ("text", *WEBSITES)
 
 
 class Site(Struct, frozen=True):
@@ -148,11 +164,13 @@ class SourceRequest(Struct, frozen=True, forbid_unknown_fields=True):
     of `exclude_paths`; the page that a crawl begins with is always read.
     """
 
-    type: str
-    text: str = ""
+    type: Annotated[str, described(enum=SOURCE_TYPES)]
+    text: AnyText = ""
     title: Annotated[str, Meta(max_length=512)] = ""
-    url: Annotated[str, Meta(max_length=2048)] = ""
-    external_id: Annotated[str, Meta(max_length=512)] = ""
+    url: Annotated[str, described(pattern="^(https?://.+)?$"), Meta(max_length=2048)] = ""
+    external_id: Annotated[str, described(pattern=r"^[^\x00-\x1f\x7f]*$"), Meta(max_length=512)] = (
+        ""
+    )
     max_pages: Annotated[int, Meta(ge=0, le=10_000)] = 0
     max_depth: Annotated[int, Meta(ge=0, le=20)] = 0
     include_paths: Paths = field(default_factory=list)
@@ -162,7 +180,7 @@ class SourceRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class ScheduleRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """How often a website is read again: 3,600 (hourly) to 2,678,400 (31 days), or 0 for never."""
 
-    sync_every_s: Annotated[int, Meta(ge=0, le=2_678_400)]
+    sync_every_s: Annotated[int, Meta(ge=0, le=2_678_400), none_of(1, 3_599)]
 
 
 class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ ModelName = Annotated[str, Meta(min_length=3, max_length=200, description="As pr
 Nanos = Annotated[int, Meta(ge=1, le=10**15)]
 
 
-class PriceTier(Struct, frozen=True):
+class PriceTier(Struct, frozen=True, forbid_unknown_fields=True):
     """Prices by kind of unit, for every token of a request whose prompt is longer."""
 
     above_prompt_tokens: Annotated[int, Meta(ge=0, le=10**9)]
@@ -138,7 +138,7 @@ class ModelHealthList(Struct, frozen=True):
     items: list[ModelHealth]
 
 
-class SetPricesRequest(Struct, frozen=True):
+class SetPricesRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What a model costs the tenant from now on; each tier prices what the book prices."""
 
     model: ModelName
