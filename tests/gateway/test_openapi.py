@@ -90,6 +90,25 @@ class TestDocument:
                     part for hint in get_type_hints(shape).values() for part in _parts(hint)
                 ]
 
+    async def test_numbers_of_bodies_have_an_end(self, document):
+        waiting: list[Any] = [
+            operation.get("requestBody") for operation in _operations(document).values()
+        ]
+        seen: set[str] = set()
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, list):
+                waiting += part
+            if not isinstance(part, dict):
+                continue
+            waiting += part.values()
+            name = part.get("$ref", "").rpartition("/")[2]
+            if name and name not in seen:
+                seen.add(name)
+                waiting.append(document["components"]["schemas"][name])
+            if part.get("type") in ("integer", "number") and "enum" not in part:
+                assert {"minimum", "maximum"} <= set(part), part
+
     async def test_a_wrong_credential_and_a_wrong_id_are_in_it_everywhere(self, document):
         for name, operation in _operations(document).items():
             assert {"400", "401"} <= set(operation["responses"]), name

@@ -30,6 +30,7 @@ MORE_THAN_SCHEMA = {
     "GET /v1/analytics/costs": f"{_TIMES}; split_by is another key than group_by",
     "GET /v1/analytics/kpis": _TIMES,
     "GET /v1/analytics/savings": _TIMES,
+    "GET /v1/billing/usage": "no schema bounds a time: it is in a year from 2000 to 9998",
     "GET /v1/conversations": "a page token carries a checksum of the list that it continues",
     "GET /v1/costs/export": _TIMES,
     "POST /v1/agents": _LADDER,
@@ -42,10 +43,11 @@ MORE_THAN_SCHEMA = {
     "an address is one of the internet",
     "POST /v1/signup": "an e-mail address is one that could get mail; a password is not it",
     "PUT /v1/agents/{agent_id}": _LADDER,
+    "PUT /v1/costs/prices": "a tier prices each kind of unit that the price book prices",
     "PUT /v1/costs/time-zone": "the list of time zones grows: it is IANA's",
 }
-# 412: the revision is not the last one.
-_TAKEN = ["2xx", "3xx", "401", "403", "404", "409", "412", "413", "429"]
+# 412: the revision is not the last one. 422: the Idempotency-Key came with another body before.
+_TAKEN = ["2xx", "3xx", "401", "403", "404", "409", "412", "413", "422", "429"]
 _REFUSED = [str(status) for status in (400, 401, 403, 404, 405, 409, 412, 413, 414, 415, 422, 431)]
 _HOUR_S = 3600
 

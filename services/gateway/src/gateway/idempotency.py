@@ -5,6 +5,7 @@ answers as it did; what is kept here says which request a key meant, and whether
 """
 
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -15,6 +16,7 @@ from fleetkit.postgres import Database
 
 from gateway.auth.principal import Principal
 from gateway.store.idempotency import KeyUse, insert_key_use, key_use, set_lease
+from gateway.text import ASCII_PATTERN
 
 KEPT_HOURS = 24
 _MAX_CHARS = 255
@@ -39,9 +41,9 @@ async def request_id(
     if not key:
         yield new_id()
         return
-    if len(key) > _MAX_CHARS or not key.isprintable():
+    if len(key) > _MAX_CHARS or not re.fullmatch(ASCII_PATTERN, key):
         raise InvalidArgument(
-            f"Idempotency-Key has at most {_MAX_CHARS} printable characters",
+            f"Idempotency-Key has at most {_MAX_CHARS} printable characters of ASCII",
             field="Idempotency-Key",
         )
     use = KeyUse(principal.tenant_id, principal.subject, operation, _sha256(key.encode()))

@@ -1,6 +1,6 @@
 """Checks of text that people send, and the same as patterns for the API's description.
 
-Patterns are of ECMA 262, whose white space has no controls beyond \\r; Python's has: they are named.
+Patterns are of ECMA 262. Its white space lacks some controls that Python's has: they are named.
 """
 
 import re
@@ -12,6 +12,9 @@ _CONTROLS = r"\x00-\x1f\x7f-\x9f"
 NAME_PATTERN = rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"
 TEXT_PATTERN = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"
 NUL_FREE_PATTERN = r"^[^\x00]*$"
+# What a service's filters and names of the caller's are, and what a header may hold.
+NO_CONTROLS_PATTERN = r"^[^\x00-\x1f\x7f]*$"
+ASCII_PATTERN = "^[ -~]*$"
 
 
 def checked_name(value: str, field: str) -> str:

@@ -16,11 +16,10 @@ from gateway.access import Access, endpoint
 from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
+from gateway.shapes.common import MOST_EXACT
 from gateway.shapes.frames import MAX_IMAGE_BYTES, FrameDecision, FrameStats
 
 _TAGS = ["Conversations"]
-# Numbers of JSON are exact up to here.
-_MOST_FRAMES = (1 << 53) - 1
 _IMAGE = Schema(type=OpenAPIType.STRING, content_media_type="image/jpeg")
 
 
@@ -58,7 +57,7 @@ async def post_frame(
         UUID, QueryParameter(description="Made up by whoever shares, once for each sharing.")
     ],
     frame_number: Annotated[
-        int, QueryParameter(ge=1, le=_MOST_FRAMES, description="From 1, rising.")
+        int, QueryParameter(ge=1, le=MOST_EXACT, description="From 1, rising.")
     ],
     speech_onset: Annotated[
         bool, QueryParameter(description="Keep this frame whatever it shows.")

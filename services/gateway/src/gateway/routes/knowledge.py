@@ -34,7 +34,7 @@ from gateway.shapes.knowledge import (
     StatusFilter,
     statuses_of,
 )
-from gateway.text import checked_text
+from gateway.text import NO_CONTROLS_PATTERN, checked_text
 from gateway.uploads import MAX_FORM_BYTES, read_upload
 
 _TAGS = ["Knowledge"]
@@ -101,7 +101,10 @@ async def get_sources(
     containing: Annotated[
         str,
         QueryParameter(
-            name="filter", max_length=200, description="Part of title, file name or external id."
+            name="filter",
+            max_length=200,
+            description="Part of title, file name or external id.",
+            schema_extra={"pattern": NO_CONTROLS_PATTERN},
         ),
     ] = "",
     page_size: PageSize = 50,

@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, field
 from gateway.origins import MAX_ORIGINS, ORIGIN_PATTERN
 from gateway.shapes.common import (
     MODEL_PATTERN,
+    MOST_EXACT,
     AnyText,
     ModelOrNone,
     SomeText,
@@ -202,13 +203,13 @@ class UpdateAgentRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The new draft, whole. `revision` is the one it is based on; 0 overwrites any."""
 
     config: AgentConfig
-    revision: Annotated[int, Meta(ge=0)] = 0
+    revision: Annotated[int, Meta(ge=0, le=MOST_EXACT)] = 0
 
 
 class RollbackRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The version whose settings return."""
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
 class PublicAgent(Struct, frozen=True):

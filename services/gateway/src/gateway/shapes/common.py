@@ -10,9 +10,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from litestar.params import HeaderParameter, QueryParameter
 from msgspec import Meta
 
-from gateway.text import NAME_PATTERN, NUL_FREE_PATTERN, TEXT_PATTERN
+from gateway.text import ASCII_PATTERN, NAME_PATTERN, NUL_FREE_PATTERN, TEXT_PATTERN
 
 MAX_PAGE = 500
+# Numbers of JSON are exact up to here.
+MOST_EXACT = 2**53 - 1
 
 PageSize = Annotated[
     int,
@@ -44,6 +46,7 @@ IdempotencyKey = Annotated[
         max_length=255,
         description="The same key with the same body does nothing again and answers the same.",
         required=False,
+        schema_extra={"pattern": ASCII_PATTERN},
     ),
 ]
 

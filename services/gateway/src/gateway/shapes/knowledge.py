@@ -16,6 +16,7 @@ from gateway.shapes.common import (
     time_of,
     value_of,
 )
+from gateway.text import NO_CONTROLS_PATTERN
 
 _STATUS = "DOCUMENT_STATUS_"
 _PENDING = ("queued", "fetching", "parsing", "embedding")
@@ -168,9 +169,7 @@ class SourceRequest(Struct, frozen=True, forbid_unknown_fields=True):
     text: AnyText = ""
     title: Annotated[str, Meta(max_length=512)] = ""
     url: Annotated[str, described(pattern="^(https?://.+)?$"), Meta(max_length=2048)] = ""
-    external_id: Annotated[str, described(pattern=r"^[^\x00-\x1f\x7f]*$"), Meta(max_length=512)] = (
-        ""
-    )
+    external_id: Annotated[str, described(pattern=NO_CONTROLS_PATTERN), Meta(max_length=512)] = ""
     max_pages: Annotated[int, Meta(ge=0, le=10_000)] = 0
     max_depth: Annotated[int, Meta(ge=0, le=20)] = 0
     include_paths: Paths = field(default_factory=list)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fleetdesk.retrieval.v1 import index_pb2 as pb_index
 from msgspec import Meta, Struct
 
-from gateway.shapes.common import optional_time
+from gateway.shapes.common import described, optional_time
 
 
 class KnowledgeIndex(Struct, frozen=True):
@@ -52,4 +52,4 @@ class KnowledgeIndex(Struct, frozen=True):
 class EmbeddingModelRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The embedding model as `provider/model`; "" for the deployment's."""
 
-    embed_model: Annotated[str, Meta(max_length=200)]
+    embed_model: Annotated[str, described(pattern="^([^/]+/.+)?$"), Meta(max_length=200)]
