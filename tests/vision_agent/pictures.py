@@ -49,6 +49,36 @@ def with_caret(picture: Gray, x: int, y: int) -> Gray:
 
 def with_letter(picture: Gray, letter: str, size: int) -> Gray:
     """The picture with a letter where nothing was."""
+    return with_text(picture, letter, 700, 400, size)
+
+
+def with_rimmed(picture: Gray, x: int, y: int, shape: str = "arrow") -> Gray:
+    """The picture with a pointer as it looks over anything: black with a white rim."""
+    corners, strokes = _RIMMED[shape]
+    drawn = picture.copy()
+    outline = np.array(corners, np.int32) + np.array([x, y])
+    cv2.polylines(drawn, [outline], True, (255,), 3)
+    cv2.fillPoly(drawn, [outline], (0,))
+    for one, other in strokes:
+        cv2.line(drawn, (x + one[0], y + one[1]), (x + other[0], y + other[1]), (255,), 1)
+    return drawn
+
+
+_RIMMED = {
+    "arrow": ([(0, 0), (0, 16), (4, 12), (7, 18), (9, 17), (7, 11), (12, 11)], []),
+    "hand": (
+        [(4, 0), (6, 0), (7, 6), (8, 5), (10, 5), (12, 7), (13, 5), (15, 5), (16, 8), (17, 7),
+         (18, 8), (18, 14), (16, 17), (16, 20), (6, 20), (4, 16), (0, 10), (0, 8), (2, 8), (5, 12),
+         (5, 7)],
+        [((9, 12), (9, 17)), ((12, 12), (12, 17)), ((15, 12), (15, 17))],
+    ),
+    "cross": ([(7, 0), (9, 0), (9, 7), (16, 7), (16, 9), (9, 9), (9, 16), (7, 16), (7, 9), (0, 9),
+               (0, 7), (7, 7)], []),
+}  # fmt: skip
+
+
+def with_text(picture: Gray, text: str, x: int, y: int, size: int, ink: int = 0) -> Gray:
+    """The picture with a text where nothing was."""
     drawn = Image.fromarray(picture)
-    ImageDraw.Draw(drawn).text((700, 400), letter, fill=0, font=ImageFont.load_default(size))
+    ImageDraw.Draw(drawn).text((x, y), text, fill=ink, font=ImageFont.load_default(size))
     return np.array(drawn)

@@ -14,7 +14,7 @@ def reference(picture: np.ndarray) -> int:
 
 
 class TestPhash:
-    @pytest.mark.parametrize("size", [(640, 400), (64, 64), (640, 65)])
+    @pytest.mark.parametrize("size", [(160, 100), (64, 64), (160, 65)])
     def test_of_a_small_frame_it_is_imagehash_bit_for_bit(self, size):
         random = np.random.default_rng(7)
         small = random.integers(0, 256, (size[1] // 16 + 2, size[0] // 16 + 2), np.uint8)

@@ -34,3 +34,8 @@ def grown(box: Box, shape: tuple[int, ...], by: int) -> Box:
 def cut(array: Gray, box: Box) -> Gray:
     """The rectangle's pixels, not copied."""
     return array[box.y : box.y + box.height, box.x : box.x + box.width]
+
+
+def within(box: Box, other: Box) -> Box:
+    """The rectangle as seen from the corner of another one."""
+    return Box(box.x - other.x, box.y - other.y, box.width, box.height)

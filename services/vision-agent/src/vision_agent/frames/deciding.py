@@ -12,6 +12,7 @@ from vision_agent.frames.boxes import Box
 from vision_agent.frames.content import ContentModel, ContentType, StableType
 from vision_agent.frames.images import Gray
 from vision_agent.frames.perceptual import distance, phash
+from vision_agent.frames.pointers import Pointers
 from vision_agent.frames.tiles import TileRule, Tiles
 
 _HISTORY = 8
@@ -104,6 +105,7 @@ class Eyes:
     history: NDArray[np.uint8] | None = None
     stable: StableType = field(default_factory=StableType)
     moved: int = 0
+    pointers: Pointers = field(default_factory=Pointers)
 
     def look(self, gray: Gray, at_s: float, rules: Rules, *, fresh: bool = False) -> Decision:
         """Decides about the next frame and remembers it. `fresh`: keep it whatever it shows."""
@@ -111,12 +113,14 @@ class Eyes:
             return self._keep_all(gray, at_s, rules, Reason.NEW)
         if gray.shape != self.reference.shape:
             return self._keep_all(gray, at_s, rules, Reason.RESIZED)
-        now = tiles.changed_content(self.previous, gray, rules.tile)
+        now = tiles.changed_content(self.previous, gray, rules.tile, self.pointers)
         restless = self._restless(now, self.history, at_s, rules)
         if self.previous is self.reference and not restless.any():
             changes = now
         else:
-            changes = tiles.changed_content(self.reference, gray, rules.tile, ~restless)
+            changes = tiles.changed_content(
+                self.reference, gray, rules.tile, self.pointers, ~restless
+            )
         self.previous = gray
         moved_from = self._see_type(gray, now, restless, rules)
         return self._settle(gray, at_s, rules, changes, restless, moved_from, fresh=fresh)

@@ -76,9 +76,9 @@ def to_gray(data: bytes, limits: FrameLimits) -> Gray:
     return np.ascontiguousarray(gray, np.uint8)
 
 
-def reduced(gray: Gray) -> Gray:
-    """The frame halved until no side is above 640; even sides halve in next to no time."""
-    while max(gray.shape) > _REDUCED_SIDE:
+def reduced(gray: Gray, most: int = _REDUCED_SIDE) -> Gray:
+    """The frame halved until no side is above it; even sides halve in next to no time."""
+    while max(gray.shape) > most:
         height, width = gray.shape[0] // 2, gray.shape[1] // 2
         even = gray[: height * 2, : width * 2]
         gray = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

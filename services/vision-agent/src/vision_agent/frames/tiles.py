@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision_agent.frames import apparitions
-from vision_agent.frames.boxes import Box, cut, grown
+from vision_agent.frames.boxes import Box, cut
 from vision_agent.frames.images import Gray
+from vision_agent.frames.pointers import Pointers
 
 TILE = 32
 
-# Around a pointer: what it stands on.
-_MARGIN = 12
 # Beyond it a change is no pointer, and looking at each part would take too long.
 _MAX_TILES_IN_DETAIL = 40
 
@@ -38,22 +37,29 @@ def grid(shape: tuple[int, ...]) -> tuple[int, int]:
     return -(-shape[0] // TILE), -(-shape[1] // TILE)
 
 
-def changed_content(before: Gray, after: Gray, rule: TileRule, look: Tiles | None = None) -> Tiles:
-    """Tiles (among `look`) whose content differs: a blinking caret or a moved pointer is none."""
-    mask = _differing(before, after, rule)
-    box = Box(*cv2.boundingRect(mask))
-    tiles = _enough(mask, box, rule)
-    if look is not None:
-        tiles &= look
-    if not tiles.any() or np.count_nonzero(tiles) > _MAX_TILES_IN_DETAIL:
+def changed_content(
+    before: Gray, after: Gray, rule: TileRule, pointers: Pointers, look: Tiles | None = None
+) -> Tiles:
+    """Tiles (among `look`) whose content differs: what can't be read, as a pointer, is none."""
+    tiles = np.zeros(grid(after.shape), np.bool_)
+    apart = cv2.absdiff(before, after)
+    at = _where(apart, rule.min_levels)
+    if at is None:
         return tiles
-    if look is not None:
-        _clear(mask, ~look)
-    around = grown(box, mask.shape, _MARGIN)
-    if not apparitions.drop(cut(mask, around), cut(before, around), cut(after, around)):
-        return tiles
-    tiles = _enough(mask, box, rule)
-    return tiles if look is None else tiles & look
+    part = np.s_[at.y // TILE : -(-(at.y + at.height) // TILE),
+                 at.x // TILE : -(-(at.x + at.width) // TILE)]  # fmt: skip
+    mask = cv2.threshold(cut(apart, at), rule.min_levels, 1, cv2.THRESH_BINARY)[1]
+    mask = np.asarray(mask, np.uint8)
+    wanted = None if look is None else look[part]
+    if wanted is not None:
+        _clear(mask, ~wanted)
+    tiles[part] = _enough(mask, rule)
+    if (
+        0 < np.count_nonzero(tiles) <= _MAX_TILES_IN_DETAIL
+        and apparitions.drop(mask, at, before, after, pointers)
+    ):  # fmt: skip
+        tiles[part] = _enough(mask, rule)
+    return tiles
 
 
 def boxes(tiles: Tiles, shape: tuple[int, ...], margin: int = 1) -> list[Box]:
@@ -69,30 +75,32 @@ def boxes(tiles: Tiles, shape: tuple[int, ...], margin: int = 1) -> list[Box]:
     return found
 
 
-def _differing(before: Gray, after: Gray, rule: TileRule) -> Gray:
-    mask = cv2.absdiff(before, after)
-    cv2.threshold(mask, rule.min_levels, 1, cv2.THRESH_BINARY, mask)
-    return np.asarray(mask, np.uint8)
+def _where(apart: Gray, levels: int) -> Box | None:
+    """The tiles that hold all pixels that differ by more; None without any."""
+    rows = np.flatnonzero(apart.max(axis=1) > levels)
+    if not rows.size:
+        return None
+    top, bottom = _aligned(rows, apart.shape[0])
+    columns = np.flatnonzero(apart[top:bottom].max(axis=0) > levels)
+    left, right = _aligned(columns, apart.shape[1])
+    return Box(left, top, right - left, bottom - top)
 
 
-def _enough(mask: Gray, box: Box, rule: TileRule) -> Tiles:
-    """Tiles with enough differing pixels; only the rectangle that has any is counted."""
-    tiles = np.zeros(grid(mask.shape), np.bool_)
-    if not box.width:
-        return tiles
-    rows = slice(box.y // TILE, -(-(box.y + box.height) // TILE))
-    columns = slice(box.x // TILE, -(-(box.x + box.width) // TILE))
-    part = mask[rows.start * TILE : rows.stop * TILE, columns.start * TILE : columns.stop * TILE]
-    tall, wide = rows.stop - rows.start, columns.stop - columns.start
-    below, right = tall * TILE - part.shape[0], wide * TILE - part.shape[1]
+def _aligned(found: NDArray[np.intp], size: int) -> tuple[int, int]:
+    return int(found[0]) // TILE * TILE, min((int(found[-1]) // TILE + 1) * TILE, size)
+
+
+def _enough(mask: Gray, rule: TileRule) -> Tiles:
+    """Tiles with enough differing pixels of a mask that begins with a tile."""
+    tall, wide = grid(mask.shape)
+    below, right = tall * TILE - mask.shape[0], wide * TILE - mask.shape[1]
     if below or right:
-        border = cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0)
-        part = np.asarray(border, np.uint8)
+        border = cv2.copyMakeBorder(mask, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0)
+        mask = np.asarray(border, np.uint8)
     # At most TILE ones are added in each step, which a byte holds.
-    down = np.add.reduce(part.reshape(tall, TILE, wide * TILE), axis=1, dtype=np.uint8)
+    down = np.add.reduce(mask.reshape(tall, TILE, wide * TILE), axis=1, dtype=np.uint8)
     counts = down.reshape(tall, wide, TILE).sum(axis=2, dtype=np.uint16)
-    tiles[rows, columns] = counts >= rule.min_pixels
-    return tiles
+    return counts >= rule.min_pixels
 
 
 def _clear(mask: Gray, where: Tiles) -> None:
