@@ -43,6 +43,7 @@ MORE_THAN_SCHEMA = {
     "an address is one of the internet",
     "POST /v1/signup": "an e-mail address is one that could get mail; a password is not it",
     "PUT /v1/agents/{agent_id}": _LADDER,
+    "PUT /v1/costs/budgets/{budget_id}": "what a budget limits stays as it is",
     "PUT /v1/costs/prices": "a tier prices each kind of unit that the price book prices",
     "PUT /v1/costs/time-zone": "the list of time zones grows: it is IANA's",
 }
