@@ -70,7 +70,8 @@ def _is_frame(part: Part) -> bool:
     for across in (mask, mask.T):
         corner = across.shape[1] // 6
         for side in (across[:width], across[-width:]):
-            if side.any(axis=0)[corner:-corner].mean() < _FRAME_SEEN:
+            seen = np.any(side, axis=0)[corner:-corner]
+            if float(seen.mean()) < _FRAME_SEEN:
                 return False
     return True
 
@@ -85,7 +86,8 @@ def _is_block(before: Gray, after: Gray, part: Part) -> bool:
 
 def _is_plain(pixels: Gray) -> bool:
     within = pixels[_BORDER:-_BORDER, _BORDER:-_BORDER].astype(np.int16)
-    return np.count_nonzero(np.abs(within - int(np.median(within))) > _PLAIN_LEVELS) < MIN_PIXELS
+    apart = np.abs(within - int(np.median(within))) > _PLAIN_LEVELS
+    return int(np.count_nonzero(apart)) < MIN_PIXELS
 
 
 def _moved(before: Gray, after: Gray, one: Part, other: Part) -> bool:

@@ -42,7 +42,7 @@ def changed_content(
 ) -> Tiles:
     """Tiles (among `look`) whose content differs: what can't be read, as a pointer, is none."""
     tiles = np.zeros(grid(after.shape), np.bool_)
-    apart = cv2.absdiff(before, after)
+    apart = np.asarray(cv2.absdiff(before, after), np.uint8)
     at = _where(apart, rule.min_levels)
     if at is None:
         return tiles
