@@ -74,6 +74,18 @@ class TestRelay:
             await announce(producer, tenant_id)
             await self._all_published(producer, tenant_id)
 
+    async def test_the_one_that_waits_tells_the_other_of_its_commits(
+        self, producer: Side, opened: Any, bus: TestBus, tenant_id: UUID
+    ) -> None:
+        second = Side(producer.settings, await opened(producer.settings), producer.client)
+        async with running(relay(producer, poll_s=3600.0)):
+            await announce(producer, tenant_id)
+            await self._all_published(producer, tenant_id)
+            async with running(relay(second)):
+                for _ in range(3):
+                    await announce(second, tenant_id)
+                    await self._all_published(producer, tenant_id)
+
     async def test_a_crash_between_publishing_and_marking_does_not_double(
         self, producer: Side, bus: TestBus, tenant_id: UUID
     ) -> None:

@@ -44,8 +44,8 @@ async def running(*loops: Awaitable[None]) -> AsyncIterator[None]:
         assert not failed, [task.exception() for task in failed]
 
 
-def relay(side: Side) -> Awaitable[None]:
-    return Relay(side.settings, side.db, side.client).run()
+def relay(side: Side, **options: Any) -> Awaitable[None]:
+    return Relay(side.settings, side.db, side.client, **options).run()
 
 
 def consuming(side: Side, handler: Any, **options: Any) -> Consumer:

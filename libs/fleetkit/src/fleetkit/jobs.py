@@ -30,7 +30,8 @@ from fleetkit.tasks import end, woken_within
 from fleetkit.telemetry import counter
 
 TOPIC = "job"
-_POLL_S = 1.0
+# What is enqueued or comes due here is known; this is for what another process leaves behind.
+_POLL_S = 3.0
 LEASE_S = 30.0
 _LONGEST_BACKOFF_S = 300.0
 
@@ -213,9 +214,9 @@ class JobRunner:
         )
         _jobs().labels(job.kind, "dead" if dead else "failed").inc()
         if not dead:
-            await job_store.retry(
-                self._db, job, describe(error), self._clock.now() + self._delay(job)
-            )
+            delay = self._delay(job)
+            await job_store.retry(self._db, job, describe(error), self._clock.now() + delay)
+            asyncio.get_running_loop().call_later(delay.total_seconds(), self.wake)
             return
         if self._on_dead is not None:
             await self._bury(self._on_dead, job, error)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from uuid import UUID
 
 import psycopg
@@ -30,8 +31,9 @@ async def listen_forever(settings: Settings, hub: Hub, cancel: Callable[[UUID], 
             ) as conn:
                 await store.listen(conn)
                 hub.tell_all_to_look()
-                async for note in store.notes(conn):
-                    _pass_on(note, hub, cancel)
+                async with aclosing(store.notes(conn)) as notes:
+                    async for note in notes:
+                        _pass_on(note, hub, cancel)
         except psycopg.Error as error:
             get_logger().warning("notices_interrupted", error=type(error).__name__)
         await asyncio.sleep(_RECONNECT_S)

@@ -17,6 +17,9 @@ from fleetkit.postgres.database import Database
 
 TOPIC = "outbox"
 KEEP_DAYS = 30
+# By which the relay that publishes is told of commits of other processes.
+CHANNEL_OF: LiteralString = "select 'outbox_' || current_schema()"
+TELL_RELAY: LiteralString = "select pg_notify('outbox_' || current_schema(), '')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ async def replay(db: Database, since: datetime) -> int:
             [since, KEEP_DAYS],
         )
         conn.signal(TOPIC)
+        await conn.execute(TELL_RELAY)
         return marked.rowcount
 
 

@@ -11,6 +11,7 @@ from nats.js import JetStreamContext
 from nats.js.api import PubAck
 from nats.js.errors import NoStreamResponseError, NotFoundError
 from prometheus_client import Counter
+from psycopg import sql
 
 from fleetkit.config import FleetSettings
 from fleetkit.errors import Unavailable
@@ -23,7 +24,8 @@ from fleetkit.telemetry import counter
 
 _LOCK = 72_617_003
 _BATCH = 200
-_POLL_S = 0.5
+# Commits are told; this is for those of commands by hand, and what a lost connection kept.
+_POLL_S = 5.0
 _GATHER_S = 0.05
 _LOCK_POLL_S = 1.0
 _LOCK_CHECK_S = 5.0
@@ -38,10 +40,13 @@ class Relay:
     stream drops it within its duplicate window, consumers' inboxes for good.
     """
 
-    def __init__(self, settings: FleetSettings, db: Database, client: Client) -> None:
+    def __init__(
+        self, settings: FleetSettings, db: Database, client: Client, *, poll_s: float = _POLL_S
+    ) -> None:
         self._settings = settings
         self._db = db
         self._js: JetStreamContext = client.jetstream(timeout=_ACK_TIMEOUT_S)
+        self._poll_s = poll_s
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -68,7 +73,10 @@ class Relay:
 
     @asynccontextmanager
     async def _elected(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        """Holds the lock of the service's relay, which dies with the connection."""
+        """Holds the lock of the service's relay, which dies with the connection.
+
+        Who waits for it tells the one that holds it of this process's commits.
+        """
         async with await psycopg.AsyncConnection.connect(
             self._settings.postgres_url.get_secret_value(),
             autocommit=True,
@@ -76,16 +84,21 @@ class Relay:
             application_name=f"{self._settings.service}-relay",
         ) as conn:
             while not await _try_lock(conn):
-                await asyncio.sleep(_LOCK_POLL_S)
+                self._woken.clear()
+                if await woken_within(self._woken, _LOCK_POLL_S):
+                    await conn.execute(outbox.TELL_RELAY)
+            await conn.execute(sql.SQL("listen {}").format(sql.Identifier(await _channel(conn))))
             yield conn
 
     async def _publish_forever(self, lock: psycopg.AsyncConnection) -> None:
         await self._declare_stream()
         loop = asyncio.get_running_loop()
         next_check = loop.time()
+        heard = False
         while True:
-            if loop.time() >= next_check:
-                # Without its connection the lock is gone, and another relay may be at work.
+            if heard or loop.time() >= next_check:
+                # Takes in what was told. Without its connection the lock is gone, and another relay
+                # may be at work.
                 await lock.execute("select 1")
                 next_check = loop.time() + _LOCK_CHECK_S
             self._woken.clear()
@@ -95,15 +108,28 @@ class Relay:
             if count:
                 # What is written in the next moment goes together.
                 await asyncio.sleep(_GATHER_S)
-            await self._rest()
+            heard = await self._rest(lock)
 
     async def _declare_stream(self) -> None:
         await streams.declare_stream(
             self._js, self._settings.service, replicas=self._settings.nats_replicas
         )
 
-    async def _rest(self) -> None:
-        await woken_within(self._woken, _POLL_S)
+    async def _rest(self, lock: psycopg.AsyncConnection) -> bool:
+        """Until a process has committed an event, or for a while; whether another one told so."""
+        heard = asyncio.Event()
+
+        def hear() -> None:
+            heard.set()
+            self._woken.set()
+
+        loop, socket = asyncio.get_running_loop(), lock.fileno()
+        loop.add_reader(socket, hear)
+        try:
+            await woken_within(self._woken, self._poll_s)
+        finally:
+            loop.remove_reader(socket)
+        return heard.is_set()
 
     async def _publish_batch(self) -> int:
         rows = await outbox.unpublished(self._db, _BATCH)
@@ -141,6 +167,12 @@ class Relay:
             wait_stall=_ACK_TIMEOUT_S,
             headers=dict(row.headers),
         )
+
+
+async def _channel(conn: psycopg.AsyncConnection) -> str:
+    row = await (await conn.execute(outbox.CHANNEL_OF)).fetchone()
+    assert row is not None  # noqa: S101 - a select without a table returns its row
+    return row[0]
 
 
 async def _try_lock(conn: psycopg.AsyncConnection) -> bool:
