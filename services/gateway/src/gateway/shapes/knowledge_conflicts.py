@@ -40,7 +40,8 @@ class ConflictSide(Struct, frozen=True):
 class Conflict(Struct, frozen=True):
     """Two places of different documents that contradict each other, or say the same.
 
-    `reason` is `NUMBERS`, `UNITS`, `NEGATION`, `YES_NO` or `VERSIONS`; `SAME_TEXT` of a duplicate.
+    `reason` is `NUMBERS`, `UNITS`, `DATES`, `NEGATION`, `OPPOSITES`, `YES_NO` or `VERSIONS`;
+    `SAME_TEXT` of a duplicate.
     """
 
     conflict_id: str

@@ -27,6 +27,8 @@ _REASONS = {
     "NUMBERS": "Different numbers",
     "UNITS": "Different units",
     "NEGATION": "One denies it",
+    "DATES": "Different dates",
+    "OPPOSITES": "The opposite",
     "YES_NO": "Yes and no",
     "VERSIONS": "Different versions",
     "SAME_TEXT": "The same text",

@@ -200,6 +200,8 @@ def source_list(
                 Step("Embedded", response.embedded_count, response.passage_count, "passage"),
             ),
             is_busy=any(counts.get(state) for state in PENDING),
+            # Of all that there ever was, quarters would say nothing.
+            busy="Documents are being read.",
             ended=headline(documents),
         ),
         filter=needle,

@@ -62,12 +62,16 @@ def past_questions(trial: TryThresholdsResponse, now: datetime) -> PastQuestions
         sentence=f"Of the last {count(total, 'question')}, {_counted(trial.then)}."
         f" {_difference(trial.changed_count)}",
         outcomes=tuple(
-            OutcomeRow(label, f"{before:,}", f"{after:,}", f"{after - before:+,}".replace("-", "−"))
+            OutcomeRow(label, f"{before:,}", f"{after:,}", _change(after - before))
             for label, before, after in rows
         ),
         changed=tuple(_row(each, now) for each in trial.changed[:_SHOWN]),
         changed_count=trial.changed_count,
     )
+
+
+def _change(number: int) -> str:
+    return f"{number:+,}".replace("-", "−") if number else "0"
 
 
 def _total(counts: DecisionCounts) -> int:

@@ -31,9 +31,10 @@ class Progress:
     spoken: str
 
 
-def progress_of(steps: tuple[Step, ...], *, is_busy: bool, ended: str) -> Progress:
-    """The steps; the first one is told in quarters while it lasts, then `ended`."""
-    return Progress(steps, is_busy, quarter(steps[0].done, steps[0].of) if is_busy else ended)
+def progress_of(steps: tuple[Step, ...], *, is_busy: bool, ended: str, busy: str = "") -> Progress:
+    """The steps; while they last `busy` is told, or the quarters of the first one; then `ended`."""
+    under_way = busy or quarter(steps[0].done, steps[0].of)
+    return Progress(steps, is_busy, under_way if is_busy else ended)
 
 
 def quarter(done: int, of: int) -> str:

@@ -1,7 +1,7 @@
 """Whether two passages say the same, or two of their sentences the opposite, told by rules.
 
 No model writes or judges here: sentences that share most of their telling words are compared in
-what they say about them: numbers, units, versions, a negation, yes or no.
+what they say about them: quantities, versions, dates, a negation, an opposite, yes or no.
 """
 
 import re
@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from retrieval.index.languages import ENGLISH, stem
+from retrieval.knowledge.quantities import NUMBER, SPELLED, UNITS, Quantity, differ, quantities
 
 # Of the telling words of both sentences so many are the same.
 _ALIKE = 0.6
 _ALIKE_NEGATED = 0.7
+_ALIKE_SWAPPED = 0.75
 _FEWEST_WORDS = 2
 # Of all runs of three words so many are the same.
 _SAME_TEXT = 0.75
@@ -22,29 +24,30 @@ _MOST_SENTENCES = 60
 
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]*)*[.!?]*")
 _TOKEN = re.compile(r"[^\W_]+(?:[.,'’\-][^\W_]+)*|[%$€£°]")
-_NUMBER = re.compile(r"(\d+(?:[.,]\d+)*)([^\W\d_]*)")
 _NEGATION_WORDS = """
     not no never cannot without neither nor nicht kein keine keinen keinem keiner nie ohne pas
     jamais aucun aucune sans sin nunca ningún ninguna non mai senza não sem
 """
-_UNIT_WORDS = """
-    mm cm m km in inch inches ft feet g mg kg lb lbs l ml ms s sec second seconds min minute
-    minutes h hour hours day days week weeks month months year years v mv volt volts w watt watts
-    a ma amp amps mah hz khz mhz ghz b kb mb gb tb bit bits byte bytes c f % percent $ € £ usd eur
-    dollar dollars euro euros cent cents sekunden minuten stunden tag tage tagen woche wochen monat
-    monate monaten jahr jahre jahren jours semaines mois ans heures minutos horas días semanas
-    meses años
+# Values that are words. One of a kind is told from another; written out, for months have forms.
+_WHEN_WORDS = """
+    january february march april june july august september october november december
+    januar februar märz mai juni juli oktober dezember monday tuesday wednesday thursday friday
+    saturday sunday montag dienstag mittwoch donnerstag freitag samstag sonntag
 """
-_NUMBER_WORDS = """
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-    sixteen seventeen eighteen nineteen twenty
+_OPPOSITE_WORDS = """
+    enabled/disabled enable/disable activated/deactivated open/closed opens/closes least/most
+    minimum/maximum before/after always/never allowed/forbidden possible/impossible
+    clockwise/counterclockwise clockwise/anticlockwise included/excluded includes/excludes
+    required/optional mandatory/optional automatic/manual automatically/manually online/offline
+    public/private first/last left/right upper/lower increases/decreases free/charged free/paid
+    aktiviert/deaktiviert kostenlos/kostenpflichtig möglich/unmöglich erlaubt/verboten
+    vor/nach immer/nie links/rechts mindestens/höchstens geöffnet/geschlossen
 """
 _NEGATIONS = frozenset(_NEGATION_WORDS.split())
-_UNITS = frozenset(_UNIT_WORDS.split())
+_WHEN = frozenset(_WHEN_WORDS.split())
+_OPPOSITES = tuple(tuple(pair.split("/")) for pair in _OPPOSITE_WORDS.split())
+_OPPOSED = frozenset(word for pair in _OPPOSITES for word in pair)
 _YES, _NO = frozenset({"yes", "ja", "oui", "sí", "si"}), frozenset({"no", "nein", "non"})
-_SPELLED = {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())} | {
-    "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "ninety": "90", "hundred": "100"
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,30 +76,22 @@ class Sentence:
         stems = (
             stem(token, self.language)
             for token in self.tokens
-            if not (token in _NEGATIONS or token in _UNITS or token in _SPELLED)
-            and not _NUMBER.fullmatch(token)
+            if not (token in _NEGATIONS or token in UNITS or token in SPELLED)
+            and not (token.removesuffix("s") in _WHEN or token in _OPPOSED)
+            and not NUMBER.fullmatch(token)
             and not token.endswith(("n't", "n’t"))
         )
         return frozenset(found for found in stems if found)
 
     @cached_property
-    def numbers(self) -> tuple[str, ...]:
-        """Numbers in order, spelled ones too, without their units."""
-        plain = (_SPELLED.get(token, token) for token in self.tokens)
-        matches = (_NUMBER.fullmatch(token) for token in plain)
-        found = (m.group(1) for m in matches if m and (not m.group(2) or m.group(2) in _UNITS))
-        return tuple(sorted(number.replace(",", ".") for number in found))
+    def quantities(self) -> tuple[Quantity, ...]:
+        """Numbers, spelled ones too, with their units."""
+        return quantities(self.tokens)
 
     @cached_property
-    def units(self) -> frozenset[str]:
-        """Units that stand behind a number, or at it."""
-        attached = (m.group(2) for t in self.tokens if (m := _NUMBER.fullmatch(t)) and m.group(2))
-        behind = (
-            after
-            for before, after in zip(self.tokens, self.tokens[1:], strict=False)
-            if before in _SPELLED or _NUMBER.fullmatch(before)
-        )
-        return frozenset(unit.removesuffix("s") for unit in (*attached, *behind) if unit in _UNITS)
+    def when(self) -> frozenset[str]:
+        """Months and days of the week."""
+        return _WHEN & frozenset(token.removesuffix("s") for token in self.tokens)
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -106,7 +101,7 @@ class Sentence:
             for token in self.tokens
             if any(c.isdigit() for c in token)
             and any(c.isalpha() for c in token)
-            and not ((m := _NUMBER.fullmatch(token)) and m.group(2) in _UNITS)
+            and not ((m := NUMBER.fullmatch(token)) and m.group(2) in UNITS)
             and not re.fullmatch(r"v\d[\d.]*", token)
         )
 
@@ -172,21 +167,30 @@ def differences(
 def contradiction(one: Sentence, other: Sentence) -> str:
     """In what two sentences about the same thing contradict each other; "" when they don't."""
     shared = alike(one, other)
-    if shared < _ALIKE or one.names != other.names:
+    # Where each has a word of its own, the two may speak of different things.
+    enough = _ALIKE_SWAPPED if one.words - other.words and other.words - one.words else _ALIKE
+    if shared < enough or one.names != other.names:
         return ""
     if {one.answer, other.answer} == {"yes", "no"}:
         return "YES_NO"
+    counted = len(one.quantities) == len(other.quantities)
     negated = one.is_negated != other.is_negated and not one.answer + other.answer
-    if negated and shared >= _ALIKE_NEGATED:
+    if negated and counted and shared >= _ALIKE_NEGATED:
         return "NEGATION"
     if one.versions and other.versions and one.versions != other.versions:
         return "VERSIONS"
-    if one.numbers and len(one.numbers) == len(other.numbers):
-        if one.units and other.units and one.units != other.units:
-            return "UNITS"
-        if one.numbers != other.numbers:
-            return "NUMBERS"
-    return ""
+    if counted and (reason := differ(one.quantities, other.quantities)):
+        return reason
+    if one.when and len(one.when) == len(other.when) and one.when != other.when:
+        return "DATES"
+    return "OPPOSITES" if shared >= _ALIKE_NEGATED and _are_opposed(one, other) else ""
+
+
+def _are_opposed(one: Sentence, other: Sentence) -> bool:
+    """Whether one has a word that the other has the opposite of instead."""
+    own, others = frozenset(one.tokens), frozenset(other.tokens)
+    own, others = own - others, others - own
+    return any((a in own and b in others) or (b in own and a in others) for a, b in _OPPOSITES)
 
 
 def alike(one: Sentence, other: Sentence) -> float:
