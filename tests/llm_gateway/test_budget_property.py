@@ -1,7 +1,8 @@
 """Whatever happens at once: a hard cap holds, and nothing is refused while there is room for it.
 
 Room is what the limit leaves beside what is spent and what calls in flight have reserved. So the
-method's slack is the reservations of calls in flight beyond what they will come to.
+method's slack is the reservations of calls in flight beyond what they will come to. A prompt is
+reserved at a token a byte where there is room for that, and as its provider counts it where not.
 """
 
 import asyncio
@@ -26,14 +27,22 @@ from llm_gateway.pricing import Unit
 
 SONNET = "anthropic/claude-sonnet-5-5"
 TOKEN = 10_000
+# As many tokens of a prompt cost as much as one of an answer; a byte more or less is four.
+PROMPT_TOKENS, BYTES = 5, 4
+# What a count of a prompt is taken for beyond itself, below fifty tokens.
+MARGIN = 50
 Fate = Literal["settled", "settled twice", "never began", "broke off", "crashed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A turn: what it reserves, what of it it uses, in which conversation, how it ends."""
+    """A turn: what it reserves, what of it it uses, in which conversation, how it ends.
+
+    `prompt` is what its prompt comes to by its provider's count; it is reserved beside `reserves`.
+    """
 
     reserves: int
+    prompt: int
     uses: int
     conversation: int
     fate: Fate
@@ -41,34 +50,38 @@ class Planned:
 
 @dataclass(slots=True)
 class Held:
-    """When a turn may have held how much, on the real clock; `tokens` after its end."""
+    """When a turn may have held how much, on the real clock; `reserved` once that is known."""
 
     planned: Planned
     begun: float
     ended: float = field(default=float("inf"))
     refused: bool = False
+    reserved: int = 0
+
+    @property
+    def came_to(self) -> int:
+        """What it comes to in the end."""
+        match self.planned.fate:
+            case "never began":
+                return 0
+            case "crashed" | "broke off":
+                return self.reserved
+            case _:
+                return min(self.planned.uses, self.planned.reserves) + self.planned.prompt
 
     def most(self, start: float, end: float) -> int:
         """The most that it can have taken of the budget at some time in [start, end]."""
         if self.refused or self.begun > end:
             return 0
-        return self.planned.reserves if self.ended >= start else after(self.planned)
-
-
-def after(planned: Planned) -> int:
-    """What a turn comes to in the end."""
-    match planned.fate:
-        case "never began":
-            return 0
-        case "crashed" | "broke off":
-            return planned.reserves
-        case _:
-            return min(planned.uses, planned.reserves)
+        if self.ended < start:
+            return self.came_to
+        return self.reserved or self.planned.reserves + BYTES * self.planned.prompt
 
 
 turns = st.builds(
     Planned,
     reserves=st.integers(1, 40),
+    prompt=st.sampled_from([0, *range(11, 20)]),
     uses=st.integers(1, 40),
     conversation=st.integers(0, 2),
     fate=st.sampled_from(["settled", "settled twice", "never began", "broke off", "crashed"]),
@@ -95,11 +108,17 @@ class Run:
         self.held.append(held)
         ledger = self.ledgers[number % 2]
         try:
-            call = await self.reserve(ledger, planned.reserves, planned.conversation)
+            call = await self.reserve(
+                ledger, planned.reserves, planned.conversation, planned.prompt
+            )
         except ResourceExhausted:
             held.refused, held.ended = True, time.monotonic()
             return held
-        used = {Unit.OUTPUT: min(planned.uses, planned.reserves)}
+        held.reserved = call.row.reserved_nanos // TOKEN
+        used = {
+            Unit.OUTPUT: min(planned.uses, planned.reserves),
+            Unit.INPUT: planned.prompt * PROMPT_TOKENS,
+        }
         match planned.fate:
             case "settled":
                 await ledger.close_call(call, Meter(True, True, used))
@@ -115,10 +134,19 @@ class Run:
         held.ended = time.monotonic()
         return held
 
-    async def reserve(self, ledger: Ledger, tokens: int, conversation: int) -> Call:
+    async def reserve(
+        self, ledger: Ledger, tokens: int, conversation: int, prompt: int = 0
+    ) -> Call:
         whose = Attribution("turn", conversation_id=self.conversations[conversation])
+        at_most = {Unit.OUTPUT: tokens, Unit.INPUT: prompt * PROMPT_TOKENS * BYTES}
+
+        async def count() -> int:
+            return prompt * PROMPT_TOKENS - MARGIN
+
         with context.background(self.tenant_id, whose):
-            return await ledger.open_call(self.tenant_id, "answer", SONNET, {Unit.OUTPUT: tokens})
+            return await ledger.open_call(
+                self.tenant_id, "answer", SONNET, at_most, count=count if prompt else None
+            )
 
     async def sweep(self) -> None:
         async with self.running.db.tenant(self.tenant_id) as conn:
@@ -131,7 +159,7 @@ class Run:
         """At some time while it was asked, a refused turn cannot have fitted."""
         for refused in (held for held in self.held if held.refused):
             others = [held for held in self.held if held is not refused]
-            asked = refused.planned.reserves
+            asked = refused.planned.reserves + refused.planned.prompt
             of_talk = [o for o in others if o.planned.conversation == refused.planned.conversation]
             most = [
                 sum(o.most(refused.begun, refused.ended) for o in of) for of in (others, of_talk)
@@ -184,7 +212,7 @@ async def test_a_hard_cap_holds_and_refuses_nothing_that_fits(
         # Each token once, whatever was done twice; nothing is reserved any more.
         assert window["spent_nanos"] == window["in_ledger"] <= window["limit_nanos"]
         assert window["reserved_nanos"] == 0
-    came_to = sum(after(held.planned) for held in run.held if not held.refused)
+    came_to = sum(held.came_to for held in run.held if not held.refused)
     assert (
         sum(w["in_ledger"] for w in counted if w["target_id"] == run.tenant_id) == came_to * TOKEN
     )
