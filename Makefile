@@ -155,6 +155,10 @@ load: .venv/.development protos assets ## Measure a fleet under load and print t
 chaos: .venv/.development protos assets ## Kill, fill and cut for real under 20,000 events and print tables
 	@$(PY) -m tests.chaos $(ARGS)
 
+.PHONY: agreement
+agreement: .venv/.development protos assets ## Break a model's provider and kill llm-gateway, and compare what all places say it cost
+	@$(PY) -m tests.chaos.agreement $(ARGS)
+
 .PHONY: bill
 bill: .venv/.development protos ## Price 1,000 conversations: by one dear model without a cache, and by the defaults
 	@$(PY) -m tests.eval.bill $(ARGS)

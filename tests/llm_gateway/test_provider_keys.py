@@ -24,6 +24,7 @@ from harness.services import Running
 from llm_gateway import pricing
 from llm_gateway.budgets import NewBudget, create_budget
 from llm_gateway.config import OpenAiEndpoint
+from llm_gateway.pricing import PriceBook
 from llm_gateway.providers.keyed import KeyedProviders
 from llm_gateway.tenant_keys import TenantKeys, reseal_all
 from llm_gateway.tenant_settings import TenantSettings
@@ -320,3 +321,13 @@ class TestEmbeddingAndReranking:
             health = await settings.ListModelHealth(pb.ListModelHealthRequest())
         (model,) = health.models
         assert (model.model, model.calls, model.failures) == (self.COHERE, 1, 0)
+
+    async def test_a_price_book_without_the_providers_models_is_no_fault_of_a_key(
+        self, running: Running
+    ) -> None:
+        keyed = KeyedProviders(running.rt.settings, PriceBook("empty", {}))
+        running.rt.on_close(keyed.close)
+        made = await keyed.of("voyage", self.OWN)
+        with pytest.raises(FailedPrecondition) as refused:
+            await made.check()
+        assert refused.value.reason == "UNPRICED_MODEL"

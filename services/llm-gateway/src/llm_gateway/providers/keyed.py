@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 from fleetkit.errors import FailedPrecondition, FleetError, InvalidArgument, Unavailable
@@ -63,7 +62,7 @@ class KeyedProviders:
                 return KeyedProvider(_check_of(cohere.check), reranking=cohere)
             case "voyage":
                 voyage = client.by_key(api_key)
-                check = _check_of(partial(voyage.check, self._embedding_model(provider)))
+                check = _check_of(lambda: voyage.check(self._embedding_model(provider)))
                 return KeyedProvider(check, embedding=voyage, reranking=voyage)
             case _:
                 return self._openai(provider, api_key, client.with_options(api_key=api_key))
@@ -91,11 +90,14 @@ class KeyedProviders:
         return openai_compatible.client_of(self._settings.endpoint_of(provider, "unset"))
 
     def _embedding_model(self, provider: str) -> str:
-        """The first of its embedding models that the price book has."""
-        return next(
-            name.partition("/")[2]
-            for name, priced in sorted(self._book.models.items())
-            if priced.serves == "embed" and name.startswith(f"{provider}/")
+        """The first of its embedding models that the price book has; FailedPrecondition without."""
+        for name, priced in sorted(self._book.models.items()):
+            if priced.serves == "embed" and name.startswith(f"{provider}/"):
+                return name.partition("/")[2]
+        raise FailedPrecondition(
+            "the price book has no embedding model of this provider",
+            field="provider",
+            reason="UNPRICED_MODEL",
         )
 
     def _anthropic(self, client: Any) -> KeyedProvider:
