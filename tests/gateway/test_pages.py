@@ -794,6 +794,24 @@ class TestSettings:
         await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
+class TestEmbedding:
+    async def test_of_a_model_that_is_not_set_up_says_why_and_changes_nothing(
+        self, office: Office
+    ) -> None:
+        path = "/knowledge/embedding/change"
+        shown = await office.get(f"{path}?model=voyage/voyage-4")
+        assert "token vectors" in shown.text
+        refused = await office.post(path, model="voyage/voyage-4")
+        assert refused.status_code == 409
+        assert "does not embed here" in refused.text
+        kept = await office.post(path, model="local/all-minilm-l6-v2")
+        assert kept.headers["location"] == "/knowledge/embedding"
+        assert "In use" in (await office.get("/knowledge/embedding")).text
+        assert (await office.get(f"{path}?model=nobody/knows")).status_code == 404
+        log = await office.desk.client.get("/v1/audit-log", headers=office.company.bearer)
+        assert "embedding_model.chosen" in [line["action"] for line in log.json()["items"]]
+
+
 class TestModels:
     async def test_a_price_is_set_and_given_up_again(self, office: Office, page: Page) -> None:
         await page.goto("/settings/models")
@@ -958,3 +976,25 @@ class TestAssets:
     @pytest.mark.parametrize("name", ["nothing.js", "..%2F..%2Fconfig.py", "manifest.json"])
     async def test_are_the_built_files_and_no_others(self, office: Office, name: str) -> None:
         assert (await office.desk.client.get(f"/static/{name}")).status_code == 404
+
+
+class TestConflicts:
+    async def test_are_dismissed_and_opened_again(self, office: Office, page: Page) -> None:
+        for title, days in (("Returns", 30), ("Kettles sent back", 14)):
+            text = f"You can return a kettle within {days} days of its delivery."
+            await office.desk.teach(office.company, title, text)
+
+        async def found() -> bool:
+            await page.goto("/knowledge/conflicts")
+            return await page.get_by_text("Different numbers").count() == 1
+
+        await eventually(found, timeout_s=20)
+        await page.get_by_role("button", name="Dismiss").click()
+        await expect(page.get_by_role("status").first).to_contain_text("comes back when")
+        await expect(page.get_by_role("heading", name="Nothing disagrees")).to_be_visible()
+        await page.get_by_role("link", name="Dismissed 1").click()
+        await page.get_by_role("button", name="Open again").click()
+        await expect(page.get_by_text("Different numbers")).to_be_visible()
+        log = await office.desk.client.get("/v1/audit-log", headers=office.company.bearer)
+        actions = [line["action"] for line in log.json()["items"]]
+        assert {"conflict.dismissed", "conflict.restored"} <= set(actions)

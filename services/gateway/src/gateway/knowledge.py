@@ -13,6 +13,7 @@ from gateway.shapes.knowledge import SOURCE_TYPES, WEBSITES, SourceRequest
 from gateway.text import checked_text
 from gateway.uploads import Upload
 
+_WITH_PATHS = ("sitemap", "crawl")
 _MAX_TEXT_BYTES = 4 * 1024 * 1024
 # Of a form, before the file; our own pages also send their token.
 FORM_FIELDS = ("title", "url", "external_id")
@@ -35,6 +36,12 @@ def source_input(given: SourceRequest, where: str) -> pb.SourceInput:
             field=f"{prefix}type",
             reason="SOURCE_TYPE_UNSUPPORTED",
         )
+    if given.type not in _WITH_PATHS:
+        for name in ("include_paths", "exclude_paths"):
+            if getattr(given, name):
+                raise InvalidArgument(
+                    f"only a sitemap or crawl has {name}: leave them out", field=f"{prefix}{name}"
+                )
     if given.type in WEBSITES:
         return _website(given, prefix)
     text = checked_text(given.text, f"{prefix}text", _MAX_TEXT_BYTES)

@@ -150,8 +150,10 @@ class SourceList(Struct, frozen=True):
         return cls(items, found.next_page_token, counts, found.passage_count, found.embedded_count)
 
 
+# The beginning of an address's path.
+_PATH = r'^/[^?#\\<>^`{|}"\x00-\x20\x7f-\xa0\u2028\u2029]*$'
 Paths = Annotated[
-    list[Annotated[str, Meta(pattern=r"^/[^?#\x00-\x20\x7f]*$", max_length=200)]],
+    list[Annotated[str, Meta(pattern=_PATH, max_length=200)]],
     Meta(max_length=20),
 ]
 

@@ -37,5 +37,16 @@ RULES: Mapping[str, dict[str, Any]] = {
             "required": ["url"],
             "properties": {"url": _SOME_URL, "text": {"maxLength": 0}},
         },
+        "allOf": [
+            {
+                "if": _given("type", enum=["text", "url"]),
+                "then": {
+                    "properties": {
+                        "include_paths": {"maxItems": 0},
+                        "exclude_paths": {"maxItems": 0},
+                    }
+                },
+            }
+        ],
     },
 }

@@ -19,7 +19,7 @@ SITE_TYPES = ("url", "sitemap", "crawl")
 MAX_PAGES = 10_000
 MAX_DEPTH = 20
 MAX_PATHS = 20
-MAX_PATH_BYTES = 200
+MAX_PATH_CHARS = 200
 MIN_EVERY_S = 3_600
 MAX_EVERY_S = 31 * 86_400
 _DEFAULT_PAGES = 500
@@ -52,10 +52,10 @@ def _checked_paths(paths: tuple[str, ...], field: str, site_type: str) -> tuple[
 
 
 def _checked_path(path: str, field: str) -> str:
-    if not path.startswith("/") or len(path.encode()) > MAX_PATH_BYTES or set(path) & set("?#"):
+    if not path.startswith("/") or len(path) > MAX_PATH_CHARS or set(path) & set("?#"):
         raise InvalidArgument(
             f"{field} are beginnings of paths: each starts with /, has no ? or #, and at most"
-            f" {MAX_PATH_BYTES} bytes",
+            f" {MAX_PATH_CHARS} characters",
             field=field,
         )
     try:
