@@ -227,16 +227,22 @@ class ConversationApi(ConversationServiceServicer):
         conversation_id = _reachable(request.conversation_id)
         check_text(request.text)
         question = Question(tenant_id(), conversation_id, request.request_id, request.text)
-        joined = await self._ask(question)
-        if joined.expired is not None:
-            yield pb.AnswerTurnResponse(event=_whole(joined))
-            return
-        events = listening.turn_events(
-            self._deps, tenant_id(), conversation_id, joined.message_id, joined.after
-        )
-        async with aclosing(events):
-            async for event in events:
-                yield pb.AnswerTurnResponse(event=event)
+        with self._deps.hub.subscribe(conversation_id) as subscription:
+            joined = await self._ask(question)
+            if joined.expired is not None:
+                yield pb.AnswerTurnResponse(event=_whole(joined))
+                return
+            events = listening.turn_events(
+                self._deps,
+                tenant_id(),
+                conversation_id,
+                joined.message_id,
+                joined.after,
+                subscription if joined.begun else None,
+            )
+            async with aclosing(events):
+                async for event in events:
+                    yield pb.AnswerTurnResponse(event=event)
 
     async def WatchConversation(
         self, request: pb.WatchConversationRequest, context: ServicerContext

@@ -7,7 +7,7 @@ the table from where it is.
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from uuid import UUID
 
 from fleetdesk.conversation.v1.conversation_pb2 import TurnEvent
@@ -16,6 +16,7 @@ from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound, Unava
 from fleetkit.postgres import FleetConnection
 
 from conversation.deps import Deps
+from conversation.hub import Subscription
 from conversation.store import conversations, messages
 from conversation.store import timeline as store
 from conversation.store.timeline import EventRow
@@ -26,13 +27,18 @@ _END_BEFORE_DEADLINE_S = 1.0
 
 
 async def turn_events(
-    deps: Deps, tenant_id: UUID, conversation_id: UUID, message_id: UUID, after: int
+    deps: Deps,
+    tenant_id: UUID,
+    conversation_id: UUID,
+    message_id: UUID,
+    after: int,
+    subscription: Subscription | None = None,
 ) -> AsyncGenerator[TurnEvent, None]:
-    """The events of one message after a position, up to its last one.
+    """The events of one message after a position, up to its last one; `subscription` as `follow`.
 
     For a turn whose events are no longer kept: its message, whole, as the only event.
     """
-    events = follow(deps, tenant_id, conversation_id, after)
+    events = follow(deps, tenant_id, conversation_id, after, subscription=subscription)
     async with aclosing(events):
         async for event in events:
             if event.message_id != str(message_id):
@@ -62,14 +68,17 @@ async def follow(
     conversation_id: UUID,
     after: int,
     ends_at: float | None = None,
+    subscription: Subscription | None = None,
 ) -> AsyncGenerator[TurnEvent, None]:
     """The events after a position, then those to come, until `ends_at` (monotonic).
 
-    Looks at the table now and then even when nobody says that there is something new. Unavailable
-    when the process stops.
+    Looks at the table now and then even when nobody says that there is something new, and at once
+    unless given a `subscription` that is as old as the position. Unavailable when the process
+    stops.
     """
-    position, look = after, True
-    with deps.hub.subscribe(conversation_id) as subscription:
+    position, look = after, subscription is None
+    subscribed = nullcontext(subscription) if subscription else deps.hub.subscribe(conversation_id)
+    with subscribed as subscription:
         while True:
             for event in subscription.take():
                 if event.position == position + 1:
@@ -148,8 +157,7 @@ def to_event(row: EventRow) -> TurnEvent:
 async def _read(
     deps: Deps, tenant_id: UUID, conversation_id: UUID, position: int
 ) -> list[EventRow]:
-    async with deps.db.tenant(tenant_id) as conn:
-        return await store.events_after(conn, tenant_id, conversation_id, position, _PAGE)
+    return await store.events_after(deps.db, tenant_id, conversation_id, position, _PAGE)
 
 
 def _wait_s(poll_s: float, ends_at: float | None) -> float:

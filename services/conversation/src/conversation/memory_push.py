@@ -32,8 +32,7 @@ async def record_turn(deps: Deps, job: Job) -> None:
     )
     with attributed(attribution):
         await _give(deps, rows)
-    async with deps.db.tenant(job.tenant_id) as conn:
-        await store.mark_in_memory(conn, job.tenant_id, [row.message_id for row in rows])
+    await store.mark_in_memory(deps.db, job.tenant_id, [row.message_id for row in rows])
 
 
 async def _give(deps: Deps, rows: Sequence[UntakenRow]) -> None:

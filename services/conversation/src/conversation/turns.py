@@ -42,11 +42,13 @@ class Question:
 class Joined:
     """The message to listen to, and the position after which its events come.
 
-    `expired` is the message itself when its events are no longer kept.
+    `begun`: whether it is of now. `expired` is the message itself when its events are no longer
+    kept.
     """
 
     message_id: UUID
     after: int
+    begun: bool = False
     expired: MessageRow | None = None
 
 
@@ -149,7 +151,7 @@ async def _begin(deps: Deps, runner: TurnRunner, question: Question) -> Joined:
         )
         tell_of_message(edit, stored[0], title)
         turn = _tell_of_answering(edit, stored[0], stored[1], config)
-        joined = Joined(turn.message_id, edit.row.last_position)
+        joined = Joined(turn.message_id, edit.row.last_position, begun=True)
     runner.start(turn)
     return joined
 

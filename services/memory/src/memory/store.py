@@ -1,12 +1,17 @@
 """SQL of memory."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
 from fleetkit.postgres import Database, FleetConnection
 from psycopg.rows import tuple_row
+from psycopg.types.json import Jsonb
+
+# Ids and times as their texts.
+_dumps = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ async def lock_window(conn: FleetConnection, tenant_id: UUID, conversation_id: U
 
 
 async def insert_turns(
-    conn: FleetConnection,
+    db: Database,
     tenant_id: UUID,
     conversation_id: UUID,
     visitor_id: UUID | None,
@@ -39,31 +44,19 @@ async def insert_turns(
 ) -> set[UUID]:
     """Adds messages but those that are there, or were written before the window was cleared.
 
-    Returns the ids of those that were added.
+    In a transaction of its own, under the window's lock. Returns the ids of those that were added.
     """
-    inserted = await conn.execute(
-        "insert into turn (tenant_id, message_id, conversation_id, visitor_id, author, text,"
-        " token_count, create_time)"
-        " select %(tenant_id)s, message_id, %(conversation_id)s, %(visitor_id)s, author, text,"
-        " token_count, create_time"
-        " from unnest(%(message_ids)s::uuid[], %(authors)s::text[], %(texts)s::text[],"
-        "  %(token_counts)s::int[], %(create_times)s::timestamptz[])"
-        "  as new (message_id, author, text, token_count, create_time)"
-        " where not exists (select from cleared_conversation where tenant_id = %(tenant_id)s"
-        " and conversation_id = %(conversation_id)s and clear_time >= new.create_time)"
-        " on conflict (tenant_id, message_id) do nothing returning message_id",
+    rows = [{**asdict(turn), "visitor_id": visitor_id} for turn in turns]
+    added = await db.call(
+        tenant_id,
+        "select record_turns(%(tenant_id)s, %(conversation_id)s, %(rows)s) from tenant",
         {
             "tenant_id": tenant_id,
             "conversation_id": conversation_id,
-            "visitor_id": visitor_id,
-            "message_ids": [turn.message_id for turn in turns],
-            "authors": [turn.author for turn in turns],
-            "texts": [turn.text for turn in turns],
-            "token_counts": [turn.token_count for turn in turns],
-            "create_times": [turn.create_time for turn in turns],
+            "rows": Jsonb(rows, _dumps),
         },
     )
-    return {row[0] for row in await inserted.fetchall()}
+    return {row[0] for row in added}
 
 
 async def find_window(

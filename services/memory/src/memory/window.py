@@ -54,9 +54,7 @@ async def record_turns(
 ) -> set[UUID]:
     """Stores messages but those that are known or were cleared before they came; which were new."""
     counted = [await _counted(tokens, turn) for turn in turns]
-    async with db.tenant(tenant_id) as conn:
-        await store.lock_window(conn, tenant_id, conversation_id)
-        return await store.insert_turns(conn, tenant_id, conversation_id, visitor_id, counted)
+    return await store.insert_turns(db, tenant_id, conversation_id, visitor_id, counted)
 
 
 async def get_context(

@@ -62,17 +62,17 @@ async def append_to_answer(
 
 
 async def events_after(
-    conn: FleetConnection, tenant_id: UUID, conversation_id: UUID, position: int, limit: int
+    db: Database, tenant_id: UUID, conversation_id: UUID, position: int, limit: int
 ) -> list[EventRow]:
     """The events of a conversation after a position, in order."""
-    async with conn.cursor(row_factory=class_row(EventRow)) as cursor:
-        await cursor.execute(
-            "select position, message_id, sequence, event from turn_events"
-            " where tenant_id = %s and conversation_id = %s and position > %s"
-            " order by position limit %s",
-            [tenant_id, conversation_id, position, limit],
-        )
-        return await cursor.fetchall()
+    return await db.read(
+        tenant_id,
+        class_row(EventRow),
+        "select position, message_id, sequence, event from turn_events"
+        " where tenant_id = tenant.id and conversation_id = %(conversation_id)s"
+        "  and position > %(position)s order by position limit %(limit)s",
+        {"conversation_id": conversation_id, "position": position, "limit": limit},
+    )
 
 
 async def events_of_message(

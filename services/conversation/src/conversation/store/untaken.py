@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from fleetkit.postgres import Database, FleetConnection
+from fleetkit.postgres import Database
 from psycopg.rows import class_row
 
 
@@ -43,11 +43,10 @@ async def untaken(db: Database, tenant_id: UUID, message_id: UUID) -> list[Untak
     )
 
 
-async def mark_in_memory(
-    conn: FleetConnection, tenant_id: UUID, message_ids: Sequence[UUID]
-) -> None:
-    """Records that memory has taken the messages."""
-    await conn.execute(
-        "update message set in_memory = true where tenant_id = %s and message_id = any(%s)",
-        [tenant_id, list(message_ids)],
+async def mark_in_memory(db: Database, tenant_id: UUID, message_ids: Sequence[UUID]) -> None:
+    """Records that memory has taken the messages. Idempotent."""
+    await db.call(
+        tenant_id,
+        "select taken_by_memory(%(tenant_id)s, %(message_ids)s) from tenant",
+        {"tenant_id": tenant_id, "message_ids": list(message_ids)},
     )
