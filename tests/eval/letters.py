@@ -77,7 +77,8 @@ def _drawn(paper: Gray, sign: str, font: Font, heavier: int) -> Gray:
 def _is_seen(before: Gray, after: Gray, rules: Rules) -> bool:
     eyes = Eyes()
     eyes.look(before, 0, rules)
-    return eyes.look(after, 1, rules).kept
+    # What is no word is read when it is seen again.
+    return any(eyes.look(after, at, rules).kept for at in (1, 2))
 
 
 if __name__ == "__main__":

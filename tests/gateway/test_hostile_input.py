@@ -58,12 +58,28 @@ class TestTimes:
 
 
 class TestNul:
-    @pytest.mark.parametrize("path", ["/v1/knowledge/sources?filter=%00", "/v1/me?x=a%00b"])
-    async def test_in_the_query_is_refused_at_the_edge(self, door: Desk, path: str):
+    @pytest.mark.parametrize(
+        ("path", "field"),
+        [
+            ("/v1/knowledge/sources?page_size=2&filter=%00", "filter"),
+            ("/v1/me?x=a%00b", "x"),
+            ("/v1/me?a%00b=x", "query"),
+            ("/v1/m%00e", "path"),
+        ],
+    )
+    async def test_in_the_address_is_refused_by_its_place(self, door: Desk, path: str, field: str):
         acme = await door.sign_up()
         answer = await door.client.get(path, headers=acme.bearer)
         assert answer.status_code == 400, answer.text
-        assert "NUL" in answer.json()["detail"]
+        (error,) = answer.json()["errors"]
+        assert error["field"] == field
+        assert "leave it out" in error["message"]
+
+    async def test_of_a_long_address_the_part_that_is_too_long_is_named(self, door: Desk):
+        for path, field in (("/v1/" + "x" * 3_000, "path"), (f"/v1/me?x={'x' * 9_000}", "query")):
+            answer = await door.client.get(path)
+            assert answer.status_code == 414, answer.text
+            assert answer.json()["errors"][0]["field"] == field
 
 
 class TestVisitorsProof:

@@ -129,7 +129,11 @@ class _Doors:
         return await self._ask("GET", "/v1/knowledge/sources", params={"page_token": text})
 
     async def key_name(self, text: str) -> httpx.Response:
-        return await self._ask("POST", "/v1/api-keys", json={"name": text})
+        made = await self._ask("POST", "/v1/api-keys", json={"name": text})
+        if made.status_code == 201:
+            # There may be no more than a hundred at a time.
+            await self._ask("DELETE", f"/v1/api-keys/{made.json()['key']['key_id']}")
+        return made
 
     async def origin(self, text: str) -> httpx.Response:
         return await self._ask("PUT", f"{self.agent}/widget", json={"allowed_origins": [text]})

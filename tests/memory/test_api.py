@@ -106,6 +106,7 @@ class TestRecordTurn:
                 "visitor_id",
             ),
             (pb.RecordTurnRequest(conversation_id=str(uuid4()), turn=turn("")), "turn.text"),
+            (pb.RecordTurnRequest(conversation_id=str(uuid4()), turn=turn("a\0")), "turn.text"),
             (
                 pb.RecordTurnRequest(
                     conversation_id=str(uuid4()), turn=turn("a"), more_turns=[turn("")]

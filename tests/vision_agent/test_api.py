@@ -15,7 +15,7 @@ from harness.drawing import screen
 from harness.waiting import eventually
 
 SERVICE = "fleetdesk.vision_agent.v1.VisionAgentService"
-FIRST, SECOND = screen("Error E-1041"), screen("Error E-1047")
+FIRST, SECOND, DIGIT = (screen(f"Error E-{code}") for code in (1041, 2953, 1047))
 
 
 def frame(conversation_id: str, **fields: Any) -> pb.SubmitFrameRequest:
@@ -76,6 +76,13 @@ class TestSubmitFrame:
         assert 1 <= changed.tiles_changed < changed.tiles_total
         assert changed.distance <= changed.threshold
         assert changed.next_frame_ms == 1_000
+
+    async def test_what_is_no_word_is_asked_for_sooner_and_kept_when_it_is_there_again(self, share):
+        sharer = await share()
+        await sharer.send(FIRST)
+        decisions = [await sharer.send(DIGIT) for _ in range(2)]
+        assert [decision.kept for decision in decisions] == [False, True]
+        assert decisions[0].next_frame_ms < decisions[1].next_frame_ms == 1_000
 
     async def test_a_number_that_was_there_is_ignored(self, share):
         sharer = await share()

@@ -45,9 +45,9 @@ class TestPointers:
         assert unseen(*frames, with_rimmed(STILL, *right))
 
     def test_one_of_another_shape_is_read_once_and_known_when_it_moves(self):
-        places = (OVER, ELSEWHERE, (300, 82), CLEAR)
+        places = (OVER, OVER, ELSEWHERE, (300, 82), CLEAR)
         found = reasons(STILL, *(with_rimmed(STILL, *at, "cross") for at in places))
-        assert found == [Reason.TILE_CHANGED, *[Reason.DUPLICATE] * 3]
+        assert found == [Reason.DUPLICATE, Reason.TILE_CHANGED, *[Reason.DUPLICATE] * 3]
 
     def test_a_change_of_text_beside_it_is_seen(self):
         frames = [STILL, with_rimmed(STILL, *OVER), with_rimmed(STILL, *ELSEWHERE)]
@@ -59,11 +59,12 @@ class TestText:
     def test_a_letter_that_comes_again_elsewhere_is_a_change(self):
         once = with_text(STILL, "8", 700, 400, 24)
         again = with_text(once, "8", 300, 500, 24)
-        assert reasons(STILL, once, again) == [Reason.TILE_CHANGED] * 2
+        assert reasons(STILL, once, once, again, again)[1::2] == [Reason.TILE_CHANGED] * 2
 
     def test_a_label_that_goes_and_comes_elsewhere_is_a_change(self):
-        here, there = (with_text(STILL, "Ok", *at, 24) for at in ((700, 400), (300, 500)))
-        assert reasons(STILL, here, STILL, there) == [Reason.TILE_CHANGED] * 3
+        here, there = (with_text(STILL, "On", *at, 24) for at in ((700, 400), (300, 500)))
+        frames = (STILL, here, here, STILL, STILL, there, there)
+        assert reasons(*frames).count(Reason.TILE_CHANGED) == 3
 
     def test_text_that_fades_in_is_seen(self):
         frames = [with_text(STILL, "Saved", 700, 400, 14, ink) for ink in range(255, 0, -20)]

@@ -8,6 +8,7 @@ import re
 import time
 from functools import cache
 from typing import Any, cast
+from urllib.parse import unquote_plus
 
 import msgspec
 from fleetkit import context
@@ -20,7 +21,7 @@ from prometheus_client import Histogram
 
 from gateway.config import GatewaySettings
 from gateway.origins import is_wellformed
-from gateway.problems import MEDIA_TYPE, ORIGIN_REFUSED, Problem
+from gateway.problems import MEDIA_TYPE, ORIGIN_REFUSED, FieldError, Problem
 from gateway.requests import Head
 
 MAX_QUERY_BYTES = 8 * 1024
@@ -112,13 +113,15 @@ class Edge:
         if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
             detail = f"at most {MAX_HEADERS} headers and {MAX_HEADER_BYTES} bytes of them"
             return Problem(431, "HEADERS_TOO_LARGE", detail)
-        if len(scope["query_string"]) > MAX_QUERY_BYTES or len(scope["path"]) > MAX_PATH_BYTES:
-            detail = f"at most {MAX_PATH_BYTES} bytes of path and {MAX_QUERY_BYTES} of query"
-            return Problem(414, "URL_TOO_LONG", detail)
+        for part, most in (("path", MAX_PATH_BYTES), ("query_string", MAX_QUERY_BYTES)):
+            if len(scope[part]) > most:
+                detail = f"the {part.partition('_')[0]} has at most {most} bytes: shorten it"
+                return _about(part.partition("_")[0], 414, "URL_TOO_LONG", detail)
         if self._host is not None and head.get(b"host").lower() != self._host:
             return Problem(421, "WRONG_HOST", f"this is {self._host}")
-        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-            return Problem(400, "INVALID_ARGUMENT", "the address holds a NUL character")
+        if (field := _with_nul(scope)) is not None:
+            detail = f"{field} holds a NUL character: leave it out"
+            return _about(field, 400, "INVALID_ARGUMENT", detail)
         return None
 
     def _report(self, scope: Any, span: Span, exchange: "_Exchange") -> None:
@@ -235,3 +238,20 @@ class _Exchange:
 
 def _host_of(origin: str | None) -> str | None:
     return origin.partition("://")[2] if origin else None
+
+
+def _about(field: str, status: int, reason: str, detail: str) -> Problem:
+    return Problem(status, reason, detail, (FieldError(field, detail),))
+
+
+def _with_nul(scope: Any) -> str | None:
+    """The part of the address that holds a NUL: a parameter's name, or "path"; None without one."""
+    if "\x00" in scope["path"]:
+        return "path"
+    for pair in scope["query_string"].split(b"&"):
+        name, _, value = pair.partition(b"=")
+        if b"%00" in name:
+            return "query"
+        if b"%00" in value:
+            return unquote_plus(name.decode("latin-1"))[:60]
+    return None

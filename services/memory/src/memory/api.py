@@ -109,6 +109,10 @@ def _turn(turn: pb.Turn, field: str) -> TurnRow:
         raise InvalidArgument(
             f"{field}.text has to have 1 to {_MAX_TEXT_BYTES} bytes", field=f"{field}.text"
         )
+    if "\x00" in turn.text:
+        raise InvalidArgument(
+            f"{field}.text holds a NUL character: leave it out", field=f"{field}.text"
+        )
     create_time = to_time(turn, "create_time", f"{field}.create_time")
     return TurnRow(
         message_id=to_uuid(turn.message_id, f"{field}.message_id"),

@@ -10,9 +10,13 @@ from fleetkit.rpc.fields import timestamp, to_optional_time, to_uuid
 from grpc.aio import ServicerContext
 
 from vision_agent import statistics, submitting
+from vision_agent.config import Settings
 from vision_agent.deps import Deps
 from vision_agent.store import SessionKey
 from vision_agent.submitting import Frame, Outcome
+
+# Asked for exactly when it is allowed, a frame would often be too soon.
+_NOT_TOO_SOON_MS = 100
 
 
 class VisionAgentApi(VisionAgentServiceServicer):
@@ -39,7 +43,7 @@ class VisionAgentApi(VisionAgentServiceServicer):
             request.speech_onset,
         )
         outcome = await submitting.submit(self._deps, frame)
-        return _response(outcome, self._deps.settings.frame_interval_ms)
+        return _response(outcome, self._deps.settings)
 
     async def GetFrameStats(
         self, request: pb.GetFrameStatsRequest, context: ServicerContext
@@ -74,8 +78,10 @@ class VisionAgentApi(VisionAgentServiceServicer):
         return response
 
 
-def _response(outcome: Outcome, interval_ms: int) -> pb.SubmitFrameResponse:
-    decision = outcome.decision
+def _response(outcome: Outcome, settings: Settings) -> pb.SubmitFrameResponse:
+    decision, interval_ms = outcome.decision, settings.frame_interval_ms
+    if decision is not None and decision.waits:
+        interval_ms = min(interval_ms, settings.min_frame_interval_ms + _NOT_TOO_SOON_MS)
     if decision is None:
         return pb.SubmitFrameResponse(
             frame_id=str(outcome.frame_id), reason=outcome.reason, next_frame_ms=interval_ms

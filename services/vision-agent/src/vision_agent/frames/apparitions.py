@@ -24,20 +24,23 @@ _BLOCK = (5, 24)
 _BLOCK_FILL = 0.9
 _BORDER = 2
 _PLAIN_LEVELS = 24
+_WORD = (16, 5)
+_WORD_LONG = 1.5
 _SIDES = (6, 48)
 _LIKENESS = 0.7
 # How far the outlines of the two may differ, by what lies under them.
 _SLACK = 12
 
 
-def drop(mask: Gray, at: Box, before: Gray, after: Gray, pointers: Pointers) -> bool:
-    """Clears what can't be read from the mask of differing pixels; whether there was any.
+def drop(mask: Gray, at: Box, before: Gray, after: Gray, pointers: Pointers) -> list[Part] | None:
+    """Clears what can't be read from the mask of differing pixels, and returns what is left.
 
-    The mask is of the part of the frames that `at` says.
+    The mask is of the part of the frames that `at` says. None, and nothing cleared, where the
+    parts are very many.
     """
     whole = parts_of(mask, JOIN, at)
     if whole is None:
-        return False
+        return None
     gone = [part for part in whole if _is_no_text(before, after, part)]
     rest = [part for part in whole if part not in gone]
     if len(rest) == 2 and _moved(before, after, *rest):
@@ -47,7 +50,13 @@ def drop(mask: Gray, at: Box, before: Gray, after: Gray, pointers: Pointers) -> 
     for part in gone:
         inside = cut(mask, within(part.box, at))
         inside[part.mask > 0] = 0
-    return bool(gone)
+    return [part for part in rest if part not in gone]
+
+
+def is_wide(part: Part) -> bool:
+    """Whether it has the shape of a word or more: no icon, no pointer, hardly a single letter."""
+    width, height = part.box.width, part.box.height
+    return width >= _WORD[0] and height >= _WORD[1] and width >= _WORD_LONG * height
 
 
 def _is_no_text(before: Gray, after: Gray, part: Part) -> bool:

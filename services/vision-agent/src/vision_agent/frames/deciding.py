@@ -13,10 +13,13 @@ from vision_agent.frames.content import ContentModel, ContentType, StableType
 from vision_agent.frames.images import Gray
 from vision_agent.frames.perceptual import distance, phash
 from vision_agent.frames.pointers import Pointers
-from vision_agent.frames.tiles import TileRule, Tiles
+from vision_agent.frames.tiles import Change, TileRule, Tiles
 
 _HISTORY = 8
 _LONG_PAUSE_S = 5.0
+# So many tiles are little, and may be waited for where frames come as often as that.
+_LITTLE = 12
+_SOON_S = 2.0
 # Below it, the type of content is not looked at again.
 _TYPE_SHARE = 0.05
 # Above half of the frame, reading it whole costs no more than reading its parts.
@@ -71,7 +74,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a frame. `boxes`: what to read of it, empty when nothing changed."""
+    """What became of a frame. `boxes`: what to read of it, empty when nothing changed.
+
+    `waits`: little changed, and it is to be seen in another frame before it is read.
+    """
 
     reason: Reason
     type: ContentType
@@ -82,6 +88,7 @@ class Decision:
     tiles_restless: int
     tiles_total: int
     boxes: tuple[Box, ...]
+    waits: bool = False
 
     @property
     def kept(self) -> bool:
@@ -94,7 +101,8 @@ class Eyes:
     """What is remembered of one shared screen: about 4 MB at 1080p.
 
     `reference` is the last kept frame, `previous` the last one of any fate; times are seconds of
-    the capture's clock; `moved`: tiles that changed since the type was looked at.
+    the capture's clock; `moved`: tiles that changed since the type was looked at; `waiting`: tiles
+    of a change that is to be seen once more.
     """
 
     reference: Gray | None = None
@@ -106,6 +114,7 @@ class Eyes:
     stable: StableType = field(default_factory=StableType)
     moved: int = 0
     pointers: Pointers = field(default_factory=Pointers)
+    waiting: Tiles | None = None
 
     def look(self, gray: Gray, at_s: float, rules: Rules, *, fresh: bool = False) -> Decision:
         """Decides about the next frame and remembers it. `fresh`: keep it whatever it shows."""
@@ -113,17 +122,37 @@ class Eyes:
             return self._keep_all(gray, at_s, rules, Reason.NEW)
         if gray.shape != self.reference.shape:
             return self._keep_all(gray, at_s, rules, Reason.RESIZED)
-        now = tiles.changed_content(self.previous, gray, rules.tile, self.pointers)
+        soon = at_s - self.previous_s <= _SOON_S
+        moved = tiles.changed_content(self.previous, gray, rules.tile, self.pointers)
+        now = moved.tiles
         restless = self._restless(now, self.history, at_s, rules)
         if self.previous is self.reference and not restless.any():
-            changes = now
+            change = moved
         else:
-            changes = tiles.changed_content(
+            change = tiles.changed_content(
                 self.reference, gray, rules.tile, self.pointers, ~restless
             )
         self.previous = gray
         moved_from = self._see_type(gray, now, restless, rules)
-        return self._settle(gray, at_s, rules, changes, restless, moved_from, fresh=fresh)
+        waits = not fresh and soon and self._waits(change, now, restless)
+        changes = np.zeros_like(change.tiles) if waits else change.tiles
+        return self._settle(
+            gray, at_s, rules, changes, restless, moved_from, fresh=fresh, waits=waits
+        )
+
+    def _waits(self, change: Change, now: Tiles, restless: Tiles) -> bool:
+        """Whether what changed has to be seen in another frame: little, and no wider than high.
+
+        Icons, rings, pointers of other shapes and what a pointer brings about are gone by then. A
+        screen on which something does not rest is not waited for once more.
+        """
+        little = 0 < np.count_nonzero(change.tiles) <= _LITTLE
+        stayed = self.waiting is not None and (change.tiles & self.waiting & ~now).any()
+        if not little or change.wide or restless.any() or stayed:
+            self.waiting = None
+            return False
+        self.waiting = change.tiles
+        return True
 
     def _settle(
         self,
@@ -135,6 +164,7 @@ class Eyes:
         moved_from: ContentType | None,
         *,
         fresh: bool,
+        waits: bool,
     ) -> Decision:
         kind = self.stable.type or ContentType.STATIC_UI
         threshold = rules.thresholds[kind]
@@ -160,6 +190,7 @@ class Eyes:
             tiles_restless=int(np.count_nonzero(restless)),
             tiles_total=changes.size,
             boxes=_boxes(changes, gray.shape) if reason.kept else (),
+            waits=waits,
         )
 
     def _reason(
@@ -186,6 +217,7 @@ class Eyes:
         self.reference = self.previous = gray
         self.reference_hash = phash(gray)
         self.kept_s = self.previous_s = at_s
+        self.waiting = None
         self.history = np.zeros(tiles.grid(gray.shape), np.uint8)
         kind = self.stable.type or shown
         total = self.history.size

@@ -37,15 +37,23 @@ def grid(shape: tuple[int, ...]) -> tuple[int, int]:
     return -(-shape[0] // TILE), -(-shape[1] // TILE)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The tiles whose content differs, and whether some of it is as wide as a word, or more."""
+
+    tiles: Tiles
+    wide: bool
+
+
 def changed_content(
     before: Gray, after: Gray, rule: TileRule, pointers: Pointers, look: Tiles | None = None
-) -> Tiles:
-    """Tiles (among `look`) whose content differs: what can't be read, as a pointer, is none."""
+) -> Change:
+    """What differs (among the tiles of `look`): what can't be read, as a pointer, is none of it."""
     tiles = np.zeros(grid(after.shape), np.bool_)
     apart = np.asarray(cv2.absdiff(before, after), np.uint8)
     at = _where(apart, rule.min_levels)
     if at is None:
-        return tiles
+        return Change(tiles, wide=False)
     part = np.s_[at.y // TILE : -(-(at.y + at.height) // TILE),
                  at.x // TILE : -(-(at.x + at.width) // TILE)]  # fmt: skip
     mask = cv2.threshold(cut(apart, at), rule.min_levels, 1, cv2.THRESH_BINARY)[1]
@@ -54,12 +62,13 @@ def changed_content(
     if wanted is not None:
         _clear(mask, ~wanted)
     tiles[part] = _enough(mask, rule)
-    if (
-        0 < np.count_nonzero(tiles) <= _MAX_TILES_IN_DETAIL
-        and apparitions.drop(mask, at, before, after, pointers)
-    ):  # fmt: skip
-        tiles[part] = _enough(mask, rule)
-    return tiles
+    if not 0 < np.count_nonzero(tiles) <= _MAX_TILES_IN_DETAIL:
+        return Change(tiles, wide=True)
+    left = apparitions.drop(mask, at, before, after, pointers)
+    if left is None:
+        return Change(tiles, wide=True)
+    tiles[part] = _enough(mask, rule)
+    return Change(tiles, any(apparitions.is_wide(one) for one in left))
 
 
 def boxes(tiles: Tiles, shape: tuple[int, ...], margin: int = 1) -> list[Box]:
