@@ -144,7 +144,7 @@ class FakeOpenAi:
         if self.count_fails:
             return _error(Failure(503, "server_error"))
         self.counted.append(body)
-        system = {"role": "system", "content": body["instructions"]}
+        system = {"role": "system", "content": body.get("instructions", "")}
         tools = [
             {"type": "function", "function": {k: v for k, v in tool.items() if k in _OF_FUNCTION}}
             for tool in body.get("tools", ())

@@ -93,6 +93,22 @@ class TestWhereABudgetIsNearlySpent:
             await ask(stub, asking(model, max_tokens=4_000))
         assert len(fake.counted) == 1
 
+    async def test_a_completion_is_made_by_its_count_too(
+        self, running: Running, stub: Any, fakes: dict[str, Any], as_background: As, model: str
+    ) -> None:
+        fake, capped = fakes[model.partition("/")[0]], uuid4()
+        prompt = "What does it cost? " * 200
+        request = pb.CompleteRequest(model=model, prompt=prompt, max_tokens=16)
+        with as_background(uuid4()):
+            await stub.Complete(request)
+        (bound,) = await running.rows("select reserved_nanos from usage_call")
+        await self.limit(running, capped, bound["reserved_nanos"] // 3)
+        with as_background(capped):
+            await stub.Complete(request)
+        assert len(fake.counted) == 1
+        (call,) = await calls(running, capped)
+        assert call["spent_nanos"] <= call["reserved_nanos"] <= bound["reserved_nanos"] // 3
+
     async def test_where_it_does_not_count_the_bound_stands(
         self, running: Running, stub: Any, fakes: dict[str, Any], as_background: As, model: str
     ) -> None:

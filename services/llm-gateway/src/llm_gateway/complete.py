@@ -123,8 +123,8 @@ async def _call(
     tenant_id: UUID,
     prompt: Prompt,
 ) -> tuple[Completion, UUID]:
-    at_most = provider.complete_at_most(prompt)
-    async with metering.call(tenant_id, "complete", name, at_most, attempt) as metered:
+    at_most, count = provider.complete_at_most(prompt), partial(provider.count, prompt)
+    async with metering.call(tenant_id, "complete", name, at_most, attempt, count) as metered:
         completion = await provider.complete(prompt, metered.meter)
     return completion, metered.call.call_id
 

@@ -46,6 +46,10 @@ class CompleteProvider(Protocol):
         """An upper bound of the units that completing will use."""
         ...
 
+    async def count(self, prompt: Prompt) -> int | None:
+        """Tokens of the whole prompt, as with answers."""
+        ...
+
     async def complete(self, prompt: Prompt, meter: Meter) -> Completion:
         """The output; errors as with answers. Keeps `meter` right whenever it ends."""
         ...

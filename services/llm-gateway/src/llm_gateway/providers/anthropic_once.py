@@ -18,7 +18,7 @@ from llm_gateway.pricing import PriceBook, Unit
 from llm_gateway.providers import vision
 from llm_gateway.providers.anthropic_errors import translated, was_sent
 from llm_gateway.providers.anthropic_usage import report_prompt
-from llm_gateway.providers.attempts import opened
+from llm_gateway.providers.attempts import counted_in_time, opened
 from llm_gateway.providers.prompting import completion_instructions, most_prompt_tokens, repair
 from llm_gateway.seeing import Picture, Reading
 
@@ -42,8 +42,21 @@ class AnthropicOnce:
         tokens = self._facts(prompt.model).bounded(most_prompt_tokens(prompt))
         return {Unit.INPUT: tokens, Unit.OUTPUT: prompt.max_tokens}
 
+    async def count(self, prompt: Prompt) -> int | None:
+        """By `count_tokens`, as with answers."""
+        request = self._request(prompt)
+        del request["max_tokens"]
+
+        async def counted() -> int:
+            return (await self._client.messages.count_tokens(**request)).input_tokens
+
+        return await counted_in_time(counted, anthropic.APIError, prompt.model)
+
     async def complete(self, prompt: Prompt, meter: Meter) -> Completion:
         """The output; errors are those of `Anthropic.answer`."""
+        return _completion(await self._once(self._request(prompt), meter))
+
+    def _request(self, prompt: Prompt) -> dict[str, Any]:
         facts = self._facts(prompt.model)
         messages: list[dict[str, Any]] = [{"role": "user", "content": prompt.text}]
         if prompt.rejected:
@@ -58,7 +71,7 @@ class AnthropicOnce:
             request["system"] = instructions
         if prompt.schema is not None and facts.has("json_schema"):
             request["output_config"] = _format(prompt.schema)
-        return _completion(await self._once(request, meter))
+        return request
 
     def at_most(self, model: str, picture: Picture) -> Mapping[Unit, int]:
         """By the formula of the model's picture tokens."""

@@ -16,7 +16,7 @@ from llm_gateway.entries import Meter
 from llm_gateway.model_facts import ModelFacts
 from llm_gateway.pricing import PriceBook, Unit
 from llm_gateway.providers import vision
-from llm_gateway.providers.attempts import opened
+from llm_gateway.providers.attempts import counted_in_time, opened
 from llm_gateway.providers.openai_compatible import report_usage
 from llm_gateway.providers.openai_errors import translated, was_sent
 from llm_gateway.providers.prompting import completion_instructions, most_prompt_tokens, repair
@@ -43,16 +43,28 @@ class OpenAiOnce:
         tokens = self._facts(prompt.model).bounded(most_prompt_tokens(prompt))
         return {self._prompt_kind(prompt.model): tokens, Unit.OUTPUT: prompt.max_tokens}
 
+    async def count(self, prompt: Prompt) -> int | None:
+        """By OpenAI's endpoint for it; other endpoints have none."""
+        if not self._endpoint.counts_tokens:
+            return None
+        facts = self._facts(prompt.model)
+        request: dict[str, Any] = {"model": prompt.model, "input": _messages(prompt)}
+        if instructions := completion_instructions(prompt, facts):
+            request["instructions"] = instructions
+        if prompt.schema is not None and facts.has("json_schema"):
+            request["text"] = {"format": {"type": "json_schema", **_named(prompt.schema)}}
+
+        async def counted() -> int:
+            return (await self._client.responses.input_tokens.count(**request)).input_tokens
+
+        return await counted_in_time(counted, openai.APIError, prompt.model)
+
     async def complete(self, prompt: Prompt, meter: Meter) -> Completion:
         """The output; errors are those of `OpenAiCompatible.answer`."""
         facts = self._facts(prompt.model)
-        messages: list[dict[str, Any]] = []
+        messages = _messages(prompt)
         if instructions := completion_instructions(prompt, facts):
-            messages.append({"role": "system", "content": instructions})
-        messages.append({"role": "user", "content": prompt.text})
-        if prompt.rejected:
-            messages.append({"role": "assistant", "content": prompt.rejected})
-            messages.append({"role": "user", "content": repair(prompt)})
+            messages.insert(0, {"role": "system", "content": instructions})
         request = self._request(prompt.model, messages, prompt.max_tokens, prompt.schema)
         if facts.has("temperature"):
             request["temperature"] = prompt.temperature_millis / 1000
@@ -97,7 +109,7 @@ class OpenAiOnce:
             "extra_body": dict(facts.parameters),
         }
         if schema is not None and facts.has("json_schema"):
-            named = {"name": "output", "schema": dict(schema), "strict": is_strict(schema)}
+            named = _named(schema)
             request["response_format"] = {"type": "json_schema", "json_schema": named}
         return request
 
@@ -134,6 +146,18 @@ class OpenAiOnce:
 
     def _facts(self, model: str) -> ModelFacts:
         return self._book.facts(f"{self._endpoint.name}/{model}")
+
+
+def _messages(prompt: Prompt) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = [{"role": "user", "content": prompt.text}]
+    if prompt.rejected:
+        messages.append({"role": "assistant", "content": prompt.rejected})
+        messages.append({"role": "user", "content": repair(prompt)})
+    return messages
+
+
+def _named(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": "output", "schema": dict(schema), "strict": is_strict(schema)}
 
 
 def is_strict(schema: Any) -> bool:
