@@ -118,3 +118,8 @@ class TestEvents:
         for message in Default().FindFileByName(name).message_types_by_name.values():
             first = [field.name for field in message.fields[:3]]
             assert first == _EVERY_EVENT_BEGINS, message.full_name
+            for field in message.fields:
+                # Erasure knows the doings of the erased by these names, and by no others.
+                named = re.search(r"visitor|conversation", field.name)
+                known = field.name in ("visitor_id", "conversation_id")
+                assert known or not (named and "id" in field.name.split("_")), field.full_name

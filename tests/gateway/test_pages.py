@@ -17,6 +17,7 @@ from gateway.access import access_of
 from gateway.auth.principal import Role
 from gateway.rendering import TEMPLATES_DIR, MissingAssets, Pages
 from gateway.routes.pages.index import PAGES
+from gateway.views.frame import NAV
 from harness.browser import axe_violations
 from harness.desk import NOWHERE, PASSWORD, Company, Desk
 from harness.services import FleetServices
@@ -269,7 +270,7 @@ class TestEveryPage:
     @pytest.mark.parametrize("path", FRAMED)
     async def test_labels_its_fields(self, office: Office, path: str) -> None:
         found = Structure((await office.get(office.url(path))).text)
-        labelled = {label.get("for") for label in found.all("label")}
+        labelled = {label["for"] for label in found.all("label") if label.get("for")}
         for tag in ("input", "textarea", "select"):
             for field in found.all(tag):
                 named = field.get("aria-label") or field.get("type") in ("hidden", "checkbox")
@@ -888,6 +889,10 @@ class TestBudgets:
 
 
 class TestKeyboard:
+    async def test_has_a_letter_for_each_page(self) -> None:
+        letters = [item.key for item in NAV]
+        assert len(set(letters)) == len(letters)
+
     async def test_goes_to_pages_and_rows_and_says_how(self, office: Office, page: Page) -> None:
         await page.goto("/knowledge")
         await page.keyboard.press("g")
