@@ -18,7 +18,7 @@ VISITORS = (1, 16)
 # Visitors, and how long each reads an answer. The CPU of a turn is that of the last row.
 _TALKS = ((1, 0.0), (16, 4.0), (16, 0.0))
 # What starting up and teaching left to do is done by then.
-_SETTLE_S = 10.0
+_SETTLE_S = 30.0
 _LEFT_S = 1.0
 
 
