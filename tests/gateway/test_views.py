@@ -9,6 +9,7 @@ from fleetdesk.analytics.v1.cost_pb2 import CostGroup
 from fleetdesk.analytics.v1.kpi_pb2 import ConversationCounts, Kpis, KpiTargets, Percentiles
 from fleetdesk.conversation.v1 import agent_service_pb2 as agents
 from fleetdesk.conversation.v1 import conversation_pb2 as conv
+from fleetdesk.conversation.v1.agent_pb2 import Agent, AgentConfig
 from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as models
 from fleetdesk.llm_gateway.v1 import usage_pb2 as usage
 from fleetdesk.retrieval.v1 import conflict_pb2 as conflict
@@ -254,6 +255,23 @@ class TestSearch:
         verdict = search.verdict(relevance, self.THRESHOLDS, found=True)
         assert verdict.badge.label == word
         assert "Ada" in verdict.sentence
+
+    def test_takes_the_agent_that_is_asked_for_or_the_oldest_published_one(self) -> None:
+        found = agents.ListAgentsResponse(
+            agents=[
+                Agent(agent_id="a"),
+                Agent(agent_id="b", published=AgentConfig(name="Ben", answer_threshold_millis=700)),
+                Agent(agent_id="c", published=AgentConfig(name="Cleo")),
+            ],
+            default_answer_threshold_millis=500,
+            default_handoff_threshold_millis=300,
+        )
+        for asked, name in (("c", "Cleo"), ("b", "Ben"), ("a", "Ben"), ("", "Ben")):
+            thresholds = search.thresholds_of(found, asked)
+            assert thresholds is not None
+            assert thresholds.agent_name == name
+            assert thresholds.agents == (("b", "Ben"), ("c", "Cleo"))
+        assert search.thresholds_of(agents.ListAgentsResponse()) is None
 
     def test_says_how_far_each_stage_moved_a_passage(self) -> None:
         scores = doc.Scores(dense=0.7, dense_rank=3, fused=0.9, fused_rank=2, rerank=4.5)

@@ -15,7 +15,7 @@ from gateway.views.past_questions import PastQuestions
 class Thresholds:
     """From which relevance an agent answers, and below which it hands over at once; 0–1.
 
-    `draft` is from which its draft does.
+    `draft` is from which its draft does; `agents` are all that are published, by id and name.
     """
 
     agent_name: str
@@ -23,6 +23,7 @@ class Thresholds:
     handoff: float
     agent_id: str = ""
     draft: float = 0.0
+    agents: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,4 +224,5 @@ def thresholds_of(found: ListAgentsResponse, agent_id: str = "") -> Thresholds |
         min(answer, handoff) / 1000,
         agent.agent_id,
         (agent.draft.answer_threshold_millis or usual) / 1000,
+        tuple((each.agent_id, each.published.name) for each in published),
     )

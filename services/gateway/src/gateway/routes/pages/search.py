@@ -50,14 +50,14 @@ async def post_threshold(request: GatewayRequest) -> Response:
     """Puts a threshold into an agent's draft; nothing is published."""
     typed = await form_of(request, "agent_id", "threshold", "q")
     try:
-        agent_id, percent = UUID(typed["agent_id"]), int(typed["threshold"])
-        await set_threshold(request, agent_id, 10 * min(max(percent, 1), 100))
+        agent_id, percent = UUID(typed["agent_id"]), min(max(int(typed["threshold"]), 1), 100)
+        await set_threshold(request, agent_id, 10 * percent)
     except ValueError as error:
         raise InvalidArgument("choose an agent and a threshold from the page") from error
     except FailedPrecondition as error:
         return go(_PAGE, sentence(error.message), "bad")
     said = f"The draft answers from {percent} %. Visitors get it once the agent is published."
-    return go(link(_PAGE, q=typed["q"], threshold=percent), said)
+    return go(link(_PAGE, q=typed["q"], threshold=percent, agent=str(agent_id)), said)
 
 
 @page("GET", "/documents/{document_id:uuid}")
@@ -110,7 +110,7 @@ async def _past(
     thresholds = None
     try:
         found = await call(parts.clients.agents.ListAgents, ListAgentsRequest())
-        thresholds = thresholds_of(found)
+        thresholds = thresholds_of(found, asked(request, "agent"))
         if thresholds is None:
             return None, None
         millis = max(10 * threshold_of(thresholds, knobs), 1)
