@@ -104,7 +104,9 @@ update conflict f set pair_sha256 = sha256(convert_to(concat_ws(chr(31), f.kind,
     from conflict k join chunk a on a.chunk_no = k.chunk_no
       join chunk b on b.chunk_no = k.other_chunk_no
     where k.tenant_id = %(tenant_id)s and a.tenant_id = %(tenant_id)s
-      and b.tenant_id = %(tenant_id)s and k.pair_sha256 is null) n
+      and b.tenant_id = %(tenant_id)s and k.pair_sha256 is null
+      and (k.conflict_id = %(conflict_id)s::uuid
+        or %(document_id)s::uuid in (a.document_id, b.document_id))) n
   where f.tenant_id = %(tenant_id)s and f.conflict_id = n.conflict_id"""
 
 
@@ -214,8 +216,10 @@ async def replace_of_document(
 
 
 async def settle_dismissals(conn: FleetConnection, tenant_id: UUID, document_id: UUID) -> None:
-    """Names the pairs that were found, and forgets the document's dismissals that are none now."""
-    await conn.execute(_NAME_PAIRS, {"tenant_id": tenant_id})
+    """Names the document's pairs, and forgets those of its dismissals that are of none now."""
+    await conn.execute(
+        _NAME_PAIRS, {"tenant_id": tenant_id, "document_id": document_id, "conflict_id": None}
+    )
     await conn.execute(
         "delete from conflict_dismissal g where g.tenant_id = %(tenant_id)s"
         " and %(document_id)s in (g.document_id, g.other_document_id)"
@@ -227,7 +231,9 @@ async def settle_dismissals(conn: FleetConnection, tenant_id: UUID, document_id:
 
 async def dismiss(conn: FleetConnection, tenant_id: UUID, conflict_id: UUID, now: datetime) -> None:
     """Dismisses a pair; nothing when it is so already, or gone."""
-    await conn.execute(_NAME_PAIRS, {"tenant_id": tenant_id})
+    await conn.execute(
+        _NAME_PAIRS, {"tenant_id": tenant_id, "document_id": None, "conflict_id": conflict_id}
+    )
     await conn.execute(
         "insert into conflict_dismissal"
         " (tenant_id, pair_sha256, document_id, other_document_id, dismiss_time)"
