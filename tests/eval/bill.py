@@ -232,14 +232,18 @@ class Caching:
         if self._minimum is None:
             return NO_MARKS
         now, uses = BEGINS + timedelta(seconds=asked.at_s), self._uses[asked.agent]
-        self._growth.note(asked.conversation_id, asked.history)
+        turns = self._growth.note(asked.conversation_id, asked.history, now)
+        kept = sum(len(text) for text in asked.history[:turns]) // _BYTES_PER_TOKEN
         likely = chances(uses[-500:], now)
         grows = self._growth.share(len(asked.history))
         likely = replace(likely, history={t: q * grows for t, q in likely.history.items()})
         uses.append(Use(now, asked.conversation_id))
         stable = _INSTRUCTIONS_TOKENS[asked.agent] + _RULES_TOKENS
         history = sum(len(text) for text in asked.history) // _BYTES_PER_TOKEN
-        return best_marks(Sizes(stable, history, self._minimum), likely, self._prices)
+        marks = best_marks(Sizes(stable, history, self._minimum, kept), likely, self._prices)
+        if marks.history is not None:
+            self._growth.marked(asked.conversation_id, marks.history, now)
+        return marks
 
 
 def _body(model: str, asked: Question, marks: Marks) -> dict[str, object]:

@@ -68,6 +68,13 @@ class TestBestMarks:
                     assert cost <= sizes.stable + sizes.history
                     assert not (marks.history == "1h" and marks.stable == "5m"), "refused"
 
+    def test_what_is_kept_already_is_marked_to_be_read(self) -> None:
+        """Though nothing comes after it: most of it costs a tenth, and a quarter more the rest."""
+        last = likely(1, 1, 0, 0)
+        assert best_marks(Sizes(2000, 500, 1024), last, PRICES) == Marks("5m")
+        assert best_marks(Sizes(2000, 500, 1024, kept=400), last, PRICES) == Marks("5m", "5m")
+        assert best_marks(Sizes(2000, 500, 1024, kept=50), last, PRICES) == Marks("5m")
+
     def test_what_is_shorter_than_the_minimum_is_not_marked(self) -> None:
         sure = likely(1, 1, 1, 1)
         assert best_marks(Sizes(900, 0, 1024), sure, PRICES) == NO_MARKS
@@ -107,9 +114,19 @@ class TestGrowth:
         growth, conversation_id = Growth(), uuid4()
         for turn in range(40):
             said = list(range(2 * turn))
-            growth.note(conversation_id, said[-10:])
+            growth.note(conversation_id, said[-10:], NOON)
         assert growth.share(4) == 1
         assert growth.share(10) < 0.2
+
+    def test_what_was_marked_is_kept_while_it_lives_and_until_the_window_moves(self) -> None:
+        growth, conversation_id = Growth(), uuid4()
+        assert growth.note(conversation_id, "ab", NOON) == 0
+        growth.marked(conversation_id, "5m", NOON)
+        soon, later = NOON + timedelta(minutes=4), NOON + timedelta(minutes=6)
+        assert growth.note(conversation_id, "abcd", soon) == 2
+        assert growth.note(uuid4(), "abcd", soon) == 0
+        assert growth.note(conversation_id, "abcd", later) == 0
+        assert growth.note(conversation_id, "cd", soon) == 0
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
 
@@ -19,6 +19,7 @@ _PRIOR: Mapping[Ttl, float] = {"5m": 0.2, "1h": 0.5}
 # with each turn. Until that was seen, a history is taken to grow.
 _PRIOR_GREW = 4.0
 _MOST_CONVERSATIONS = 20_000
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -69,11 +70,24 @@ def _add(share: _Share, times: Sequence[datetime], now: datetime) -> None:
         share.add(since_s)
 
 
+@dataclass(slots=True)
+class _Last:
+    """A conversation's last history, and the last one of it that was marked and until when."""
+
+    turns: int
+    digest: int
+    marked: int = 0
+    until: datetime = _NEVER
+
+
 class Growth:
-    """Whether histories of a length go on growing, or begin anew: learnt from what is sent."""
+    """Whether histories of a length go on growing, or begin anew: learnt from what is sent.
+
+    And what of each conversation's is in the provider's cache.
+    """
 
     def __init__(self) -> None:
-        self._last: OrderedDict[UUID, tuple[int, int]] = OrderedDict()
+        self._last: OrderedDict[UUID, _Last] = OrderedDict()
         self._grew: dict[int, float] = {}
         self._seen: dict[int, float] = {}
 
@@ -82,19 +96,28 @@ class Growth:
         seen = self._seen.get(turns, 0.0) + _PRIOR_GREW
         return (self._grew.get(turns, 0.0) + _PRIOR_GREW) / seen
 
-    def note(self, conversation_id: UUID, turns: Iterable[object]) -> None:
-        """Compares a conversation's history with the one that it was asked with before."""
+    def note(self, conversation_id: UUID, turns: Iterable[object], now: datetime) -> int:
+        """Compares a conversation's history with the one that it was asked with before.
+
+        Returns how many of its first turns are in the cache.
+        """
         row = [hash(turn) for turn in turns]
-        now = len(row), hash(tuple(row))
-        before = self._last.get(conversation_id)
-        # The same again is another attempt at the same answer.
-        if before is not None and before != now:
-            length, digest = before
-            grew = len(row) >= length and hash(tuple(row[:length])) == digest
-            # After 34 more, half of what was seen counts: settings change.
-            self._seen[length] = self._seen.get(length, 0.0) * 0.98 + 1
-            self._grew[length] = self._grew.get(length, 0.0) * 0.98 + grew
-        self._last[conversation_id] = now
+        last = self._last.setdefault(conversation_id, _Last(len(row), hash(tuple(row))))
         self._last.move_to_end(conversation_id)
         if len(self._last) > _MOST_CONVERSATIONS:
             self._last.popitem(last=False)
+        grew = len(row) >= last.turns and hash(tuple(row[: last.turns])) == last.digest
+        # The same again is another attempt at the same answer.
+        if not grew or len(row) > last.turns:
+            # After 34 more, half of what was seen counts: settings change.
+            self._seen[last.turns] = self._seen.get(last.turns, 0.0) * 0.98 + 1
+            self._grew[last.turns] = self._grew.get(last.turns, 0.0) * 0.98 + grew
+            last.turns, last.digest = len(row), hash(tuple(row))
+        if not grew:
+            last.marked = 0
+        return last.marked if now < last.until else 0
+
+    def marked(self, conversation_id: UUID, ttl: Ttl, now: datetime) -> None:
+        """Notes that the history just noted is marked."""
+        last = self._last[conversation_id]
+        last.marked, last.until = last.turns, now + timedelta(seconds=TTL_S[ttl])

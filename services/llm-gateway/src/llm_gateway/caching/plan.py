@@ -9,6 +9,9 @@ not. With the chance q(t) that a prefix is used again within t, a use costs
 so five minutes pay from q = 0.22 on and an hour from q = 0.53 (w 1.25 and 2, r 0.1). Of all ways to
 mark a prompt the cheapest is taken; marking nothing is one of them, so nothing is ever cached at an
 expected loss.
+
+Without a breakpoint nothing is read either. So a history of which most is in the cache is marked
+also when it will not be used again: before its window moves, for example.
 """
 
 from collections.abc import Mapping
@@ -60,17 +63,24 @@ class Chances:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Tokens of the stable prefix, of the history behind it, and the shortest that is cached."""
+    """Tokens of the stable prefix, of the history behind it, and the shortest that is cached.
+
+    `kept` of the history's are in the cache already.
+    """
 
     stable: int
     history: int
     minimum: int
+    kept: int = 0
 
 
 def best_marks(sizes: Sizes, chances: Chances, prices: CachePrices) -> Marks:
     """The cheapest way to mark a prompt; the plainest of those that cost the same."""
     possible = (marks for marks in _ALLOWED if _reaches_minimum(marks, sizes))
-    return min(possible, key=lambda marks: expected_cost(marks, sizes, chances, prices))
+    best = min(possible, key=lambda marks: expected_cost(marks, sizes, chances, prices))
+    if best.history is None and _reading_pays(sizes, prices):
+        return Marks(best.stable, "5m")
+    return best
 
 
 def expected_cost(marks: Marks, sizes: Sizes, chances: Chances, prices: CachePrices) -> float:
@@ -79,6 +89,13 @@ def expected_cost(marks: Marks, sizes: Sizes, chances: Chances, prices: CachePri
     # Without a breakpoint of its own the stable prefix is kept with the history, if at all.
     stable = _cost(marks.stable, chances.stable, prices) if marks.stable else history
     return sizes.stable * stable + sizes.history * history
+
+
+def _reading_pays(sizes: Sizes, prices: CachePrices) -> bool:
+    """Whether a history costs less when it is marked, though it is never used again."""
+    written = sizes.history - sizes.kept
+    marked = sizes.kept * prices.read + written * prices.write["5m"]
+    return sizes.kept > 0 and marked < sizes.history * prices.uncached
 
 
 def _cost(ttl: Ttl | None, chance: Mapping[Ttl, float], prices: CachePrices) -> float:

@@ -40,8 +40,8 @@ class _Seen:
 class Planner:
     """Sets `marks` of questions; keeps what it has seen of agents for a minute.
 
-    What it decides from is the ledger, which all replicas share; only how histories grow is learnt
-    by each process for itself.
+    What it decides from is the ledger, which all replicas share; only how histories grow, and which
+    of them are kept, is learnt by each process for itself.
     """
 
     def __init__(self, db: Database, clock: Clock, prices: TenantPrices) -> None:
@@ -49,7 +49,7 @@ class Planner:
         self._clock = clock
         self._prices = prices
         self._seen: OrderedDict[_Who, _Seen] = OrderedDict()
-        self._growth: OrderedDict[UUID, Growth] = OrderedDict()
+        self._growth: OrderedDict[tuple[UUID, str], Growth] = OrderedDict()
 
     async def planned(
         self, tenant_id: UUID, model: str, kinds: Collection[Unit], question: Question
@@ -63,9 +63,10 @@ class Planner:
         sizes = self._sizes(model, question)
         if sizes is None or work.agent_id is None or not {*_WRITES.values()} <= {*kinds}:
             return question
-        growth = self._growth_of(tenant_id)
+        growth, now = self._growth_of(tenant_id, model), self._clock.now()
         if work.conversation_id is not None:
-            growth.note(work.conversation_id, question.history)
+            kept = growth.note(work.conversation_id, question.history, now)
+            sizes = replace(sizes, kept=_history_tokens(question, kept))
         if sizes.stable + sizes.history < sizes.minimum:
             return question
         seen = await self._chances((tenant_id, work.agent_id, model))
@@ -73,19 +74,19 @@ class Planner:
         likely = replace(
             seen, history={ttl: chance * grows for ttl, chance in seen.history.items()}
         )
-        held = await self._prices.holding(tenant_id, model, self._clock.now(), kinds)
-        return replace(question, marks=best_marks(sizes, likely, _prices(held.period)))
+        held = await self._prices.holding(tenant_id, model, now, kinds)
+        marks = best_marks(sizes, likely, _prices(held.period))
+        if work.conversation_id is not None and marks.history is not None:
+            growth.marked(work.conversation_id, marks.history, now)
+        return replace(question, marks=marks)
 
     def _sizes(self, model: str, question: Question) -> Sizes | None:
         """What there is to be cached; None when the agent or the model has no caching."""
         minimum = self._prices.book.facts(model).cache_minimum_tokens
         if not question.prompt_caching or minimum is None:
             return None
-        stable_bytes = len(question.instructions.encode()) + _RULES_BYTES
-        stable = question.prefix_tokens or stable_bytes // _BYTES_PER_TOKEN
-        # People write to an agent in the language of its instructions, as a rule.
-        history = sum(len(turn.text.encode()) for turn in question.history) * stable // stable_bytes
-        return Sizes(stable, history, minimum)
+        history = _history_tokens(question, len(question.history))
+        return Sizes(_stable_tokens(question), history, minimum)
 
     async def _chances(self, who: _Who) -> Chances:
         seen = self._seen.get(who)
@@ -100,12 +101,26 @@ class Planner:
             self._seen.popitem(last=False)
         return seen.chances
 
-    def _growth_of(self, tenant_id: UUID) -> Growth:
-        growth = self._growth.setdefault(tenant_id, Growth())
-        self._growth.move_to_end(tenant_id)
+    def _growth_of(self, tenant_id: UUID, model: str) -> Growth:
+        growth = self._growth.setdefault((tenant_id, model), Growth())
+        self._growth.move_to_end((tenant_id, model))
         if len(self._growth) > _MOST_AGENTS:
             self._growth.popitem(last=False)
         return growth
+
+
+def _stable_bytes(question: Question) -> int:
+    return len(question.instructions.encode()) + _RULES_BYTES
+
+
+def _stable_tokens(question: Question) -> int:
+    return question.prefix_tokens or _stable_bytes(question) // _BYTES_PER_TOKEN
+
+
+def _history_tokens(question: Question, turns: int) -> int:
+    """Of its first turns: people write in the language of the agent's instructions, as a rule."""
+    size = sum(len(turn.text.encode()) for turn in question.history[:turns])
+    return size * _stable_tokens(question) // _stable_bytes(question)
 
 
 def _prices(period: Period) -> CachePrices:
