@@ -32,6 +32,8 @@ _SCRIPTS = 40
 _SSIM_SIDE = 512
 _NEVER_S = 1e9
 _FULL_HD = (1920, 1080)
+# A name, and what makes one for each screen.
+Method = tuple[str, Callable[[], Keep]]
 _PARTS: dict[str, list[list[int]]] = {
     "a frame of 1920×1080": [],
     "a region of 640×96": [[320, 300, 640, 96]],
@@ -43,6 +45,7 @@ def main() -> None:
     """Prints the tables."""
     arguments = parser("Measures the frame pipeline.")
     arguments.add_argument("--read", action="store_true", help="only time the reading of frames")
+    arguments.add_argument("--alone", action="store_true", help="without the hashes and SSIM")
     options = arguments.parse_args()
     cv2.setNumThreads(1)
     if options.read:
@@ -53,16 +56,17 @@ def main() -> None:
     recordings = videos(options.data, options.cache)
     desktop = sessions(options.data, options.cache)
     print_content([*stills(options.data), *natural_frames(recordings)])
-    print_scripts(desktop, options.data, quiet)
+    tried = methods(quiet)[: 1 if options.alone else None]
+    print_scripts(desktop, options.data, tried)
     _HASHES.clear()
-    print_recorded("screens_sessions_dev", desktop, quiet)
+    print_recorded("screens_sessions_dev", desktop, tried)
     print_recorded(
-        "videos_dev, screens, 1 a second", [r for r in recordings if r.type != "video"], quiet
+        "videos_dev, screens, 1 a second", [r for r in recordings if r.type != "video"], tried
     )
     print_speed(desktop, rules)
 
 
-def print_scripts(desktop: Sequence[Recording], data: Path, rules: Rules) -> None:
+def print_scripts(desktop: Sequence[Recording], data: Path, tried: Sequence[Method]) -> None:
     """Scripted changes on captures of the sessions and stills, by method and threshold."""
     scripts = scripts_of(list(stills(data)), _SCRIPTS // 2)
     scripts += [
@@ -71,7 +75,7 @@ def print_scripts(desktop: Sequence[Recording], data: Path, rules: Rules) -> Non
     ]
     print(f"scripts: {len(scripts)} screens, {sum(map(len, scripts))} frames")
     rows: list[list[str]] = []
-    for name, make in methods(rules):
+    for name, make in tried:
         tally = Tally.new()
         for script in scripts:
             play(script, make(), tally)
@@ -85,13 +89,13 @@ def print_scripts(desktop: Sequence[Recording], data: Path, rules: Rules) -> Non
     print(table(head, rows), end="\n\n")
 
 
-def print_recorded(name: str, recordings: Sequence[Recording], rules: Rules) -> None:
+def print_recorded(name: str, recordings: Sequence[Recording], tried: Sequence[Method]) -> None:
     """Recorded screens; whether text changed was read from the screens."""
     shots = [shot for recording in recordings for shot in recording.shots[1:]]
     counts = [sum(shot.changed is label for shot in shots) for label in (True, False, None)]
     print(f"{name}: {counts[0]} changes, {counts[1]} duplicates, {counts[2]} unclear")
     rows: list[list[str]] = []
-    for method, make in methods(rules):
+    for method, make in tried:
         tally = Tally.new()
         for recording in recordings:
             play(as_script(recording), make(), tally)
@@ -99,7 +103,7 @@ def print_recorded(name: str, recordings: Sequence[Recording], rules: Rules) -> 
     print(table(["method", "missed", "duplicates sent"], rows), end="\n\n")
 
 
-def methods(rules: Rules) -> list[tuple[str, Callable[[], Keep]]]:
+def methods(rules: Rules) -> list[Method]:
     """Each method at each of its thresholds."""
     return [
         ("this pipeline", lambda: _pipeline(rules)),
