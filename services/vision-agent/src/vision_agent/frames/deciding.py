@@ -22,6 +22,7 @@ _LITTLE = 12
 _SOON_S = 2.0
 # Below it, the type of content is not looked at again.
 _TYPE_SHARE = 0.05
+_SCENE_SHARE = 0.02
 # Above half of the frame, reading it whole costs no more than reading its parts.
 _WHOLE_SHARE = 0.5
 _BITS = np.array([value.bit_count() for value in range(256)], np.uint8)
@@ -100,14 +101,14 @@ class Decision:
 class Eyes:
     """What is remembered of one shared screen: about 4 MB at 1080p.
 
-    `reference` is the last kept frame, `previous` the last one of any fate; times are seconds of
-    the capture's clock; `moved`: tiles that changed since the type was looked at; `waiting`: tiles
-    of a change that is to be seen once more.
+    `reference` is the last kept frame, `reference_hash` its hash once it was wanted, `previous` the
+    last one of any fate; times are seconds of the capture's clock; `moved`: tiles that changed
+    since the type was looked at; `waiting`: tiles of a change that is to be seen once more.
     """
 
     reference: Gray | None = None
     previous: Gray | None = None
-    reference_hash: int = 0
+    reference_hash: int | None = None
     kept_s: float = 0.0
     previous_s: float = 0.0
     history: NDArray[np.uint8] | None = None
@@ -168,8 +169,9 @@ class Eyes:
     ) -> Decision:
         kind = self.stable.type or ContentType.STATIC_UI
         threshold = rules.thresholds[kind]
-        hashed = phash(gray) if changes.any() else None
-        apart = 0 if hashed is None else distance(hashed, self.reference_hash)
+        # Less than that makes no other scene, and is not worth the time of a hash.
+        hashed = phash(gray) if changes.mean() >= _SCENE_SHARE else None
+        apart = 0 if hashed is None else distance(hashed, self._hash_of_reference())
         reason = self._reason(at_s, rules, apart, threshold, changes, fresh=fresh)
         if reason.kept and kind is not ContentType.VIDEO:
             # The frame is sent anyhow: what does not rest is read with it, and is no change when
@@ -179,7 +181,7 @@ class Eyes:
             self.kept_s = at_s
         if reason.kept and (changes.any() or restless.any()):
             # What is still moving has not been read: it stays as it was, to be found when it rests.
-            self._refer_to(gray, restless, phash(gray) if hashed is None else hashed)
+            self._refer_to(gray, restless, hashed)
         return Decision(
             reason=reason,
             type=kind,
@@ -215,7 +217,7 @@ class Eyes:
         shown = rules.model.classify(content.signals(gray))
         moved_from = before if self.stable.see(shown) else None
         self.reference = self.previous = gray
-        self.reference_hash = phash(gray)
+        self.reference_hash = None
         self.kept_s = self.previous_s = at_s
         self.waiting = None
         self.history = np.zeros(tiles.grid(gray.shape), np.uint8)
@@ -265,7 +267,13 @@ class Eyes:
             self.moved = 0
         return moved_from
 
-    def _refer_to(self, gray: Gray, restless: Tiles, hashed: int) -> None:
+    def _hash_of_reference(self) -> int:
+        if self.reference_hash is None:
+            assert self.reference is not None  # noqa: S101
+            self.reference_hash = phash(self.reference)
+        return self.reference_hash
+
+    def _refer_to(self, gray: Gray, restless: Tiles, hashed: int | None) -> None:
         assert self.reference is not None  # noqa: S101
         kept = gray
         if restless.any():
