@@ -261,18 +261,6 @@ async def in_flight(
         return await cursor.fetchone()
 
 
-async def owned_in_flight(
-    conn: FleetConnection, tenant_id: UUID, message_id: UUID, owner: UUID
-) -> bool:
-    """Whether `owner` still answers this message; under the conversation's lock it stays so."""
-    result = await conn.execute(
-        "select 1 from message where tenant_id = %s and message_id = %s and owner = %s"
-        "  and status = 'answering'",
-        [tenant_id, message_id, owner],
-    )
-    return result.rowcount == 1
-
-
 async def abandoned_in_flight(conn: FleetConnection, tenant_id: UUID, message_id: UUID) -> bool:
     """Whether this message is being answered by a process whose lease has ended."""
     result = await conn.execute(
