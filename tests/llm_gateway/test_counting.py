@@ -70,62 +70,50 @@ async def calls(running: Running, tenant_id: UUID) -> list[dict[str, Any]]:
     )
 
 
+async def limited(running: Running, nanos: int) -> UUID:
+    """A new tenant that may spend so much a day."""
+    tenant_id = uuid4()
+    new = NewBudget("tenant", None, "day", nanos, hard=True)
+    await create_budget(running.db, running.rt.clock, tenant_id, new)
+    return tenant_id
+
+
 @MODELS
-class TestWhereABudgetIsNearlySpent:
-    async def test_a_call_that_fits_by_its_providers_count_is_made(
-        self, running: Running, stub: Any, fakes: dict[str, Any], as_background: As, model: str
-    ) -> None:
-        fake, free, capped = fakes[model.partition("/")[0]], uuid4(), uuid4()
-        with as_background(free):
-            await ask(stub, asking(model))
-        assert fake.counted == []
-        ((bound),) = await calls(running, free)
-        # Less than half of the bound without a count, and more than what it comes to.
-        limit = bound["reserved_nanos"] * 2 // 5
-        await self.limit(running, capped, limit)
-        with as_background(capped):
-            await ask(stub, asking(model))
-        (call,) = await calls(running, capped)
-        assert len(fake.counted) == 1
-        assert call["spent_nanos"] <= call["reserved_nanos"] <= limit < bound["reserved_nanos"]
-        with as_background(capped), pytest.raises(ResourceExhausted):
-            # An answer that alone is more than what is left: no count could help.
-            await ask(stub, asking(model, max_tokens=4_000))
-        assert len(fake.counted) == 1
+async def test_where_a_budget_is_nearly_spent_what_fits_by_the_providers_count_is_made(
+    running: Running, stub: Any, fakes: dict[str, Any], as_background: As, model: str
+) -> None:
+    fake = fakes[model.partition("/")[0]]
 
-    async def test_a_completion_is_made_by_its_count_too(
-        self, running: Running, stub: Any, fakes: dict[str, Any], as_background: As, model: str
-    ) -> None:
-        fake, capped = fakes[model.partition("/")[0]], uuid4()
+    async def asked(tenant_id: UUID, **fields: Any) -> dict[str, Any]:
+        with as_background(tenant_id):
+            await ask(stub, asking(model, **fields))
+        return (await calls(running, tenant_id))[-1]
+
+    async def completed(tenant_id: UUID) -> dict[str, Any]:
         prompt = "What does it cost? " * 200
-        request = pb.CompleteRequest(model=model, prompt=prompt, max_tokens=16)
-        with as_background(uuid4()):
-            await stub.Complete(request)
-        (bound,) = await running.rows("select reserved_nanos from usage_call")
-        await self.limit(running, capped, bound["reserved_nanos"] // 3)
-        with as_background(capped):
-            await stub.Complete(request)
+        with as_background(tenant_id):
+            await stub.Complete(pb.CompleteRequest(model=model, prompt=prompt, max_tokens=16))
+        return (await calls(running, tenant_id))[-1]
+
+    for made in (asked, completed):
+        bound = (await made(uuid4()))["reserved_nanos"]
+        assert fake.counted == [], "there is room"
+        # Less than half of the bound without a count, and more than what it comes to.
+        capped = await limited(running, bound * 2 // 5)
+        call = await made(capped)
         assert len(fake.counted) == 1
-        (call,) = await calls(running, capped)
-        assert call["spent_nanos"] <= call["reserved_nanos"] <= bound["reserved_nanos"] // 3
-
-    async def test_where_it_does_not_count_the_bound_stands(
-        self, running: Running, stub: Any, fakes: dict[str, Any], as_background: As, model: str
-    ) -> None:
-        free, capped = uuid4(), uuid4()
-        with as_background(free):
-            await ask(stub, asking(model))
-        ((bound),) = await calls(running, free)
-        await self.limit(running, capped, bound["reserved_nanos"] - 1)
-        fakes[model.partition("/")[0]].count_fails = True
-        with as_background(capped), pytest.raises(ResourceExhausted) as refused:
-            await ask(stub, asking(model))
+        assert call["spent_nanos"] <= call["reserved_nanos"] <= bound * 2 // 5
+        with pytest.raises(ResourceExhausted):
+            # An answer that alone is more than what is left: no count could help.
+            await asked(capped, max_tokens=4_000)
+        assert len(fake.counted) == 1
+        fake.count_fails = True
+        uncounted = await limited(running, bound - 1)
+        with pytest.raises(ResourceExhausted) as refused:
+            await made(uncounted)
         assert refused.value.reason == "BUDGET_EXHAUSTED"
-        assert await calls(running, capped) == []
-
-    async def limit(self, running: Running, tenant_id: UUID, nanos: int) -> None:
-        new = NewBudget("tenant", None, "day", nanos, hard=True)
-        await create_budget(running.db, running.rt.clock, tenant_id, new)
+        assert await calls(running, uncounted) == []
+        fake.count_fails, fake.counted = False, []
 
 
 class TestWhatStandsBeforeTheHistory:
