@@ -80,7 +80,7 @@ class Looks:
             drawn = _Look(picture, mask, enough, any_tone=True)
             at = _place_of(drawn, pixels)
             if at is not None:
-                own = pixels[at.y : at.y + at.height, at.x : at.x + at.width].copy()
+                own = np.array(pixels[at.y : at.y + at.height, at.x : at.x + at.width])
                 self._known.appendleft(_Look(own, mask))
                 return _reach(drawn, at, region, part)
         return None

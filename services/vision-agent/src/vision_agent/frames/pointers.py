@@ -60,7 +60,7 @@ class Pointers:
 
     def _by_looks(self, before: Gray, after: Gray, part: Part) -> list[_Sign]:
         """CAME, WENT or both, where pointers in the frames cover all of the part."""
-        rest = part.mask.copy()
+        rest = np.array(part.mask)
         signs: list[_Sign] = []
         for sign, frame, other in ((_Sign.CAME, after, before), (_Sign.WENT, before, after)):
             covered = self._looks.covered(frame, other, part, came=sign is _Sign.CAME)
