@@ -128,3 +128,31 @@ class TestEnd:
         await end([task])
         assert swallowed.is_set()
         assert task.cancelled()
+
+    async def test_ends_what_it_is_ending_also_when_it_is_cancelled_meanwhile(self, monkeypatch):
+        monkeypatch.setattr("fleetkit.tasks._CANCEL_AGAIN_S", 0.02)
+        swallowed = 0
+
+        async def deaf() -> None:
+            nonlocal swallowed
+            while True:
+                try:
+                    await asyncio.sleep(3600)
+                except asyncio.CancelledError:
+                    swallowed += 1
+                    if swallowed > 3:
+                        raise
+
+        inner = asyncio.create_task(deaf())
+
+        async def outer() -> None:
+            try:
+                await asyncio.gather(inner, asyncio.sleep(3600))
+            finally:
+                await end([inner])
+
+        ending = asyncio.create_task(outer())
+        await asyncio.sleep(0)
+        await end([ending])
+        assert ending.cancelled()
+        assert inner.done()

@@ -226,16 +226,20 @@ def test_is_on_the_ledger_to_the_nano_dollar(name: str) -> None:
     assert {entry.status for entry in entries} == {"settled"}
 
 
-def test_what_was_not_reported_is_unconfirmed_at_the_dearest_price() -> None:
+@pytest.mark.parametrize(("prompt_tokens", "output_nanos"), [(4_000, 50_000), (300_000, 250_000)])
+def test_what_was_not_reported_is_unconfirmed_at_the_dearest_price_of_such_a_prompt(
+    prompt_tokens: int, output_nanos: int
+) -> None:
     period = BOOK.period(HAIKU, DAY)
     meter = Meter()
     report_prompt(meter, Usage.model_validate(claude(10, 0)))
-    reserved = reservation(period, {Unit.INPUT: 4_000, Unit.OUTPUT: 100})
+    reserved = reservation(period, {Unit.INPUT: prompt_tokens, Unit.OUTPUT: 100})
     entries = entries_of(row(HAIKU, DAY, reserved), Prices(period), meter)
-    # The prompt is known; of 100 tokens of output none is, and a long prompt's cost $2.50.
+    # The prompt is known; of 100 tokens of output none is, which cost $0.50 a million, and $2.50
+    # where the prompt may be a long one.
     assert [(e.kind, e.units, e.amount_nanos, e.status) for e in entries] == [
         ("input_token", 10, 1_000, "settled"),
-        ("output_token", 100, 250_000, "unconfirmed"),
+        ("output_token", 100, output_nanos, "unconfirmed"),
     ]
 
 

@@ -76,13 +76,21 @@ async def end(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Cancels tasks and waits until all have ended, whatever they raise.
 
     Cancels again those that go on: in Python 3.11 `asyncio.wait_for`, which libraries use,
-    swallows a cancellation that comes together with what it waited for.
+    swallows a cancellation that comes together with what it waited for. Cancelled itself, it
+    raises that when all have ended: what it left behind nobody would end.
     """
     waiting = set(tasks)
+    interrupted: asyncio.CancelledError | None = None
     while waiting:
         for task in waiting:
             task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=_CANCEL_AGAIN_S)
+        try:
+            await asyncio.wait(waiting, timeout=_CANCEL_AGAIN_S)
+        except asyncio.CancelledError as error:
+            interrupted = error
+        waiting = {task for task in waiting if not task.done()}
+    if interrupted is not None:
+        raise interrupted
 
 
 async def woken_within(event: asyncio.Event, seconds: float) -> bool:

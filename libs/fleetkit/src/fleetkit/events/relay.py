@@ -84,8 +84,9 @@ class Relay:
             application_name=f"{self._settings.service}-relay",
         ) as conn:
             while not await _try_lock(conn):
-                self._woken.clear()
+                # A commit while the lock was tried is told, too: only what is told is forgotten.
                 if await woken_within(self._woken, _LOCK_POLL_S):
+                    self._woken.clear()
                     await conn.execute(outbox.TELL_RELAY)
             await conn.execute(sql.SQL("listen {}").format(sql.Identifier(await _channel(conn))))
             yield conn
