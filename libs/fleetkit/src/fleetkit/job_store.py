@@ -2,10 +2,24 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from fleetkit.postgres.database import Database
+
+# A claimed job goes back to the queue, unless one like it was queued meanwhile; what else changes
+# stands between the two.
+_QUEUE_AGAIN: LiteralString = (
+    "with twin as (select from job where tenant_id = %(tenant_id)s and kind = %(kind)s"
+    "   and subject_id = %(subject_id)s and state = 'queued'),"
+    " dropped as (delete from job where tenant_id = %(tenant_id)s"
+    "   and job_id = %(job_id)s and lease_id = %(lease_id)s and exists (select from twin))"
+    " update job set state = 'queued', lease_id = null, lease_until = null, "
+)
+_UNLESS_QUEUED: LiteralString = (
+    " where tenant_id = %(tenant_id)s and job_id = %(job_id)s"
+    "  and lease_id = %(lease_id)s and not exists (select from twin)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +112,7 @@ async def finish(db: Database, job: Job) -> None:
 async def retry(db: Database, job: Job, error: str, run_at: datetime) -> None:
     """Queues the job again, unless one like it was queued meanwhile: that one will do."""
     await db.fleet_call(
-        "with twin as (select from job where tenant_id = %(tenant_id)s and kind = %(kind)s"
-        "   and subject_id = %(subject_id)s and state = 'queued'),"
-        " dropped as (delete from job where tenant_id = %(tenant_id)s"
-        "   and job_id = %(job_id)s and lease_id = %(lease_id)s and exists (select from twin))"
-        " update job set state = 'queued', run_at = %(run_at)s, last_error = %(error)s,"
-        "  lease_id = null, lease_until = null"
-        " where tenant_id = %(tenant_id)s and job_id = %(job_id)s"
-        "  and lease_id = %(lease_id)s and not exists (select from twin)",
+        _QUEUE_AGAIN + "run_at = %(run_at)s, last_error = %(error)s" + _UNLESS_QUEUED,
         {**_claimed(job), "run_at": run_at, "error": error},
     )
 
@@ -122,17 +129,7 @@ async def give_up(db: Database, job: Job, error: str) -> None:
 
 async def release(db: Database, job: Job) -> None:
     """Hands a job back as it was claimed; one that ended meanwhile is not there any more."""
-    await db.fleet_call(
-        "with twin as (select from job where tenant_id = %(tenant_id)s and kind = %(kind)s"
-        "   and subject_id = %(subject_id)s and state = 'queued'),"
-        " dropped as (delete from job where tenant_id = %(tenant_id)s"
-        "   and job_id = %(job_id)s and lease_id = %(lease_id)s and exists (select from twin))"
-        " update job set state = 'queued', attempts = attempts - 1,"
-        "  lease_id = null, lease_until = null"
-        " where tenant_id = %(tenant_id)s and job_id = %(job_id)s"
-        "  and lease_id = %(lease_id)s and not exists (select from twin)",
-        _claimed(job),
-    )
+    await db.fleet_call(_QUEUE_AGAIN + "attempts = attempts - 1" + _UNLESS_QUEUED, _claimed(job))
 
 
 def _claimed(job: Job) -> dict[str, Any]:

@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 from uuid import UUID
 
 from fleetkit.postgres import Database, FleetConnection
 from psycopg.rows import class_row
+
+_SELECT: LiteralString = (
+    "select tenant_id, plan_id, seats, status, period_start_time, period_end_time, revision"
+    " from subscription "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,7 @@ async def find_subscription(conn: FleetConnection, tenant_id: UUID) -> Subscript
     """The tenant's subscription, if there is one."""
     async with conn.cursor(row_factory=class_row(SubscriptionRow)) as cursor:
         await cursor.execute(
-            "select tenant_id, plan_id, seats, status, period_start_time, period_end_time, revision"
-            " from subscription where tenant_id = %s",
+            _SELECT + "where tenant_id = %s",
             [tenant_id],
         )
         return await cursor.fetchone()
@@ -37,8 +42,7 @@ async def read_subscription(db: Database, tenant_id: UUID) -> SubscriptionRow | 
     rows = await db.read(
         tenant_id,
         class_row(SubscriptionRow),
-        "select tenant_id, plan_id, seats, status, period_start_time, period_end_time, revision"
-        " from subscription where tenant_id = tenant.id",
+        _SELECT + "where tenant_id = tenant.id",
         {},
     )
     return rows[0] if rows else None
