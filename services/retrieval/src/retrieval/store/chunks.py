@@ -2,12 +2,25 @@
 
 import json
 from collections.abc import Sequence
+from typing import LiteralString
 from uuid import UUID
 
 from fleetkit.postgres.connection import FleetConnection
 from psycopg.rows import class_row, scalar_row
 
 from retrieval.store.rows import IndexStat, KnownVectors, NewChunk, PassageRow
+
+# Passages of a tenant; which ones is to follow.
+PASSAGES: LiteralString = (
+    "select c.chunk_no, coalesce(c.slot, -1) as slot, c.chunk_id, c.document_id,"
+    "  d.source_id, coalesce(s.external_id, '') as external_id, d.title,"
+    "  coalesce(p.url, s.url) as url, c.heading_path, c.text, c.span_start, c.span_end"
+    " from chunk c join document d on d.document_id = c.document_id"
+    "  join source s on s.source_id = d.source_id"
+    "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
+    " where c.tenant_id = %(tenant_id)s and d.tenant_id = %(tenant_id)s"
+    "  and s.tenant_id = %(tenant_id)s"
+)
 
 
 async def lock_stat(conn: FleetConnection, tenant_id: UUID) -> IndexStat:
@@ -163,15 +176,7 @@ async def get_passages(
     """Chunks by their public ids, in no order; unknown ids are left out."""
     async with conn.cursor(row_factory=class_row(PassageRow)) as cursor:
         await cursor.execute(
-            "select c.chunk_no, coalesce(c.slot, -1) as slot, c.chunk_id, c.document_id,"
-            "  d.source_id, coalesce(s.external_id, '') as external_id, d.title,"
-            "  coalesce(p.url, s.url) as url, c.heading_path, c.text,"
-            "  c.span_start, c.span_end"
-            " from chunk c join document d on d.document_id = c.document_id"
-            "  join source s on s.source_id = d.source_id"
-            "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
-            " where c.tenant_id = %(tenant_id)s and d.tenant_id = %(tenant_id)s"
-            "  and s.tenant_id = %(tenant_id)s and c.chunk_id = any(%(chunk_ids)s)",
+            PASSAGES + " and c.chunk_id = any(%(chunk_ids)s)",
             {"tenant_id": tenant_id, "chunk_ids": chunk_ids},
         )
         return await cursor.fetchall()

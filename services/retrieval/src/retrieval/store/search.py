@@ -6,6 +6,7 @@ from uuid import UUID
 from fleetkit.postgres.connection import FleetConnection
 from psycopg.rows import class_row
 
+from retrieval.store.chunks import PASSAGES
 from retrieval.store.rows import PassageRow
 
 
@@ -30,15 +31,7 @@ async def passages(
     """The chunks in these slots, in no order."""
     async with conn.cursor(row_factory=class_row(PassageRow)) as cursor:
         await cursor.execute(
-            "select c.chunk_no, c.slot, c.chunk_id, c.document_id, d.source_id,"
-            "  coalesce(s.external_id, '') as external_id, d.title,"
-            "  coalesce(p.url, s.url) as url, c.heading_path, c.text,"
-            "  c.span_start, c.span_end"
-            " from chunk c join document d on d.document_id = c.document_id"
-            "  join source s on s.source_id = d.source_id"
-            "  left join page p on p.tenant_id = %(tenant_id)s and p.page_id = d.document_id"
-            " where c.tenant_id = %(tenant_id)s and d.tenant_id = %(tenant_id)s"
-            "  and s.tenant_id = %(tenant_id)s and c.slot = any(%(slots)s)",
+            PASSAGES + " and c.slot = any(%(slots)s)",
             {"tenant_id": tenant_id, "slots": list(slots)},
         )
         return await cursor.fetchall()
