@@ -105,19 +105,19 @@ class MemoryIndex:
             )
             for no in numbers
         ]
-        return found, self._facts(unique, numbers)
+        return found, self._facts(query.text, unique, numbers)
 
     def documents(self, ranked: Sequence[Ranked]) -> list[str]:
         """The documents of ranked passages, each at its best passage's place."""
         order = (self.chunks[item.candidate.chunk_no].document_id for item in ranked)
         return list(dict.fromkeys(order))
 
-    def _facts(self, unique: tuple[str, ...], numbers: Sequence[int]) -> QueryFacts:
+    def _facts(self, text: str, unique: tuple[str, ...], numbers: Sequence[int]) -> QueryFacts:
         known = {t: len(self._postings[t][0]) for t in unique if t in self._postings}
         matched = {
             no: frozenset(t for t in unique if t in self.chunks[no].weights) for no in numbers
         }
-        return QueryFacts(unique, known, len(self.chunks), matched)
+        return QueryFacts(unique, known, len(self.chunks), matched, text=text)
 
     def _bm25(self, unique: Sequence[str]) -> NDArray[np.float64]:
         scores = np.zeros(len(self.chunks))

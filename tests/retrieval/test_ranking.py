@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from retrieval.index import bm25, ranking, relevance
 from retrieval.index.ranking import Candidate, QueryFacts
+from retrieval.index.terms import terms
 from retrieval.index.weights import FusionWeights, load_weights
 
 EVEN = FusionWeights({"dense": 1.0, "words": 1.0, "keyword": 1.0})
@@ -102,6 +103,46 @@ class TestProbability:
     @pytest.mark.parametrize("chunks", [1, 3, 50, 100_000])
     def test_is_a_probability_for_any_size_of_knowledge(self, chunks):
         assert 0 < judge(0.4, 1, chunks=chunks) < 1
+
+
+FAQ = "Router > Questions\nWhich port does it use?\nIt listens on port 8080.\nWhere is it?\nHere."
+
+
+class TestAsked:
+    """A question that stands in a passage is answered by what follows it there."""
+
+    @pytest.mark.parametrize(
+        ("query", "passage"),
+        [
+            ("Which port does it use?", FAQ),
+            ("which port is used", FAQ),
+            ("Where is it?", FAQ),
+            ("How do I change my password?", "Manual > Changing a password\nOpen the settings."),
+        ],
+    )
+    def test_is_likely_answered(self, query, passage):
+        assert self.asked(query, passage) >= 0.95
+
+    @pytest.mark.parametrize(
+        ("query", "passage"),
+        [
+            ("Which port does the printer use?", FAQ),
+            ("Where is the printer?", FAQ),
+            ("Where was it?", FAQ),
+            # Nothing follows, or only further questions do.
+            ("Which port does it use?", "Router\nHere.\nWhich port does it use?"),
+            ("Which port does it use?", "Router\nWhich port does it use?\nWhere is it?"),
+            # No question and no heading.
+            ("Which port does it use?", "Router\nIt uses the port. Look there."),
+        ],
+    )
+    def test_otherwise_goes_by_the_signals(self, query, passage):
+        assert self.asked(query, passage) < 0.95
+
+    def asked(self, query: str, passage: str) -> float:
+        facts = QueryFacts(tuple(terms(query)), {}, 50, {}, text=query)
+        ranked = ranking.rank([candidate(0, 0.1, 0.1)], facts, load_weights().fusion)
+        return relevance.probability(ranked, facts, {0: passage}, load_weights().relevance)
 
 
 class TestWeights:

@@ -49,7 +49,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class QueryFacts:
-    """What is known of a query: its distinct terms, and where they stand.
+    """What is known of a query: its distinct terms, where they stand, and its text.
 
     `frequencies` is in how many of the tenant's chunks, without the terms that stand nowhere;
     `matched` is which terms stand in each candidate; `languages` are those of the tenant's texts.
@@ -60,6 +60,7 @@ class QueryFacts:
     chunk_count: int
     matched: Mapping[int, frozenset[str]]
     languages: tuple[str, ...] = ("en",)
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,16 @@
 
 A logistic regression on a few signals, fitted on questions with and without an answer, see
 `retrieval.index.weights`. It judges by words and vectors, not by reading: a question about the
-right topic that the passages leave open looks much like one that they answer.
+right topic that the passages leave open looks much like one that they answer. One rule is not
+fitted: where a passage has the question itself, as people who write help pages put it, what follows
+it is the answer.
 """
 
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 from retrieval.index.bm25 import K1, idf
 from retrieval.index.ranking import QueryFacts, Ranked, rarity
@@ -17,7 +21,13 @@ from retrieval.index.weights import LogisticModel, RelevanceWeights
 _TOP = 5
 _READ = 3
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_CONTEXT_JOINT = " > "
+_WORD = re.compile(r"\w+")
 _MARGIN_RANK = 10
+# The least probability of a question that stands in a passage.
+_ASKED_THERE = 0.95
+# Fewer are shared by questions about different things.
+_LEAST_SAME_TERMS = 2
 
 
 def probability(
@@ -38,11 +48,11 @@ def probability(
 
 
 def from_signals(found: Mapping[str, float], model: LogisticModel) -> float:
-    """The probability that a model gives to signals."""
+    """The probability that a model gives to signals, and at least `_ASKED_THERE` by the rule."""
     logit = model.bias + math.fsum(
         weight * found[name] for name, weight in model.coefficients.items()
     )
-    return 1.0 / (1.0 + math.exp(-logit))
+    return max(1.0 / (1.0 + math.exp(-logit)), _ASKED_THERE * found["asked_there"])
 
 
 def signals(
@@ -51,7 +61,7 @@ def signals(
     """The signals by name; those of vectors are absent when the query had none.
 
     `coverage` is the share of the query's terms, weighted by rarity, that a passage has, or one
-    sentence of it.
+    sentence of it; `asked_there` is 1 where a passage has the query as a question or a heading.
     """
     rarities = {
         term: rarity(facts.frequencies.get(term, 0), facts.chunk_count) for term in facts.terms
@@ -62,6 +72,10 @@ def signals(
         for item in ranked[:_TOP]
     ]
     known = math.fsum(rarities[term] for term in facts.terms if term in facts.frequencies)
+    read = [
+        _sentences(texts.get(item.candidate.chunk_no, ""), facts.languages)
+        for item in ranked[:_READ]
+    ]
     found = {
         "top_coverage": coverages[0],
         "best_coverage": max(coverages),
@@ -69,10 +83,12 @@ def signals(
         "log_terms": math.log1p(len(facts.terms)),
         "adjacent": max(item.candidate.adjacent for item in ranked[:_TOP]),
         "sentence_coverage": max(
-            _sentence_coverage(texts.get(item.candidate.chunk_no, ""), rarities, facts.languages)
-            / total
-            for item in ranked[:_READ]
-        ),
+            math.fsum(rarities.get(term, 0.0) for term in sentence.terms)
+            for sentences in read
+            for sentence in sentences
+        )
+        / total,
+        "asked_there": float(any(_asks(sentences, facts) for sentences in read)),
         **_word_signals(ranked, facts),
     }
     cosines = sorted(
@@ -86,12 +102,38 @@ def signals(
     return found
 
 
-def _sentence_coverage(text: str, rarities: Mapping[str, float], languages: Sequence[str]) -> float:
-    """The rarities of the query's terms that the best sentence has."""
-    return max(
-        math.fsum(rarities.get(term, 0.0) for term in terms_in(sentence, languages))
-        for sentence in _SENTENCE_END.split(text)
-    )
+class _Sentence(NamedTuple):
+    text: str
+    terms: set[str]
+    is_heading: bool
+
+
+def _sentences(text: str, languages: Sequence[str]) -> list[_Sentence]:
+    """A passage's headings, which stand in its first line, and its sentences; at least one."""
+    context, _, body = text.partition("\n")
+    headings = context.split(_CONTEXT_JOINT)
+    parts = [*((part, True) for part in headings), *((p, False) for p in _SENTENCE_END.split(body))]
+    return [_Sentence(part, terms_in(part, languages), of_it) for part, of_it in parts]
+
+
+def _asks(sentences: Sequence[_Sentence], facts: QueryFacts) -> bool:
+    """Whether one of the sentences, and not the last, is the query: in its words or its terms.
+
+    Of questions one after the other, as in a table of contents, none is answered there.
+    """
+    words, asked = _words(facts.text), set(facts.terms)
+    for sentence, next_one in pairwise(sentences):
+        is_question = sentence.text.rstrip().endswith("?")
+        if not (is_question or sentence.is_heading) or next_one.text.rstrip().endswith("?"):
+            continue
+        same_terms = len(asked) >= _LEAST_SAME_TERMS and sentence.terms == asked
+        if same_terms or (words and _words(sentence.text) == words):
+            return True
+    return False
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
 
 
 def _word_signals(ranked: Sequence[Ranked], facts: QueryFacts) -> dict[str, float]:

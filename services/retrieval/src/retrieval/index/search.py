@@ -370,4 +370,5 @@ def _facts(asked: _Asked, scanned: Scanned, passages: dict[int, PassageRow]) -> 
         chunk_count=scanned.stat.chunk_count,
         matched={no: matched[row.slot] for no, row in passages.items()},
         languages=asked.languages,
+        text=asked.query,
     )
