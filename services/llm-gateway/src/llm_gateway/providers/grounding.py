@@ -121,22 +121,22 @@ class Grounding:
         if not spans or start == self._length:
             return pieces
         self._cited_length += self._length - start
-        cited: list[Piece] = [Cited(*span, start, self._length) for span in spans]
-        if self._released:
-            return [*pieces, *cited]
         self._released = True
         held, self._held = self._held, []
-        return [*held, *pieces, *cited]
+        return [*pieces, *held, *(Cited(*span, start, self._length) for span in spans)]
 
     def _emit(self, text: str) -> list[Piece]:
         text = _LINK.sub(self._known_link, text)
         if not text:
             return []
         self._length += len(text)
-        if self._released:
-            return [TextDelta(text)]
         self._held.append(TextDelta(text))
-        return []
+        # Where a block's citations come before its text, nothing has to wait for its end.
+        self._released = self._released or bool(self._spans)
+        if not self._released:
+            return []
+        held, self._held = self._held, []
+        return held
 
     def _known_link(self, match: re.Match[str]) -> str:
         link = match[0].rstrip(_TRAILING)
