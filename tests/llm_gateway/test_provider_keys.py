@@ -1,6 +1,7 @@
 """Keys of tenants' own: sealed, tried when set, theirs alone, and marked on the ledger."""
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -234,13 +235,20 @@ class TestEmbeddingAndReranking:
 
     @pytest.fixture
     async def running(
-        self, start: Any, claude: FakeAnthropic, servers: dict[str, ScriptedServer]
+        self,
+        start: Any,
+        claude: FakeAnthropic,
+        openai: FakeOpenAi,
+        servers: dict[str, ScriptedServer],
     ) -> Running:
-        """The fleet has a key of its own at Cohere, and none at Voyage."""
+        """The fleet has a key of its own at Anthropic and Cohere, and none at the others."""
         return await start(
             embed_workers=0,
             anthropic_api_key="sk-fleets",
             anthropic_base_url=claude.url,
+            openai_endpoints=tuple(
+                OpenAiEndpoint(name=name, base_url=openai.url) for name in ("gemini", "openai")
+            ),
             answer_model=HAIKU,
             cohere_api_key="right",
             cohere_base_url=servers["cohere"].url,
@@ -323,6 +331,40 @@ class TestEmbeddingAndReranking:
             health = await settings.ListModelHealth(pb.ListModelHealthRequest())
         (model,) = health.models
         assert (model.model, model.calls, model.failures) == (self.COHERE, 1, 0)
+
+    async def test_one_that_is_not_taken_any_more_says_where_to_change_it(
+        self,
+        retrieval: Any,
+        stub: Any,
+        settings: Any,
+        admin: Any,
+        as_background: As,
+        claude: FakeAnthropic,
+        openai: FakeOpenAi,
+        servers: dict[str, ScriptedServer],
+        tenant_id: UUID,
+    ) -> None:
+        """Not the operator's setting, which is no use to a tenant."""
+        unknown = Failure(401, "invalid_api_key")
+        question = partial(asking, "Ports?", passage(ROUTER))
+        calls = {
+            "anthropic": (claude, lambda: ask(stub, question(model=HAIKU))),
+            "gemini": (openai, lambda: ask(stub, question(model="gemini/gemini-3.8-flash"))),
+            "openai": (openai, lambda: ask(stub, question(model=MINI))),
+            "cohere": (servers["cohere"], lambda: retrieval.Rerank(self.rerank(self.COHERE))),
+            "voyage": (servers["voyage"], lambda: retrieval.Embed(self.embed())),
+        }
+        for provider, (server, call) in calls.items():
+            with admin():
+                await settings.SetProviderKey(of(provider, self.OWN))
+            server.script(unknown)
+            with as_background(tenant_id), pytest.raises(FailedPrecondition) as refused:
+                await call()
+            assert refused.value.reason == "PROVIDER_CREDENTIALS"
+            assert refused.value.message == (
+                f"{provider} does not take your own key, or its account has no credit left:"
+                " set another one under Settings → Models → Your own keys"
+            )
 
     async def test_a_price_book_without_the_providers_models_is_no_fault_of_a_key(
         self, running: Running

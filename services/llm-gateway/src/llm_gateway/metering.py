@@ -17,6 +17,7 @@ from llm_gateway.entries import Meter
 from llm_gateway.health import Health
 from llm_gateway.ledger import NO_ATTEMPT, Attempt, Call, Count, Ledger, Operation
 from llm_gateway.pricing import Unit
+from llm_gateway.providers.refusals import CREDENTIALS, own_key_refused
 
 # Runs a coroutine that outlives the request which began it; `Runtime.spawn`.
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
@@ -60,7 +61,10 @@ class Metering:
         attempt: Attempt = NO_ATTEMPT,
         count: Count | None = None,
     ) -> AsyncIterator[Metered]:
-        """A call whose reservation is written; it is settled, committed, at the block's end."""
+        """A call whose reservation is written; it is settled, committed, at the block's end.
+
+        What its provider has against a tenant's own key is told as the tenant's to mend.
+        """
         call = await self._ledger.open_call(tenant_id, operation, model, at_most, attempt, count)
         metered = Metered(call, Meter())
         started = time.monotonic()
@@ -74,6 +78,8 @@ class Metering:
                     failure = ""
                 except FleetError as error:
                     failure = error.reason
+                    if failure == CREDENTIALS and attempt.paid_by == "tenant":
+                        raise own_key_refused(model.partition("/")[0]) from error
                     raise
                 finally:
                     traced |= genai.of_usage(metered.meter.units, failure)

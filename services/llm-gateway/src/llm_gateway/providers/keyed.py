@@ -11,6 +11,7 @@ from llm_gateway.completing import CompleteProvider
 from llm_gateway.config import Settings
 from llm_gateway.embedding import EmbedProvider
 from llm_gateway.pricing import PriceBook
+from llm_gateway.providers.refusals import CREDENTIALS
 from llm_gateway.question import AnswerProvider
 from llm_gateway.reranking import RerankProvider
 from llm_gateway.seeing import SeeProvider
@@ -155,7 +156,7 @@ def _check_of(ask: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None
                 "the provider did not answer: the key is not set", reason="PROVIDER_TIMEOUT"
             ) from error
         except FailedPrecondition as error:
-            if error.reason != "PROVIDER_CREDENTIALS":
+            if error.reason != CREDENTIALS:
                 raise
             raise _not_taken() from error
 

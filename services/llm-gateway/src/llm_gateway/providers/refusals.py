@@ -11,6 +11,8 @@ from fleetkit.errors import (
     Unavailable,
 )
 
+# The reason of what is about a key.
+CREDENTIALS = "PROVIDER_CREDENTIALS"
 _DEFAULT_RETRY_S = 1.0
 _LONGEST_RETRY_S = 3600.0
 _OVERLOADED = ("overloaded_error", "service_unavailable")
@@ -55,6 +57,15 @@ def refused(status: int, kind: str, headers: Mapping[str, str], key_setting: str
     )
 
 
+def own_key_refused(provider: str) -> FleetError:
+    """The same about a tenant's own key: where the tenant has it."""
+    return FailedPrecondition(
+        f"{provider} does not take your own key, or its account has no credit left: set another"
+        " one under Settings → Models → Your own keys",
+        reason=CREDENTIALS,
+    )
+
+
 def unreachable(error: BaseException) -> FleetError:
     """Unavailable: no answer came."""
     # The SDKs' transport calls a connection that was cut a time-out, too.
@@ -79,7 +90,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _credentials(what: str, key_setting: str) -> FleetError:
     return FailedPrecondition(
-        f"the model's provider {what}: check {key_setting}", reason="PROVIDER_CREDENTIALS"
+        f"the model's provider {what}: check {key_setting}", reason=CREDENTIALS
     )
 
 
