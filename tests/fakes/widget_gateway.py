@@ -175,6 +175,9 @@ class WidgetGateway:
     ) -> None:
         base = f"/v1/conversations/{CONVERSATION_ID}"
         match method, path.removeprefix(base):
+            case "GET", agent if agent.endswith("/public") and "authorization" in headers:
+                # A visitor's token is no way in here, as it may be out of date.
+                await self._json(writer, 403, {"title": "Forbidden", "status": 403})
             case "GET", agent if agent.endswith("/public"):
                 await self._json(writer, 200, self.agent)
             case "POST", "/v1/conversations":

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -640,9 +640,61 @@ class TestConversations:
         answer = await office.get("/conversations?format=csv")
         assert answer.headers["content-type"].startswith("text/csv")
         assert "attachment" in answer.headers["content-disposition"]
-        head, first = answer.text.splitlines()[:2]
+        head, *rows = answer.text.splitlines()
         assert head.startswith("conversation_id,title,outcome")
-        assert first.startswith(office.conversation_id)
+        assert [row for row in rows if row.startswith(office.conversation_id)]
+
+
+class TestPersons:
+    """Of a company of their own, so that the figures of the other stay what they are."""
+
+    async def test_take_over_reply_and_hand_back(
+        self, office: Office, module_browser: Browser
+    ) -> None:
+        office.desk.forget_limits()
+        company = await office.desk.sign_up()
+        conversation_id, visitor = await office.desk.begin(company)
+        path = f"/v1/conversations/{conversation_id}"
+        await office.desk.client.post(f"{path}/handoff", headers=visitor)
+        signed_in = replace(office, headers=await office.desk.sign_in(company))
+        context = await _context(signed_in, module_browser)
+        page = await context.new_page()
+        await page.goto("/conversations?status=waiting")
+        await page.locator("tbody a").click()
+        await page.get_by_role("button", name="Take over").click()
+        reply = page.get_by_label("Your reply")
+        await expect(reply).to_be_focused()
+        await reply.fill("Maria here: send it to Graz.")
+        await page.get_by_role("button", name="Send reply").click()
+        turns = page.locator("#turns li")
+        await expect(turns.last).to_contain_text("Maria here: send it to Graz.")
+        said = {"text": "Thank you, Maria."}
+        await office.desk.client.post(f"{path}/messages", json=said, headers=visitor)
+        await expect(turns.last).to_contain_text("Thank you, Maria.", timeout=10_000)
+        found = await office.desk.client.get(path, headers=visitor)
+        assert [message["role"] for message in found.json()["messages"]] == ["person", "visitor"]
+        assert await axe_violations(page) == []
+        await page.get_by_role("button", name="Hand back to the agent").click()
+        await expect(page.get_by_text("The agent answers here")).to_be_visible()
+        await page.get_by_role("button", name="Mark as resolved").click()
+        await expect(page.get_by_text("This conversation is resolved")).to_be_visible()
+        await context.close()
+
+    async def test_keep_a_reply_that_can_t_be_sent(self, office: Office) -> None:
+        path = f"/conversations/{office.conversation_id}/reply"
+        refused = await office.post(path, text="Too soon", request_id=str(uuid4()))
+        assert refused.status_code == 409
+        assert "take over before you reply" in refused.text
+        assert "Too soon" in refused.text
+
+    @pytest.mark.parametrize("what", ["takeover", "reply", "handback", "resolve"])
+    async def test_need_a_role_and_their_own_company(self, office: Office, what: str) -> None:
+        path = f"/conversations/{office.conversation_id}/{what}"
+        viewer = await office.desk.sign_in_new(office.company, Role.VIEWER)
+        assert (await office.post(path, viewer, text="Hello")).status_code == 403
+        office.desk.forget_limits()
+        other = await office.desk.sign_in(await office.desk.sign_up())
+        assert (await office.post(path, other, text="Hello")).status_code == 404
 
 
 class TestHome:

@@ -392,6 +392,7 @@ class TestReturning:
         await widget.open()
         await expect(widget.panel.locator(".msg.visitor")).to_have_text("You: How do I reset it?")
         await expect(widget.body()).to_have_text("Twice.\u20601")
+        await expect(widget.panel).to_contain_text(gateway.agent["name"])
 
     async def test_in_the_middle_of_an_answer_goes_on_with_it(
         self, widget: Widget, gateway: WidgetGateway

@@ -7,9 +7,9 @@ Chart.register(BarController, BarElement, CategoryScale, LinearScale, Legend, To
 const HUES = [252, 190, 155, 65, 330, 295, 25, 110];
 
 /** Colours that differ in lightness too, so that they can be told apart without hue. */
-function colour(index: number, dark: boolean): string {
+function colour(index: number, hue: string | undefined, dark: boolean): string {
   const lightness = (dark ? 78 : 46) + (index % 2 === 0 ? 0 : dark ? -20 : 22);
-  return `oklch(${lightness}% 0.1 ${HUES[index % HUES.length]})`;
+  return `oklch(${lightness}% 0.1 ${hue ?? HUES[index % HUES.length]})`;
 }
 
 /** Cents where cents say something, else three significant digits. */
@@ -25,12 +25,13 @@ function day(iso: string): string {
   return new Date(`${iso}T00:00Z`).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 }
 
-function series(table: HTMLTableElement): { labels: string[]; sets: { label: string; data: number[] }[] } {
-  const names = [...table.querySelectorAll<HTMLElement>("thead th[data-series]")].map((cell) => cell.textContent?.trim() ?? "");
+function series(table: HTMLTableElement): { labels: string[]; sets: { label: string; hue?: string; data: number[] }[] } {
+  const heads = [...table.querySelectorAll<HTMLElement>("thead th[data-series]")];
   const rows = [...table.querySelectorAll("tbody tr")];
   const labels = rows.map((row) => row.querySelector<HTMLElement>("[data-day]")?.dataset.day ?? "");
-  const sets = names.map((label, index) => ({
-    label,
+  const sets = heads.map((head, index) => ({
+    label: head.textContent?.trim() ?? "",
+    hue: head.dataset.hue,
     data: rows.map((row) => Number(row.querySelectorAll<HTMLElement>("[data-value]")[index]?.dataset.value ?? 0)),
   }));
   return { labels, sets };
@@ -60,7 +61,7 @@ function draw(canvas: HTMLCanvasElement, table: HTMLTableElement): Chart {
     type: "bar",
     data: {
       labels,
-      datasets: sets.map((set, index) => ({ ...set, backgroundColor: colour(index, dark), borderRadius: 2, maxBarThickness: 36 })),
+      datasets: sets.map(({ hue, ...set }, index) => ({ ...set, backgroundColor: colour(index, hue, dark), borderRadius: 2, maxBarThickness: 36 })),
     },
     options: {
       animation: false,

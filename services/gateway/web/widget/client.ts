@@ -27,8 +27,9 @@ export class Client {
     private readonly tickets: TicketStore,
   ) {}
 
+  /** What anybody may know of the agent: asked without the visitor's token, which may be out of date. */
   agent(): Promise<Agent> {
-    return this.json(`/v1/agents/${this.agentId}/public`);
+    return this.json(`/v1/agents/${this.agentId}/public`, {}, "");
   }
 
   get known(): boolean {
@@ -110,14 +111,13 @@ export class Client {
     }
   }
 
-  private async json(path: string, init: RequestInit = {}): Promise<any> {
-    const response = await this.send(path, init);
+  private async json(path: string, init: RequestInit = {}, token?: string): Promise<any> {
+    const response = await this.send(path, init, token);
     return response.json();
   }
 
-  private async send(path: string, init: RequestInit): Promise<Response> {
+  private async send(path: string, init: RequestInit, token = this.tickets.get()?.visitor_token): Promise<Response> {
     const headers: Record<string, string> = { Accept: "application/json", ...(init.headers as Record<string, string>) };
-    const token = this.tickets.get()?.visitor_token;
     if (token) headers.Authorization = `Bearer ${token}`;
     if (init.body) headers["Content-Type"] ??= "application/json";
     let response: Response;

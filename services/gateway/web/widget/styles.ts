@@ -44,7 +44,7 @@ svg{width:20px;height:20px;fill:none;stroke:currentColor;stroke-width:1.8;stroke
 .asks{display:flex;flex-direction:column;align-items:flex-start;gap:8px;margin:0;padding:0;list-style:none}
 .asks button{padding:7px 12px;border:1px solid var(--l);border-radius:10px;text-align:start;font-size:14px}
 .asks button:hover{background:var(--b);border-color:var(--m)}
-.share{display:grid;gap:8px;padding:0 16px}
+.share{display:grid;gap:8px;padding:0 16px 8px}
 .share>:not([hidden]):first-child,.share>.ask,.share>.bar{margin-block-start:8px}
 .share>button{justify-self:start}
 .share .line:empty{display:none}

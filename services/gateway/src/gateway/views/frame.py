@@ -28,6 +28,15 @@ NAV = (
     NavItem("home", "Home", "house", "/", "h"),
     NavItem("knowledge", "Knowledge", "book-open", "/knowledge", "k"),
     NavItem("conversations", "Conversations", "messages-square", "/conversations", "c"),
+    NavItem(
+        "waiting",
+        "Waiting",
+        "headset",
+        "/conversations?status=waiting",
+        "i",
+        on_phone=False,
+        parent="conversations",
+    ),
     NavItem("costs", "Costs", "coins", "/costs", "o"),
     NavItem("budgets", "Budgets", "coins", "/costs/budgets", "b", False, "costs"),
     NavItem("settings", "Settings", "settings", "/settings/widget", "s"),
@@ -84,6 +93,11 @@ class Frame:
     def parent(self) -> str:
         """The rail's top entry that this page belongs to."""
         return next((item.parent for item in self.nav if item.page == self.page), "") or self.page
+
+    @property
+    def siblings(self) -> tuple[NavItem, ...]:
+        """The pages under the same top entry: a phone has no rail that shows them."""
+        return tuple(item for item in self.nav if item.parent == self.parent)
 
     @property
     def may_edit(self) -> bool:

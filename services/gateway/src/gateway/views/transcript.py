@@ -9,7 +9,7 @@ from fleetdesk.retrieval.v1 import document_pb2 as doc
 from markupsafe import Markup
 
 from gateway.views.answer_html import answer_html, plain_html
-from gateway.views.conversations import REASONS, badges_of, outcome_badge
+from gateway.views.conversations import REASONS, STATUSES, badges_of, outcome_badge
 from gateway.views.document import Segment
 from gateway.views.format import Money, When, money, percent, when_of
 from gateway.views.frame import Badge, link
@@ -26,6 +26,7 @@ _STATES: dict[int, Badge] = {
     conv.MESSAGE_STATUS_CANCELED: Badge("Stopped by the visitor", "circle-stop"),
     conv.MESSAGE_STATUS_FAILED: Badge("Failed", "circle-alert", "bad"),
 }
+_STATUSES = {status: name for name, status in STATUSES.items()}
 _RATINGS = {
     1: Badge("Helpful", "thumbs-up", "good"),
     -1: Badge("Not helpful", "thumbs-down", "warn"),
@@ -89,6 +90,13 @@ class Transcript:
     answers: int
     turns: tuple[Turn, ...]
     why: Why | None
+    status: str
+    self_href: str
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a person answers or is waited for: what the visitor writes is shown at once."""
+        return self.status in ("waiting", "taken_over")
 
 
 def opened(messages: Sequence[conv.Message], message_id: str) -> conv.Message | None:
@@ -117,6 +125,11 @@ def transcript(
         answers=sum(item.role == conv.MESSAGE_ROLE_AGENT for item in messages),
         turns=tuple(_turn(item, answer, now) for item in messages),
         why=why(answer, messages, chunks) if answer else None,
+        status=_STATUSES.get(conversation.status, "open"),
+        self_href=link(
+            f"/conversations/{conversation.conversation_id}",
+            answer=answer.message_id if answer else "",
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from fleetdesk.conversation.v1 import conversation_service_pb2 as pb
 from fleetdesk.retrieval.v1.document_pb2 import SearchResult
 from fleetdesk.retrieval.v1.retrieval_service_pb2 import GetChunksRequest
 from fleetkit.errors import DeadlineExceeded, Unavailable
+from fleetkit.ids import new_id
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
@@ -27,6 +28,7 @@ from gateway.views.conversations import (
     conversation_list,
     csv_rows,
 )
+from gateway.views.forms import Form
 from gateway.views.transcript import opened, transcript
 
 _MAX_CHUNKS = 100
@@ -49,12 +51,20 @@ async def get_conversations(request: GatewayRequest) -> Response:
     view = conversation_list(found.conversations, found.next_page_token, costs, wanted, now)
     if asked(request, "format") == "csv":
         return csv_file("conversations.csv", CSV_HEAD, csv_rows(view))
-    return show(request, "conversations", "conversations/list.html", view=view)
+    entry = "waiting" if wanted.status == "waiting" else "conversations"
+    return show(request, entry, "conversations/list.html", view=view)
 
 
 @page("GET", "/conversations/{conversation_id:uuid}")
 async def get_conversation(request: GatewayRequest, conversation_id: FromPath[UUID]) -> Response:
     """A transcript, with the pane of the answer `answer`, or of the last one."""
+    return await show_conversation(request, conversation_id, Form())
+
+
+async def show_conversation(
+    request: GatewayRequest, conversation_id: UUID, form: Form, status_code: int = 200
+) -> Response:
+    """The page of one conversation; `form` is the reply that is being written."""
     parts = parts_of(request)
     found = await call(
         parts.clients.conversations.GetConversation,
@@ -63,7 +73,15 @@ async def get_conversation(request: GatewayRequest, conversation_id: FromPath[UU
     answer = opened(found.messages, asked(request, "answer"))
     chunks = await _chunks(request, answer)
     view = transcript(found.conversation, found.messages, answer, chunks, parts.clock.now())
-    return show(request, "conversations", "conversations/detail.html", view=view)
+    return show(
+        request,
+        "conversations",
+        "conversations/detail.html",
+        status_code=status_code,
+        view=view,
+        form=form,
+        request_id=form["request_id"] or str(new_id()),
+    )
 
 
 async def _conversations(request: GatewayRequest, wanted: Asked) -> pb.ListConversationsResponse:
