@@ -94,6 +94,7 @@ class TestWords:
     def test_messages_become_sentences(self) -> None:
         assert sentence("the file is empty: choose another") == "The file is empty: choose another."
         assert sentence("Really?") == "Really?"
+        assert sentence("time_zone is not known") == "Time zone is not known."
 
     def test_csv_is_no_formula(self) -> None:
         assert to_csv(("a",), [("=1+1",), (-3,), ('say "hi"',)]) == (

@@ -116,10 +116,12 @@ def percent(share: float) -> str:
 
 
 def sentence(text: str) -> str:
-    """A message as a sentence: a capital, and a full stop."""
+    """A message as a sentence: a capital, and a full stop; a field's name as words."""
     text = text.strip()
     if not text:
         return text
+    first, space, rest = text.partition(" ")
+    text = first.replace("_", " ") + space + rest
     return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
 
 
