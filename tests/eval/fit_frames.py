@@ -1,12 +1,12 @@
 """Fits `fitted.toml` of vision-agent: `python -m tests.eval.fit_frames [--write]`.
 
 Every number that is fitted is also measured on what it was not fitted to: types by folds over
-families of stills, distances of the hash by folds over recordings, the tile rule by folds over
-scripts and recordings. The file holds what all of them together say, and those measures.
+families of stills, distances of the hash by folds over recordings, tiles and waiting by leaving out
+one recording after the other. The file holds what all of them together say, and those measures.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from vision_agent.frames import content
 from vision_agent.frames.content import SIGNALS, TYPES, ContentModel, ContentType
-from vision_agent.frames.deciding import Eyes, Rules
+from vision_agent.frames.deciding import Rules
 from vision_agent.frames.perceptual import distance, phash
-from vision_agent.frames.tiles import TileRule
 
-from .screen_scripts import Screen, Step, Tally, as_script, play
+from .fit_tiles import all_played, fit_tiles
+from .screen_scripts import Screen, Step
 from .screens import Recording, Still, sessions, stills, videos
 from .workbench import parser, table
 
@@ -30,12 +30,8 @@ Matrix = NDArray[np.float64]
 _FOLDS = 5
 _RIDGE = 1e-2
 _SCREENS = 32
-# A change that is missed may cost an answer, a frame sent again a reading of a few tiles.
-_WEIGHT, _NEAR = 20, 0.01
 _SEED = dict(zip(TYPES, (10, 12, 15, 20), strict=True))
 _FEWEST = 10
-_LEVELS, _PIXELS = (24, 32, 40, 48), (4, 6, 10)
-_RESTLESS, _VIDEO_SHARE = 3, 0.15
 
 
 def main() -> None:
@@ -52,8 +48,12 @@ def main() -> None:
     desktop = sessions(options.data, options.cache)
     thresholds, apart = fit_thresholds([*desktop, *recordings], model)
     screens = [recording for recording in recordings if recording.type != "video"]
-    played = [*scripts_of(labelled, _SCREENS), *map(as_script, screens)]
-    tiles, tally = fit_tiles(played, model, thresholds)
+    played = all_played(scripts_of(labelled, _SCREENS), screens)
+    of_type = {ContentType(kind): limit for kind, limit in thresholds.items()}
+    rules = replace(Rules.load(), model=model, thresholds=of_type)
+    choice, held_out = fit_tiles(played, rules)
+    rules = replace(rules, tile=choice.tile, little_tiles=choice.little_tiles)
+    of_scripts, of_recordings = held_out["scripts"], held_out["recordings"]
     provenance = (
         f"content: softmax regression on {len(labelled)} labelled screens and video frames, types\n"
         f"weighted alike; right for {accuracy:.3f} of them by {_FOLDS}-fold cross-validation over"
@@ -61,11 +61,12 @@ def main() -> None:
         "phash: the distance that tells another scene best from the same, by type, on pairs of\n"
         f"{len(desktop)} desktop sessions and {len(recordings)} videos; J {apart:.3f} on recordings"
         " held out.\n"
-        f"tiles: searched on {len(played)} scripts and screen recordings; on those held out"
-        f" {tally.missed:.2%}\n"
-        f"of the changes missed and {tally.sent:.2%} of the duplicates sent."
+        f"tiles: searched on {_SCREENS} scripts and {len(screens)} screen recordings. Of scripts"
+        f" left out {of_scripts.missed:.2%} of the\n"
+        f"changes were missed and {of_scripts.sent:.2%} of the duplicates sent, of recordings"
+        f" {of_recordings.missed:.2%} and {of_recordings.sent:.2%}."
     )
-    text = as_toml(model, thresholds, tiles, options.version, provenance)
+    text = as_toml(rules, options.version, provenance)
     print(text)
     if options.write:
         path = Path(str(files("vision_agent.frames") / "fitted.toml"))
@@ -222,74 +223,14 @@ def scripts_of(labelled: Sequence[Still], most: int) -> list[list[Step]]:
     return [list(Screen(still.gray, seed).script()) for seed, still in enumerate(chosen)]
 
 
-def fit_tiles(
-    played: Sequence[Sequence[Step]], model: ContentModel, thresholds: dict[str, int]
-) -> tuple[dict[str, float], Tally]:
-    """The tile rule with the best balance: a missed change counts as twenty unchanged frames.
-
-    And what each fold's scripts and recordings say of the rule chosen without them.
-    """
-    of_type = {ContentType(kind): limit for kind, limit in thresholds.items()}
-    tallies: dict[tuple[int, int], list[Tally]] = {}
-    for levels, pixels in itertools.product(_LEVELS, _PIXELS):
-        tile = TileRule(levels, pixels)
-        rules = Rules(model, of_type, tile, _RESTLESS, _VIDEO_SHARE, heartbeat_s=1e9)
-        tallies[levels, pixels] = [_tally(steps, rules) for steps in played]
-    rows = [
-        [f"{levels}", f"{pixels}", f"{whole.missed:.2%}", f"{whole.sent:.2%}"]
-        for (levels, pixels), each in tallies.items()
-        if (whole := Tally.sum(each))
-    ]
-    print(table(["levels", "pixels", "missed", "sent"], rows), end="\n\n")
-    held_out: list[Tally] = []
-    for fold in range(_FOLDS):
-        chosen = _best_tiles(tallies, lambda number, fold=fold: number % _FOLDS != fold)
-        held_out += tallies[chosen][fold::_FOLDS]
-    levels, pixels = _best_tiles(tallies, lambda _: True)
-    settings = {"min_levels": levels, "min_pixels": pixels, "restless_changes": _RESTLESS,
-                "video_share": _VIDEO_SHARE}  # fmt: skip
-    return settings, Tally.sum(held_out)
-
-
-def _best_tiles(
-    tallies: dict[tuple[int, int], list[Tally]], among: Callable[[int], bool]
-) -> tuple[int, int]:
-    """Of the rules within a point of the best, the one that sees the smallest change.
-
-    What is missed once in some hundred changes these scripts do not tell.
-    """
-    costs: dict[tuple[int, int], float] = {}
-    for rule, each in tallies.items():
-        whole = Tally.sum(tally for number, tally in enumerate(each) if among(number))
-        costs[rule] = _WEIGHT * whole.missed + whole.sent
-    near = [rule for rule, cost in costs.items() if cost <= min(costs.values()) + _NEAR]
-    return min(near, key=lambda rule: rule[0] * rule[1])
-
-
-def _tally(steps: Sequence[Step], rules: Rules) -> Tally:
-    tally, eyes = Tally.new(), Eyes()
-    play(list(steps), lambda gray, at_s: _decide(eyes, gray, at_s, rules), tally)
-    return tally
-
-
-def _decide(eyes: Eyes, gray: Any, at_s: float, rules: Rules) -> tuple[bool, Any]:
-    decision = eyes.look(gray, at_s, rules)
-    return decision.kept, decision.boxes
-
-
 def _accuracies(truth: NDArray[Any], found: NDArray[Any]) -> list[str]:
     each = [float((found[truth == t] == t).mean()) for t in range(len(TYPES))]
     return [f"{(found == truth).mean():.3f}", f"{np.mean(each):.3f}", *(f"{a:.3f}" for a in each)]
 
 
-def as_toml(
-    model: ContentModel,
-    thresholds: dict[str, int],
-    tiles: dict[str, float],
-    version: str,
-    provenance: str,
-) -> str:
+def as_toml(rules: Rules, version: str, provenance: str) -> str:
     """The file that the service ships."""
+    model, tile = rules.model, rules.tile
     lines = [
         "# Thresholds of the frame pipeline, written by `python -m tests.eval.fit_frames --write`.",
         f'version = "{version}"',
@@ -299,10 +240,15 @@ def as_toml(
         '"""',
         "",
         "[phash]",
-        *(f"{kind} = {value}" for kind, value in thresholds.items()),
+        *(f"{kind} = {value}" for kind, value in rules.thresholds.items()),
         "",
         "[tiles]",
-        *(f"{name} = {value}" for name, value in tiles.items()),
+        f"min_levels = {tile.min_levels}",
+        f"min_pixels = {tile.min_pixels}",
+        f"word_aspect = {tile.word_aspect}",
+        f"little_tiles = {rules.little_tiles}",
+        f"restless_changes = {rules.restless_changes}",
+        f"video_share = {rules.video_share}",
         "",
         "[content]",
         f'version = "{model.version}"',

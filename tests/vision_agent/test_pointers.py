@@ -87,6 +87,14 @@ class TestWhatHoldsNoText:
             frames.append(frame)
         assert unseen(STILL, *frames)
 
+    def test_a_dot_beside_an_icon_is_none_and_a_number_in_it_is(self):
+        dotted, numbered = STILL.copy(), STILL.copy()
+        cv2.circle(dotted, (1100, 60), 4, (120,), cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(numbered, (1100, 60), 9, (120,), cv2.FILLED, cv2.LINE_AA)
+        numbered = with_text(numbered, "3", 1096, 52, 14, ink=255)
+        assert unseen(STILL, dotted, dotted, STILL, STILL)
+        assert reasons(STILL, numbered, numbered)[1] is Reason.TILE_CHANGED
+
     def test_a_block_that_hides_text_is_a_change(self):
         hidden = STILL.copy()
         hidden[120:160, 95:420] = 255

@@ -7,11 +7,15 @@ from uuid import UUID, uuid4
 
 import pytest
 from fleetkit.context import Attribution
+from fleetkit.errors import InvalidArgument
+from harness.drawing import screen
 from harness.waiting import eventually
 from vision_agent.frames.boxes import Box
 from vision_agent.frames.content import ContentType
+from vision_agent.frames.images import FrameLimits
 from vision_agent.screens import Screen, Screens, TextLine, Unread
 from vision_agent.store import SessionKey
+from vision_agent.submitting import pixels_of
 
 TENANT = uuid4()
 BOX = Box(0, 0, 64, 64)
@@ -30,6 +34,18 @@ def shared(conversation_id: UUID | None = None, tenant_id: UUID = TENANT) -> Scr
 def quiet(screen: Screen) -> Screen:
     screen.seen_at -= 1_000
     return screen
+
+
+class TestPixelsOf:
+    def test_what_is_sent_again_is_decoded_once(self):
+        shown, limits = shared(), FrameLimits()
+        first = pixels_of(shown, screen("Order 1182"), limits)
+        assert pixels_of(shown, screen("Order 1182"), limits) is first
+        other = pixels_of(shown, screen("Order 1183"), limits)
+        assert (other != first).any()
+        with pytest.raises(InvalidArgument):
+            pixels_of(shown, b"no picture", limits)
+        assert pixels_of(shown, screen("Order 1183"), limits) is other
 
 
 class TestScreens:

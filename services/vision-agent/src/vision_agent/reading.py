@@ -19,7 +19,7 @@ from fleetkit.rpc.fields import timestamp
 from fleetkit.rpc.retry import retry_idempotent
 from fleetkit.telemetry import counter
 
-from vision_agent.frames.boxes import Box
+from vision_agent.frames.boxes import Box, around, united
 from vision_agent.frames.content import ContentType
 from vision_agent.screens import Screen, TextLine, Unread
 from vision_agent.statistics import Statistics
@@ -145,20 +145,14 @@ def whole_lines(
         whole = box
         for line in known:
             if line.box.overlaps(box):
-                whole = _around(whole, line.box)
+                whole = around(whole, line.box)
         grown.append(whole)
     return merged(grown, size)
 
 
 def merged(boxes: Iterable[Box], size: tuple[int, int]) -> tuple[Box, ...]:
     """Boxes within the frame, those that overlap made one; the whole frame when they are many."""
-    found: list[Box] = []
-    for box in boxes:
-        joined = _within(box, size)
-        while (other := next((b for b in found if b.overlaps(joined)), None)) is not None:
-            found.remove(other)
-            joined = _around(joined, other)
-        found.append(joined)
+    found = united(_within(box, size) for box in boxes)
     if len(found) > _MAX_REGIONS:
         return (Box(0, 0, *size),)
     return tuple(found)
@@ -182,13 +176,6 @@ def as_text(lines: Iterable[TextLine], shows: str = "") -> str:
 
 def _middle(line: TextLine) -> float:
     return line.box.y + line.box.height / 2
-
-
-def _around(one: Box, other: Box) -> Box:
-    x, y = min(one.x, other.x), min(one.y, other.y)
-    right = max(one.x + one.width, other.x + other.width)
-    bottom = max(one.y + one.height, other.y + other.height)
-    return Box(x, y, right - x, bottom - y)
 
 
 def _within(box: Box, size: tuple[int, int]) -> Box:

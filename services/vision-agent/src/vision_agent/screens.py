@@ -15,6 +15,7 @@ from fleetkit.context import Attribution
 from vision_agent.frames.boxes import Box
 from vision_agent.frames.content import ContentType
 from vision_agent.frames.deciding import Eyes
+from vision_agent.frames.images import Gray
 from vision_agent.store import SessionKey
 
 # One that is shared, and the one before a page was loaded again.
@@ -50,7 +51,7 @@ class Screen:
 
     `seen_at`: when a frame was last sent, whatever became of it; `came_at`: when one was last
     decided about. `missed`: parts of kept frames whose reading failed. `shows`: what the last
-    reading saw beside text, in a sentence.
+    reading saw beside text, in a sentence. `decoded`: digest and pixels of the last image.
     """
 
     key: SessionKey
@@ -68,6 +69,7 @@ class Screen:
     lines: list[TextLine] = field(default_factory=list)
     missed: tuple[Box, ...] = ()
     shows: str = ""
+    decoded: tuple[bytes, Gray] | None = None
 
 
 class Screens:

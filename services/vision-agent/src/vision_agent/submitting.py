@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
 
 from fleetdesk.billing.v1 import billing_service_pb2 as billing_pb
@@ -67,6 +68,17 @@ async def submit(deps: Deps, frame: Frame) -> Outcome:
         screen.last_number = frame.number
         screen.came_at = time.monotonic()
         return _record(deps, screen, frame, size, decision)
+
+
+def pixels_of(screen: Screen, image: bytes, limits: images.FrameLimits) -> images.Gray:
+    """The image decoded, once only where a screen that stands still sends the same one again.
+
+    InvalidArgument as `images.to_gray`.
+    """
+    digest = sha256(image).digest()
+    if screen.decoded is None or screen.decoded[0] != digest:
+        screen.decoded = digest, images.to_gray(image, limits)
+    return screen.decoded[1]
 
 
 def reason_of(reason: Reason) -> "pb.FrameReason.ValueType":
@@ -138,7 +150,7 @@ def _out_of_turn(deps: Deps, screen: Screen, frame: Frame) -> "pb.FrameReason.Va
 
 
 def _look(deps: Deps, screen: Screen, frame: Frame) -> Decision:
-    gray = images.to_gray(frame.image, deps.limits)
+    gray = pixels_of(screen, frame.image, deps.limits)
     return screen.eyes.look(
         gray, frame.capture_time.timestamp(), deps.rules, fresh=frame.speech_onset
     )

@@ -1,5 +1,6 @@
 """What comes and goes on a screen and can't be read: pointers, carets, lines, frames, blocks."""
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -10,7 +11,7 @@ from vision_agent.frames.boxes import Box, cut, grown, within
 from vision_agent.frames.carets import is_caret
 from vision_agent.frames.images import Gray
 from vision_agent.frames.outlines import may_hold
-from vision_agent.frames.parts import JOIN, MIN_PIXELS, Part, parts_of
+from vision_agent.frames.parts import MIN_PIXELS, TOUCH, Part, parts_in
 from vision_agent.frames.pointers import Pointers
 
 # An underline, the ring around what has the focus, the thumb of a scroll bar; longer than letters.
@@ -22,23 +23,28 @@ _FRAME_WIDTH = 5
 _FRAME_SEEN = 0.9
 _BLOCK = (5, 24)
 _BLOCK_FILL = 0.9
+# A dot beside what is new or unread. Larger ones hold a number, smaller ones end a sentence.
+_DISC = (5, 16)
+_DISC_LIKENESS = 0.75
+_DISC_CONVEX = 0.95
 _BORDER = 2
 _PLAIN_LEVELS = 24
 _WORD = (16, 5)
-_WORD_LONG = 1.5
 _SIDES = (6, 48)
 _LIKENESS = 0.7
 # How far the outlines of the two may differ, by what lies under them.
 _SLACK = 12
 
 
-def drop(mask: Gray, at: Box, before: Gray, after: Gray, pointers: Pointers) -> list[Part] | None:
+def drop(
+    mask: Gray, at: Box, regions: list[Box], before: Gray, after: Gray, pointers: Pointers
+) -> list[Part] | None:
     """Clears what can't be read from the mask of differing pixels, and returns what is left.
 
-    The mask is of the part of the frames that `at` says. None, and nothing cleared, where the
-    parts are very many.
+    The mask is of the part of the frames that `at` says, with something in its `regions` only.
+    None, and nothing cleared, where the parts are very many.
     """
-    whole = parts_of(mask, JOIN, at)
+    whole = parts_in(mask, at, regions)
     if whole is None:
         return None
     gone = [part for part in whole if _is_no_text(before, after, part)]
@@ -53,17 +59,16 @@ def drop(mask: Gray, at: Box, before: Gray, after: Gray, pointers: Pointers) -> 
     return [part for part in rest if part not in gone]
 
 
-def is_wide(part: Part) -> bool:
+def is_wide(part: Part, aspect: float) -> bool:
     """Whether it has the shape of a word or more: no icon, no pointer, hardly a single letter."""
     width, height = part.box.width, part.box.height
-    return width >= _WORD[0] and height >= _WORD[1] and width >= _WORD_LONG * height
+    return width >= _WORD[0] and height >= _WORD[1] and width >= aspect * height
 
 
 def _is_no_text(before: Gray, after: Gray, part: Part) -> bool:
-    few = part.pixels < MIN_PIXELS
-    return (
-        few or is_caret(part) or _is_line(part) or _is_frame(part) or _is_block(before, after, part)
-    )
+    if part.pixels < MIN_PIXELS or is_caret(part) or _is_line(part) or _is_frame(part):
+        return True
+    return _is_block(before, after, part) or _is_disc(before, after, part)
 
 
 def _is_line(part: Part) -> bool:
@@ -90,12 +95,36 @@ def _is_block(before: Gray, after: Gray, part: Part) -> bool:
     short, long = sorted((part.box.width, part.box.height))
     if short < _BLOCK[0] or long < _BLOCK[1] or part.fill < _BLOCK_FILL:
         return False
-    return all(_is_plain(cut(frame, part.box)) for frame in (before, after))
+    inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER]
+    return all(_is_plain(cut(frame, part.box)[inner]) for frame in (before, after))
+
+
+def _is_disc(before: Gray, after: Gray, part: Part) -> bool:
+    """A dot of one brightness, where nothing was or that goes."""
+    short, long = sorted(part.mask.shape)
+    if short < _DISC[0] or long > _DISC[1] or long > short + 1:
+        return False
+    ideal, mask = _disc(*part.mask.shape), part.mask > 0
+    both = np.count_nonzero(ideal & mask)
+    if both < _DISC_LIKENESS * np.count_nonzero(ideal | mask):
+        return False
+    hull = np.zeros_like(part.mask)
+    cv2.fillConvexPoly(hull, cv2.convexHull(cv2.findNonZero(part.mask)), (1,))
+    if part.pixels < _DISC_CONVEX * cv2.countNonZero(hull):
+        return False
+    inner = cv2.erode(part.mask, TOUCH, borderValue=0) > 0
+    return all(_is_plain(cut(frame, part.box)[inner]) for frame in (before, after))
+
+
+@lru_cache(maxsize=64)
+def _disc(height: int, width: int) -> NDArray[np.bool_]:
+    rows, columns = np.ogrid[:height, :width]
+    y, x = (2 * rows + 1) / height - 1, (2 * columns + 1) / width - 1
+    return np.asarray(x * x + y * y <= 1, np.bool_)
 
 
 def _is_plain(pixels: Gray) -> bool:
-    within = pixels[_BORDER:-_BORDER, _BORDER:-_BORDER].astype(np.int16)
-    apart = np.abs(within - int(np.median(within))) > _PLAIN_LEVELS
+    apart = np.abs(pixels.astype(np.int16) - int(np.median(pixels))) > _PLAIN_LEVELS
     return int(np.count_nonzero(apart)) < MIN_PIXELS
 
 

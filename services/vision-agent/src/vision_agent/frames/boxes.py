@@ -1,5 +1,6 @@
 """Rectangles of a frame."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vision_agent.frames.images import Gray
@@ -39,3 +40,23 @@ def cut(array: Gray, box: Box) -> Gray:
 def within(box: Box, other: Box) -> Box:
     """The rectangle as seen from the corner of another one."""
     return Box(box.x - other.x, box.y - other.y, box.width, box.height)
+
+
+def around(one: Box, other: Box) -> Box:
+    """The smallest rectangle that holds both."""
+    x, y = min(one.x, other.x), min(one.y, other.y)
+    right = max(one.x + one.width, other.x + other.width)
+    bottom = max(one.y + one.height, other.y + other.height)
+    return Box(x, y, right - x, bottom - y)
+
+
+def united(boxes: Iterable[Box]) -> list[Box]:
+    """The rectangles, those that overlap made one, so that none do."""
+    found: list[Box] = []
+    for box in boxes:
+        joined = box
+        while (other := next((b for b in found if b.overlaps(joined)), None)) is not None:
+            found.remove(other)
+            joined = around(joined, other)
+        found.append(joined)
+    return found

@@ -17,8 +17,7 @@ from vision_agent.frames.tiles import Change, TileRule, Tiles
 
 _HISTORY = 8
 _LONG_PAUSE_S = 5.0
-# So many tiles are little, and may be waited for where frames come as often as that.
-_LITTLE = 12
+# Where frames come as often as that, one more may be waited for.
 _SOON_S = 2.0
 # Below it, the type of content is not looked at again.
 _TYPE_SHARE = 0.05
@@ -49,6 +48,7 @@ class Reason(enum.StrEnum):
 class Rules:
     """Everything that a decision depends on beside the frames; fitted, see `fitted.toml`.
 
+    `little_tiles`: a change of so many tiles without a word is to be seen in another frame.
     `restless_changes`: a tile that changed in so many of the last 8 frames, and still does, is
     waited for. `video_share`: the share of restless tiles from which a screen shows video.
     """
@@ -56,6 +56,7 @@ class Rules:
     model: ContentModel
     thresholds: dict[ContentType, int]
     tile: TileRule
+    little_tiles: int
     restless_changes: int
     video_share: float
     heartbeat_s: float = 10.0
@@ -64,12 +65,14 @@ class Rules:
     def load(cls, fitted: dict[str, Any] | None = None) -> "Rules":
         """The rules in a fitted file, by default the one that ships with the service."""
         found: dict[str, Any] = fitted or content.load_fitted()
+        of_tiles: dict[str, Any] = found["tiles"]
         return cls(
             model=content.parse_model(found["content"]),
             thresholds={kind: found["phash"][kind] for kind in ContentType},
-            tile=TileRule(found["tiles"]["min_levels"], found["tiles"]["min_pixels"]),
-            restless_changes=found["tiles"]["restless_changes"],
-            video_share=found["tiles"]["video_share"],
+            tile=TileRule(of_tiles["min_levels"], of_tiles["min_pixels"], of_tiles["word_aspect"]),
+            little_tiles=of_tiles["little_tiles"],
+            restless_changes=of_tiles["restless_changes"],
+            video_share=of_tiles["video_share"],
         )
 
 
@@ -103,7 +106,7 @@ class Eyes:
 
     `reference` is the last kept frame, `reference_hash` its hash once it was wanted, `previous` the
     last one of any fate; times are seconds of the capture's clock; `moved`: tiles that changed
-    since the type was looked at; `waiting`: tiles of a change that is to be seen once more.
+    since the type was looked at; `waiting`: a change that is to be seen once more.
     """
 
     reference: Gray | None = None
@@ -115,7 +118,7 @@ class Eyes:
     stable: StableType = field(default_factory=StableType)
     moved: int = 0
     pointers: Pointers = field(default_factory=Pointers)
-    waiting: Tiles | None = None
+    waiting: Change | None = None
 
     def look(self, gray: Gray, at_s: float, rules: Rules, *, fresh: bool = False) -> Decision:
         """Decides about the next frame and remembers it. `fresh`: keep it whatever it shows."""
@@ -129,31 +132,31 @@ class Eyes:
         restless = self._restless(now, self.history, at_s, rules)
         if self.previous is self.reference and not restless.any():
             change = moved
+        elif self.waiting is not None and moved.nothing and not restless.any():
+            change = self.waiting
         else:
             change = tiles.changed_content(
                 self.reference, gray, rules.tile, self.pointers, ~restless
             )
         self.previous = gray
         moved_from = self._see_type(gray, now, restless, rules)
-        waits = not fresh and soon and self._waits(change, now, restless)
+        waits = not fresh and soon and self._waits(change, now, restless, rules)
+        self.waiting = change if waits else None
         changes = np.zeros_like(change.tiles) if waits else change.tiles
         return self._settle(
             gray, at_s, rules, changes, restless, moved_from, fresh=fresh, waits=waits
         )
 
-    def _waits(self, change: Change, now: Tiles, restless: Tiles) -> bool:
+    def _waits(self, change: Change, now: Tiles, restless: Tiles, rules: Rules) -> bool:
         """Whether what changed has to be seen in another frame: little, and no wider than high.
 
         Icons, rings, pointers of other shapes and what a pointer brings about are gone by then. A
         screen on which something does not rest is not waited for once more.
         """
-        little = 0 < np.count_nonzero(change.tiles) <= _LITTLE
-        stayed = self.waiting is not None and (change.tiles & self.waiting & ~now).any()
-        if not little or change.wide or restless.any() or stayed:
-            self.waiting = None
+        little = 0 < np.count_nonzero(change.tiles) <= rules.little_tiles
+        if not little or change.wide or restless.any():
             return False
-        self.waiting = change.tiles
-        return True
+        return self.waiting is None or not (change.tiles & self.waiting.tiles & ~now).any()
 
     def _settle(
         self,

@@ -30,6 +30,9 @@ _REACH = 8
 # Correlation of the pixels under a picture's mask: of the same pointer .8 and more over any text,
 # of anything else that was there .4 and less, of thin ones .75.
 _LIKENESS = 0.8
+# What is less like the middle one of alike drawings is none of them. One pixel higher or lower an
+# arrow is seven tenths as much like another and more, a hand as well.
+_WORTH_A_TRY = 0.65
 # Of a picture that the frame cuts off so many rows or columns have to be seen.
 _FEWEST_SEEN = 6
 # Levels by which a picture may differ, on average, where it still stands.
@@ -76,14 +79,13 @@ class Looks:
                 if at is not None:
                     self._put_first(look)
                     return _reach(shown, at, region, part)
-        for picture, mask, enough in drawings_for(part.box) if has_size(part.box) else ():
-            drawn = _Look(picture, mask, enough, any_tone=True)
-            at = _place_of(drawn, pixels)
-            if at is not None:
-                own = np.array(pixels[at.y : at.y + at.height, at.x : at.x + at.width])
-                self._known.appendleft(_Look(own, mask))
-                return _reach(drawn, at, region, part)
-        return None
+        found = _drawn_in(pixels, part.box) if has_size(part.box) else None
+        if found is None:
+            return None
+        drawn, at = found
+        own = np.array(pixels[at.y : at.y + at.height, at.x : at.x + at.width])
+        self._known.appendleft(_Look(own, drawn.mask))
+        return _reach(drawn, at, region, part)
 
     def remember(self, frame: Gray, part: Part, *, is_pointer: bool) -> None:
         """Keeps the part's picture, unless it is known or no pointer's size."""
@@ -132,11 +134,30 @@ def _shown(look: _Look, part: Part, shape: tuple[int, ...]) -> Iterator[_Look]:
         yield _Look(look.picture[:, :wide], look.mask[:, :wide])
 
 
+def _drawn_in(pixels: NDArray[np.float32], box: Box) -> tuple[_Look, Box] | None:
+    """The drawn pointer that could fill the box and is among the pixels, and where."""
+    for alike in drawings_for(box):
+        for picture, mask, enough in alike:
+            drawn = _Look(picture, mask, enough, any_tone=True)
+            likeness, at = _best_place(drawn, pixels)
+            if likeness >= enough:
+                return drawn, at
+            if likeness < _WORTH_A_TRY * enough:
+                break
+    return None
+
+
 def _place_of(look: _Look, pixels: NDArray[np.float32]) -> Box | None:
     """Where among the pixels the look is."""
+    likeness, at = _best_place(look, pixels)
+    return at if likeness >= look.enough else None
+
+
+def _best_place(look: _Look, pixels: NDArray[np.float32]) -> tuple[float, Box]:
+    """How much like the look the pixels are at most, and where."""
     height, width = look.mask.shape
     if height > pixels.shape[0] or width > pixels.shape[1]:
-        return None
+        return 0.0, Box(0, 0, width, height)
     found = cv2.matchTemplate(
         pixels, np.ascontiguousarray(look.picture), cv2.TM_CCOEFF_NORMED,
         mask=np.ascontiguousarray(look.mask),
@@ -146,7 +167,7 @@ def _place_of(look: _Look, pixels: NDArray[np.float32]) -> Box | None:
     if look.any_tone:
         found = np.abs(found)
     _, most, _, (x, y) = cv2.minMaxLoc(found)
-    return Box(x, y, width, height) if most >= look.enough else None
+    return most, Box(x, y, width, height)
 
 
 def _reach(look: _Look, at: Box, region: Box, part: Part) -> NDArray[np.bool_]:

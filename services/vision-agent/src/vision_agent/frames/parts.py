@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vision_agent.frames.boxes import Box
+from vision_agent.frames.boxes import Box, cut
 from vision_agent.frames.images import Gray
 
 # Parts of one shape are at most so far apart; parts of fewer pixels are the compression's.
@@ -27,6 +27,21 @@ class Part:
     def fill(self) -> float:
         """The share of its rectangle that it has."""
         return self.pixels / self.mask.size
+
+
+def parts_in(mask: Gray, at: Box, regions: list[Box]) -> list[Part] | None:
+    """The connected parts of a mask that is `at` of the frame and holds something in the regions.
+
+    They are farther apart than parts of one shape. None where the parts are very many.
+    """
+    found: list[Part] = []
+    for region in regions:
+        place = Box(at.x + region.x, at.y + region.y, region.width, region.height)
+        parts = None if len(found) >= _MOST else parts_of(cut(mask, region), JOIN, place)
+        if parts is None or len(found) + len(parts) > _MOST:
+            return None
+        found += parts
+    return found
 
 
 def parts_of(mask: Gray, joining: Gray, at: Box) -> list[Part] | None:

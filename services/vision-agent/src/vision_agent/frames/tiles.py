@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision_agent.frames import apparitions
-from vision_agent.frames.boxes import Box, cut
+from vision_agent.frames.boxes import Box, cut, united
 from vision_agent.frames.images import Gray
 from vision_agent.frames.pointers import Pointers
 
@@ -23,10 +23,14 @@ _MAX_TILES_IN_DETAIL = 40
 
 @dataclass(frozen=True, slots=True)
 class TileRule:
-    """When a pixel differs (levels of 255) and when a tile does (pixels of it)."""
+    """When a pixel differs (levels of 255), when a tile does (pixels of it), what is a word.
+
+    `word_aspect`: what is narrower than so many times its height is no word.
+    """
 
     min_levels: int = 24
     min_pixels: int = 6
+    word_aspect: float = 1.5
 
 
 Tiles = NDArray[np.bool_]
@@ -39,10 +43,14 @@ def grid(shape: tuple[int, ...]) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The tiles whose content differs, and whether some of it is as wide as a word, or more."""
+    """The tiles whose content differs, and whether some of it is as wide as a word, or more.
+
+    `nothing`: no pixel differs, also none of what can't be read.
+    """
 
     tiles: Tiles
     wide: bool
+    nothing: bool = False
 
 
 def changed_content(
@@ -50,25 +58,30 @@ def changed_content(
 ) -> Change:
     """What differs (among the tiles of `look`): what can't be read, as a pointer, is none of it."""
     tiles = np.zeros(grid(after.shape), np.bool_)
-    apart = np.asarray(cv2.absdiff(before, after), np.uint8)
-    at = _where(apart, rule.min_levels)
+    if before is after:
+        return Change(tiles, wide=False, nothing=True)
+    at = _where(before, after, rule.min_levels)
     if at is None:
-        return Change(tiles, wide=False)
+        return Change(tiles, wide=False, nothing=True)
     part = np.s_[at.y // TILE : -(-(at.y + at.height) // TILE),
                  at.x // TILE : -(-(at.x + at.width) // TILE)]  # fmt: skip
-    mask = cv2.threshold(cut(apart, at), rule.min_levels, 1, cv2.THRESH_BINARY)[1]
+    apart = cv2.absdiff(cut(before, at), cut(after, at))
+    mask = cv2.threshold(apart, rule.min_levels, 1, cv2.THRESH_BINARY)[1]
     mask = np.asarray(mask, np.uint8)
     wanted = None if look is None else look[part]
     if wanted is not None:
         _clear(mask, ~wanted)
-    tiles[part] = _enough(mask, rule)
+    counts = _count(mask)
+    tiles[part] = counts >= rule.min_pixels
     if not 0 < np.count_nonzero(tiles) <= _MAX_TILES_IN_DETAIL:
         return Change(tiles, wide=True)
-    left = apparitions.drop(mask, at, before, after, pointers)
+    # What is connected lies in neighbouring tiles: looked for in these, not in all between them.
+    regions = united(boxes(counts > 0, mask.shape, margin=0))
+    left = apparitions.drop(mask, at, regions, before, after, pointers)
     if left is None:
         return Change(tiles, wide=True)
-    tiles[part] = _enough(mask, rule)
-    return Change(tiles, any(apparitions.is_wide(one) for one in left))
+    tiles[part] = _count(mask) >= rule.min_pixels
+    return Change(tiles, any(apparitions.is_wide(one, rule.word_aspect) for one in left))
 
 
 def boxes(tiles: Tiles, shape: tuple[int, ...], margin: int = 1) -> list[Box]:
@@ -84,23 +97,26 @@ def boxes(tiles: Tiles, shape: tuple[int, ...], margin: int = 1) -> list[Box]:
     return found
 
 
-def _where(apart: Gray, levels: int) -> Box | None:
+def _where(before: Gray, after: Gray, levels: int) -> Box | None:
     """The tiles that hold all pixels that differ by more; None without any."""
-    rows = np.flatnonzero(apart.max(axis=1) > levels)
-    if not rows.size:
+    height, width = after.shape
+    rows = [
+        y
+        for y in range(0, height, TILE)
+        if cv2.norm(before[y : y + TILE], after[y : y + TILE], cv2.NORM_INF) > levels
+    ]
+    if not rows:
         return None
-    top, bottom = _aligned(rows, apart.shape[0])
-    columns = np.flatnonzero(apart[top:bottom].max(axis=0) > levels)
-    left, right = _aligned(columns, apart.shape[1])
+    top, bottom = rows[0], min(rows[-1] + TILE, height)
+    apart = cv2.absdiff(before[top:bottom], after[top:bottom])
+    columns = np.flatnonzero(apart.max(axis=0) > levels)
+    left = int(columns[0]) // TILE * TILE
+    right = min((int(columns[-1]) // TILE + 1) * TILE, width)
     return Box(left, top, right - left, bottom - top)
 
 
-def _aligned(found: NDArray[np.intp], size: int) -> tuple[int, int]:
-    return int(found[0]) // TILE * TILE, min((int(found[-1]) // TILE + 1) * TILE, size)
-
-
-def _enough(mask: Gray, rule: TileRule) -> Tiles:
-    """Tiles with enough differing pixels of a mask that begins with a tile."""
+def _count(mask: Gray) -> NDArray[np.uint16]:
+    """How many pixels differ in each tile of a mask that begins with a tile."""
     tall, wide = grid(mask.shape)
     below, right = tall * TILE - mask.shape[0], wide * TILE - mask.shape[1]
     if below or right:
@@ -108,8 +124,7 @@ def _enough(mask: Gray, rule: TileRule) -> Tiles:
         mask = np.asarray(border, np.uint8)
     # At most TILE ones are added in each step, which a byte holds.
     down = np.add.reduce(mask.reshape(tall, TILE, wide * TILE), axis=1, dtype=np.uint8)
-    counts = down.reshape(tall, wide, TILE).sum(axis=2, dtype=np.uint16)
-    return counts >= rule.min_pixels
+    return down.reshape(tall, wide, TILE).sum(axis=2, dtype=np.uint16)
 
 
 def _clear(mask: Gray, where: Tiles) -> None:
