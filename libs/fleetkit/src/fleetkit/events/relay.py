@@ -88,6 +88,8 @@ class Relay:
                 if await woken_within(self._woken, _LOCK_POLL_S):
                     self._woken.clear()
                     await conn.execute(outbox.TELL_RELAY)
+                    # What is committed in the next moment is told together.
+                    await asyncio.sleep(_GATHER_S)
             await conn.execute(sql.SQL("listen {}").format(sql.Identifier(await _channel(conn))))
             yield conn
 
