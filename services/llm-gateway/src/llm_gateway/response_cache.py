@@ -99,6 +99,8 @@ class ResponseCache:
         cited: list[Cited] = []
         async with aclosing(write()) as pieces:
             async for piece in pieces:
+                # Whoever waits comes first: an answer is kept once its end is on its way.
+                yield piece
                 match piece:
                     case TextDelta():
                         text.append(piece.text)
@@ -106,7 +108,6 @@ class ResponseCache:
                         cited.append(piece)
                     case Completed():
                         self._keep_later(tenant_id, cache_key, "".join(text), cited, piece)
-                yield piece
 
     async def _find(self, tenant_id: UUID, cache_key: bytes) -> ResponseRow | None:
         return await store.find_response(self._db, tenant_id, cache_key, self._clock.now())

@@ -1,12 +1,12 @@
 """SQL of llm-gateway: the cost ledger."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
+import msgspec
 from fleetkit.events.outbox import INSERT_EVENT, TOPIC
 from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
@@ -15,16 +15,6 @@ from psycopg.types.json import Jsonb
 
 # What `settle_call` raises.
 NOT_OPEN = "FD001"
-_OF_ENTRY = (
-    "usage_id",
-    "status",
-    "kind",
-    "units",
-    "price_nanos_per_million",
-    "amount_nanos",
-    "saved_nanos",
-    "baseline_nanos",
-)
 # Joins the writing of an event to the statement that makes it true.
 _TOLD: LiteralString = f", told as ({INSERT_EVENT}) "
 _HIT: LiteralString = (
@@ -34,8 +24,6 @@ _SETTLE: LiteralString = (
     "select settle_call(%(tenant_id)s, %(call_id)s, %(status)s, %(failure)s, %(entries)s)"
     " from tenant"
 )
-# Ids and times as their texts.
-_dumps = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +110,7 @@ async def reserve_call(db: Database, row: CallRow, expires_in_s: float) -> UUID 
         row.tenant_id,
         "select reserve_call(jsonb_populate_record(null::usage_call, %(row)s), %(expires_in_s)s)"
         " from tenant",
-        {"row": _as_json(row), "expires_in_s": expires_in_s},
+        {"row": Jsonb(row, msgspec.json.encode), "expires_in_s": expires_in_s},
     )
     return rows[0][0]
 
@@ -134,7 +122,11 @@ async def record_hit(
     await db.call(
         row.tenant_id,
         _TOLD + _HIT,
-        {**event, "row": _as_json(row), "entries": _entries(entries)},
+        {
+            **event,
+            "row": Jsonb(row, msgspec.json.encode),
+            "entries": Jsonb(entries, msgspec.json.encode),
+        },
         signal=TOPIC,
     )
 
@@ -161,19 +153,11 @@ async def settle_call(
             "call_id": row.call_id,
             "status": status,
             "failure": failure,
-            "entries": _entries(entries),
+            "entries": Jsonb(entries, msgspec.json.encode),
         },
         signal=TOPIC if event else "",
     )
     return [window_id for (window_id,) in rows]
-
-
-def _as_json(row: CallRow) -> Jsonb:
-    return Jsonb({name: getattr(row, name) for name in CallRow.__slots__}, _dumps)
-
-
-def _entries(entries: Sequence[EntryRow]) -> Jsonb:
-    return Jsonb([{name: getattr(row, name) for name in _OF_ENTRY} for row in entries], _dumps)
 
 
 async def expired_calls(conn: FleetConnection, tenant_id: UUID, limit: int) -> list[CallRow]:

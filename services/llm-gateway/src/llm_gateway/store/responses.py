@@ -1,17 +1,14 @@
 """SQL of llm-gateway: answers that may be given again."""
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
 from psycopg.types.json import Jsonb
-
-# Ids and times as their texts.
-_dumps = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +67,7 @@ async def keep_response(
         tenant_id,
         "select keep_response(jsonb_populate_record(null::cached_response, %(row)s),"
         "  %(call_id)s, %(most)s) from tenant",
-        {"row": Jsonb(fields, _dumps), "call_id": origin.call_id, "most": most},
+        {"row": Jsonb(fields, msgspec.json.encode), "call_id": origin.call_id, "most": most},
     )
 
 
