@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import aiohttp
 import pytest
 from fleetkit.errors import DeadlineExceeded, Unavailable
-from llm_gateway.providers.sse import Event, EventReader, joined
+from llm_gateway.providers.sse import Event, EventReader, Pace, joined
 from llm_gateway.question import Cited, Passage, TextDelta
 
 STREAM = 'event: one\ndata: {"a": "ä"}\n\n: a comment\n\ndata:1\ndata: 2\nid: 7\n\nevent: empty\n\n'
@@ -64,3 +64,10 @@ def test_neighbouring_texts_become_one() -> None:
     cited = Cited(Passage("c", "d", "", (), "text", 0.0), 0, 4, 0, 2)
     pieces = [TextDelta("a"), TextDelta("b"), cited, TextDelta("c"), TextDelta("d")]
     assert joined(pieces) == [TextDelta("ab"), cited, TextDelta("cd")]
+
+
+class TestPace:
+    def test_text_goes_on_at_once_and_then_in_steps(self) -> None:
+        moments = iter([5.0, 5.01, 5.029, 5.031, 5.05, 9.0])
+        pace = Pace(lambda: next(moments))
+        assert [pace.is_due() for _ in range(6)] == [True, False, False, True, False, True]

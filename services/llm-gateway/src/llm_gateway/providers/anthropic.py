@@ -6,13 +6,13 @@ that no phrase has to be read out of its text.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 
 import anthropic
 import httpx2
+import msgspec
 from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient
 from anthropic.types import Message, RawMessageStreamEvent, Usage
 from fleetkit.errors import FleetError
@@ -30,7 +30,7 @@ from llm_gateway.providers.attempts import (
 )
 from llm_gateway.providers.grounding import Grounding, quoted_span, same_words
 from llm_gateway.providers.refusals import refused
-from llm_gateway.providers.sse import Event, EventReader, joined
+from llm_gateway.providers.sse import Event, EventReader, Pace, joined
 from llm_gateway.question import Finished, FinishReason, Piece, Question
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -118,7 +118,7 @@ class Anthropic:
     ) -> httpx2.Response:
         """The stream, its headers received; tried again where nothing can have been billed."""
         # `messages.create` walks through the whole prompt once more before it is written.
-        body = json.dumps({**build_request(question, documents), "stream": True}).encode()
+        body = msgspec.json.encode({**build_request(question, documents), "stream": True})
 
         async def open_once() -> httpx2.Response:
             # Until an answer says otherwise, what was sent may be billed.
@@ -151,6 +151,7 @@ class _Answering:
         self._grounding = Grounding(documents.passages)
         self._stop_reason: str | None = None
         self._text = ""
+        self._pace = Pace()
         self._begun = False
         self.error: FleetError | None = None
 
@@ -165,7 +166,7 @@ class _Answering:
             for event in events:
                 if event.name == "ping":
                     continue
-                data = json.loads(event.data)
+                data = msgspec.json.decode(event.data)
                 if event.name == "error":
                     kind = str(data["error"]["type"])
                     self.error = refused(200, kind, headers, "anthropic_api_key")
@@ -173,7 +174,9 @@ class _Answering:
                 pieces += self._take(event.name, data)
         except (ValueError, KeyError, TypeError, AttributeError):
             self.error = broken_off("STREAM_MALFORMED")
-        return joined([*pieces, *self._said()])
+        if not self._grounding.released or self._pace.is_due():
+            pieces += self._said()
+        return joined(pieces)
 
     def _take(self, name: str, data: Mapping[str, Any]) -> list[Piece]:
         match name:

@@ -5,12 +5,12 @@ citations of their own, so they quote, and each quote is checked: see `quoting`.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 
 import httpx2
+import msgspec
 import openai
 from fleetkit.errors import FleetError
 from openai import AsyncOpenAI, DefaultAioHttpClient
@@ -30,7 +30,7 @@ from llm_gateway.providers.openai_errors import translated, was_sent
 from llm_gateway.providers.openai_request import build_request, count_request, most_units
 from llm_gateway.providers.quoting import Quoted
 from llm_gateway.providers.refusals import refused
-from llm_gateway.providers.sse import Event, EventReader, joined
+from llm_gateway.providers.sse import Event, EventReader, Pace, joined
 from llm_gateway.question import Finished, FinishReason, Passage, Piece, Question
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -149,6 +149,8 @@ class _Answering:
         self._grounding = Grounding(passages)
         self._quoted = Quoted(passages, self._grounding)
         self._finish_reason: str | None = None
+        self._text = ""
+        self._pace = Pace()
         self._begun = False
         self.error: FleetError | None = None
 
@@ -158,18 +160,23 @@ class _Answering:
 
     def take(self, events: Iterable[Event]) -> list[Piece]:
         """What may go out now that these have come; `error` is set by one among them."""
-        text = ""
         try:
             for event in events:
                 if event.data.startswith(b"[DONE]"):
                     continue
-                data = json.loads(event.data)
+                data = msgspec.json.decode(event.data)
                 if error := data.get("error"):
                     self.error = self._refused(error)
                     break
-                text += self._take(data)
+                self._text += self._take(data)
         except (ValueError, KeyError, TypeError, AttributeError):
             self.error = broken_off("STREAM_MALFORMED")
+        if self._grounding.released and not self._pace.is_due():
+            return []
+        return self._said()
+
+    def _said(self) -> list[Piece]:
+        text, self._text = self._text, ""
         return joined(self._quoted.take(text)) if text else []
 
     def _take(self, chunk: Mapping[str, Any]) -> str:
@@ -197,7 +204,7 @@ class _Answering:
             raise broken_off("STREAM_TRUNCATED")
         if self._finish_reason == "content_filter":
             raise broken_off("CONTENT_FILTERED")
-        return self._quoted.end()
+        return [*self._said(), *self._quoted.end()]
 
     def finished(self) -> Finished:
         """How it ended."""

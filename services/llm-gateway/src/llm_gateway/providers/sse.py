@@ -7,7 +7,7 @@ together: `read` is one step for all of them.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 import aiohttp
@@ -16,6 +16,8 @@ import httpx2
 from llm_gateway.providers.attempts import broken_off, first_token_late
 from llm_gateway.question import Piece, TextDelta
 
+# A text on its way to the visitor is a message of three services, and nobody reads as fast.
+_TEXT_EVERY_S = 0.03
 # No event of an answer comes near it: a stream without line ends must not fill the memory.
 _LONGEST_EVENT = 1_000_000
 
@@ -79,6 +81,26 @@ def _event(block: bytes) -> Event:
         elif field == b"event":
             name = value.removeprefix(b" ")
     return Event(name.decode("latin-1"), b"\n".join(data))
+
+
+class Pace:
+    """When the text of a stream that has come goes on: at once, or with what comes soon after.
+
+    What a stream that falls silent has not passed on by then waits for its next event: the words of
+    a moment, and only where nothing came after them.
+    """
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._next_s = 0.0
+
+    def is_due(self) -> bool:
+        """Whether it is time; the next time is a moment later."""
+        now = self._now_s()
+        if now < self._next_s:
+            return False
+        self._next_s = now + _TEXT_EVERY_S
+        return True
 
 
 def joined(pieces: Sequence[Piece]) -> list[Piece]:
