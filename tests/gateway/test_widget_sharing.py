@@ -114,7 +114,8 @@ class TestOffering:
         page = await opened(context, gateway, frames, with_refusal)
         await page.get_by_role("button", name="Share screen").click()
         await page.get_by_role("button", name="Choose what to share").click()
-        await expect(page.get_by_text("Sharing has ended.")).to_be_visible()
+        await expect(page.get_by_text("Nothing is being shared.")).to_be_visible()
+        await expect(page.get_by_role("button", name="Share screen")).to_be_focused()
         assert frames.bodies == []
 
 
@@ -153,13 +154,17 @@ class TestSharing:
     async def test_goes_on_after_an_outage_and_ends_when_refused(
         self, context, gateway, frames
     ) -> None:
-        frames.answers = [(503, {}), (200, DECISION), (409, {"reason": "SCREEN_SHARING_OFF"})]
+        frames.answers = [(503, {}), (503, {}), (200, DECISION)]
+        frames.answers.append((409, {"reason": "SCREEN_SHARING_OFF"}))
         page = await opened(context, gateway, frames)
         await shared(page)
+        await expect(page.locator(".bar")).to_contain_text("Your screen doesn’t reach us just now.")
+        await expect(page.get_by_role("button", name="Stop sharing")).to_be_focused()
         await expect(page.get_by_text("The screen can’t be shared here.")).to_be_visible(
             timeout=20_000
         )
-        assert len(frames.bodies) == 3
+        await expect(page.get_by_role("button", name="Share screen")).to_be_focused()
+        assert len(frames.bodies) == 4
         assert await page.evaluate("window.sharing.readyState") == "ended"
 
     async def test_speaks_arabic_from_right_to_left(self, context, gateway, frames) -> None:

@@ -7,9 +7,18 @@ const QUALITY = 0.8;
 const PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
 const FRAME_TIMEOUT_MS = 15_000;
+/** One picture that is lost is no trouble worth telling. */
+const TROUBLE = 2;
 
 /** Why sharing ended: by the visitor, by the browser or page, or because the gateway refused. */
 export type Ending = "stopped" | "refused";
+
+/** Who is told how sharing goes. */
+export interface Watcher {
+  ended(ending: Ending): void;
+  /** Whether pictures arrive, each time that it changes; they do in the beginning. */
+  arriving(arrives: boolean): void;
+}
 
 /** Whether this browser can share a screen at all; phones can't. */
 export function canShare(): boolean {
@@ -33,7 +42,7 @@ export class ScreenShare {
   private constructor(
     private readonly client: Client,
     private readonly stream: MediaStream,
-    private readonly onEnd: (ending: Ending) => void,
+    private readonly watcher: Watcher,
   ) {
     this.video.muted = true;
     this.video.srcObject = stream;
@@ -42,11 +51,11 @@ export class ScreenShare {
   }
 
   /** Asks the visitor what to share, then begins; throws when they share nothing. */
-  static async begin(client: Client, onEnd: (ending: Ending) => void): Promise<ScreenShare> {
+  static async begin(client: Client, watcher: Watcher): Promise<ScreenShare> {
     // The pointer says nothing, and would make every frame another one.
     const video = { frameRate: { ideal: 5 }, cursor: "never" } as MediaTrackConstraints;
     const stream = await navigator.mediaDevices.getDisplayMedia({ video, audio: false });
-    const share = new ScreenShare(client, stream, onEnd);
+    const share = new ScreenShare(client, stream, watcher);
     try {
       await share.video.play();
     } catch (error) {
@@ -65,7 +74,7 @@ export class ScreenShare {
     removeEventListener("pagehide", this.leave);
     for (const track of this.stream.getTracks()) track.stop();
     this.video.srcObject = null;
-    this.onEnd(ending);
+    this.watcher.ended(ending);
   }
 
   private readonly leave = (): void => this.stop();
@@ -83,11 +92,13 @@ export class ScreenShare {
         const decision = await this.client.frame(image, this.sessionId, ++this.number, signal);
         waitMs = Math.max(decision.next_frame_ms, 250);
       }
+      if (this.failures >= TROUBLE) this.watcher.arriving(true);
       this.failures = 0;
     } catch (error) {
       if (this.ended) return;
       if (refusedForGood(error)) return this.stop("refused");
-      const backOffMs = Math.min(PAUSE_MS * 2 ** ++this.failures, LONGEST_PAUSE_MS);
+      const backOffMs = Math.min(PAUSE_MS * 2 ** this.failures++, LONGEST_PAUSE_MS);
+      if (this.failures === TROUBLE) this.watcher.arriving(false);
       const askedMs = error instanceof Refused ? error.retryAfterS * 1_000 : 0;
       waitMs = Math.max(backOffMs, askedMs);
     }

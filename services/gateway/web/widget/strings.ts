@@ -39,6 +39,8 @@ const EN = {
   shareLater: "Not now",
   sharing: "You are sharing your screen",
   shareStop: "Stop sharing",
+  shareNone: "Nothing is being shared.",
+  shareWaiting: "Your screen doesn’t reach us just now. Trying again …",
   shareEnded: "Sharing has ended.",
   shareRefused: "The screen can’t be shared here.",
 };
@@ -85,6 +87,8 @@ const DE: Strings = {
   shareLater: "Jetzt nicht",
   sharing: "Sie teilen Ihren Bildschirm",
   shareStop: "Teilen beenden",
+  shareNone: "Es wird nichts geteilt.",
+  shareWaiting: "Ihr Bildschirm erreicht uns gerade nicht. Neuer Versuch …",
   shareEnded: "Das Teilen ist beendet.",
   shareRefused: "Der Bildschirm kann hier nicht geteilt werden.",
 };
@@ -129,6 +133,8 @@ const ES: Strings = {
   shareLater: "Ahora no",
   sharing: "Está compartiendo su pantalla",
   shareStop: "Dejar de compartir",
+  shareNone: "No se está compartiendo nada.",
+  shareWaiting: "Su pantalla no nos llega en este momento. Intentando de nuevo…",
   shareEnded: "Ha dejado de compartir.",
   shareRefused: "Aquí no se puede compartir la pantalla.",
 };
@@ -173,6 +179,8 @@ const FR: Strings = {
   shareLater: "Pas maintenant",
   sharing: "Vous partagez votre écran",
   shareStop: "Arrêter le partage",
+  shareNone: "Rien n’est partagé.",
+  shareWaiting: "Votre écran ne nous parvient pas en ce moment. Nouvel essai…",
   shareEnded: "Le partage est terminé.",
   shareRefused: "L’écran ne peut pas être partagé ici.",
 };
@@ -217,6 +225,8 @@ const AR: Strings = {
   shareLater: "ليس الآن",
   sharing: "أنت تشارك شاشتك",
   shareStop: "إيقاف المشاركة",
+  shareNone: "لم تتم مشاركة أي شيء.",
+  shareWaiting: "لا تصلنا شاشتك الآن. نحاول مجددًا…",
   shareEnded: "انتهت المشاركة.",
   shareRefused: "لا يمكن مشاركة الشاشة هنا.",
 };

@@ -44,15 +44,16 @@ svg{width:20px;height:20px;fill:none;stroke:currentColor;stroke-width:1.8;stroke
 .asks{display:flex;flex-direction:column;align-items:flex-start;gap:8px;margin:0;padding:0;list-style:none}
 .asks button{padding:7px 12px;border:1px solid var(--l);border-radius:10px;text-align:start;font-size:14px}
 .asks button:hover{background:var(--b);border-color:var(--m)}
-.share{display:grid;gap:8px;padding:0 16px 8px}
-.share>:not([hidden]):first-child,.share>.ask,.share>.bar{margin-block-start:8px}
+.share{display:grid;gap:8px;padding:8px 16px}
 .share>button{justify-self:start}
+.share .line{padding:0}
 .share .line:empty{display:none}
 .ask,.bar{padding:10px 12px;border:1px solid var(--l);border-radius:10px;background:var(--b);font-size:13.5px}
 .ask p{margin:0 0 8px}
 .row{display:flex;flex-wrap:wrap;gap:8px}
 .main{padding:7px 12px;border-radius:9px;background:var(--a);color:var(--oa);font-size:13px;font-weight:500;line-height:1.2}
 .bar{display:flex;align-items:center;justify-content:space-between;gap:8px;border-color:var(--a)}
+.bar button{flex:none;white-space:nowrap}
 .msg{max-width:100%;overflow-wrap:anywhere}
 .msg.visitor{align-self:flex-end;max-width:85%;padding:8px 12px;border-radius:14px 14px 4px 14px;background:var(--b);white-space:pre-wrap}
 [dir=rtl] .msg.visitor{border-radius:14px 14px 14px 4px}
