@@ -192,6 +192,8 @@ class TestKill:
         turn = await visitor.ask(QUESTION)
         await process.kill()
         neighbours.memory.error = None
+        # Half a minute later: a job that the dead process had begun is anybody's again.
+        await execute(running, "update job set lease_until = now(), run_at = now()")
         await process.start()
 
         async def told() -> bool:
