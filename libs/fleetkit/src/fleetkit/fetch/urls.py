@@ -63,8 +63,3 @@ def _check_v6(raw: str) -> None:
         ip_address(raw)
     except ValueError:
         raise invalid("its host is no name") from None
-
-
-def is_same_origin(one: URL, other: URL) -> bool:
-    """Whether scheme, host and port are the same."""
-    return one.origin() == other.origin()
