@@ -14,7 +14,7 @@ from . import conflicts
 from .fitting import RankedQuery
 from .late_interaction import Tokens, cases_of, fitted_weight, reordered
 from .metrics import auroc, calibration_error, risk_at
-from .relevance_data import ANSWERED, NOT_ANSWERED, Example
+from .relevance_data import ANSWERED, NOT_ANSWERED, SHORT_FORMS, Example
 from .workbench import Workbench, open_workbench, parser, short, table
 
 METHODS = ("bm25", "dense", "fused")
@@ -101,21 +101,25 @@ def ordered(query: RankedQuery, method: str, weights: Weights) -> list[str]:
 
 def judged(bench: Workbench, weights: Weights) -> dict[str, Any]:
     """AUROC of relevance by kind of question, and what the thresholds do."""
-    examples = list(bench.examples(weights.fusion).examples())
+    maker = bench.examples(weights.fusion)
+    examples = list(maker.examples())
     figures: dict[str, Any] = {}
     for label, vectors in (("with vectors", True), ("words alone", False)):
         scored = [(e, probability(e, weights, vectors=vectors)) for e in examples]
         print(f"relevance, {label}: AUROC against the answered questions of the same size")
         figures[label] = print_relevance(scored)
         figures[f"{label}, risk"] = print_risk(scored)
+    for words in SHORT_FORMS:
+        scored = [(e, probability(e, weights, vectors=True)) for e in maker.examples(words)]
+        print(f"relevance, with vectors, of the {words} longest words of each question")
+        figures[f"{words} words"] = print_relevance(scored)
     return figures
 
 
 def probability(example: Example, weights: Weights, *, vectors: bool) -> float:
     """Relevance of an example, as the service computes it."""
     found = example.signals if vectors else example.word_signals
-    model = weights.relevance.with_vector if vectors else weights.relevance.without_vector
-    return relevance.from_signals(found, model) if found else 0.0
+    return relevance.from_signals(found, weights.relevance) if found else 0.0
 
 
 def print_relevance(scored: list[tuple[Example, float]]) -> dict[str, Any]:

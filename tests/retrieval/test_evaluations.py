@@ -17,6 +17,7 @@ from harness.access import assert_refuses_strangers
 from harness.waiting import eventually
 from retrieval.evaluation import evaluations as capability
 from retrieval.evaluation.measures import interval, ndcg
+from retrieval.index.weights import load_weights
 
 from .conftest import Evaluations
 
@@ -92,7 +93,7 @@ class TestCreateEvaluation:
                 measured = getattr(entry, name)
                 assert 0 <= measured.low <= measured.mean <= measured.high <= 1
         assert (found.knowledge_version, found.last_knowledge_version) == (2, 2)
-        assert (found.fusion_version, found.rerank_version) == ("2", "1")
+        assert (found.fusion_version, found.rerank_version) == (load_weights().version, "1")
         assert found.rerank_model == "local/late-interaction"
         assert found.embedding_model == "local/all-minilm-l6-v2@1"
         assert {a.purpose for a in embeddings.attributions} == {"ingest", "eval"}

@@ -95,6 +95,10 @@ class TestProbability:
     def test_without_vectors_rests_on_words(self):
         assert judge(None, 0) < 0.3 < 0.6 < judge(None, 3)
 
+    def test_of_two_words_rests_on_less(self):
+        assert judge(0.6, 2, terms=2) > 0.6
+        assert judge(0.2, 1, terms=2) < 0.3
+
     def test_of_nothing_is_nothing(self):
         weights = load_weights().relevance
         facts = QueryFacts((), {}, 0, {})

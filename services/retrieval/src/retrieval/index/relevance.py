@@ -28,6 +28,8 @@ _MARGIN_RANK = 10
 _ASKED_THERE = 0.95
 # Fewer are shared by questions about different things.
 _LEAST_SAME_TERMS = 2
+# So few different terms are a short query.
+_SHORT_TERMS = 3
 
 
 def probability(
@@ -42,17 +44,26 @@ def probability(
     """
     if not ranked:
         return 0.0
-    found = signals(ranked, facts, texts)
-    model = weights.with_vector if "best_cosine" in found else weights.without_vector
-    return from_signals(found, model)
+    return from_signals(signals(ranked, facts, texts), weights)
 
 
-def from_signals(found: Mapping[str, float], model: LogisticModel) -> float:
-    """The probability that a model gives to signals, and at least `_ASKED_THERE` by the rule."""
+def is_short(found: Mapping[str, float]) -> bool:
+    """Whether the signals are those of a short query."""
+    return found["log_terms"] <= math.log1p(_SHORT_TERMS)
+
+
+def from_signals(found: Mapping[str, float], weights: RelevanceWeights) -> float:
+    """The probability by the model for such signals, and at least `_ASKED_THERE` by the rule."""
+    model = _model_for(found, weights)
     logit = model.bias + math.fsum(
         weight * found[name] for name, weight in model.coefficients.items()
     )
     return max(1.0 / (1.0 + math.exp(-logit)), _ASKED_THERE * found["asked_there"])
+
+
+def _model_for(found: Mapping[str, float], weights: RelevanceWeights) -> LogisticModel:
+    models = weights.short if is_short(found) else weights.usual
+    return models.with_vector if "best_cosine" in found else models.without_vector
 
 
 def signals(
@@ -83,9 +94,12 @@ def signals(
         "log_terms": math.log1p(len(facts.terms)),
         "adjacent": max(item.candidate.adjacent for item in ranked[:_TOP]),
         "sentence_coverage": max(
-            math.fsum(rarities.get(term, 0.0) for term in sentence.terms)
-            for sentences in read
-            for sentence in sentences
+            (
+                math.fsum(rarities.get(term, 0.0) for term in sentence.terms)
+                for sentences in read
+                for sentence in sentences
+            ),
+            default=0.0,
         )
         / total,
         "asked_there": float(any(_asks(sentences, facts) for sentences in read)),
@@ -109,11 +123,11 @@ class _Sentence(NamedTuple):
 
 
 def _sentences(text: str, languages: Sequence[str]) -> list[_Sentence]:
-    """A passage's headings, which stand in its first line, and its sentences; at least one."""
+    """A passage's headings, which stand in its first line, and its sentences."""
     context, _, body = text.partition("\n")
     headings = context.split(_CONTEXT_JOINT)
     parts = [*((part, True) for part in headings), *((p, False) for p in _SENTENCE_END.split(body))]
-    return [_Sentence(part, terms_in(part, languages), of_it) for part, of_it in parts]
+    return [_Sentence(part, terms_in(part, languages), of_it) for part, of_it in parts if part]
 
 
 def _asks(sentences: Sequence[_Sentence], facts: QueryFacts) -> bool:

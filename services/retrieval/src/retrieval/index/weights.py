@@ -27,11 +27,19 @@ class LogisticModel:
 
 
 @dataclass(frozen=True, slots=True)
-class RelevanceWeights:
+class RelevanceModels:
     """One model for searches with the query's vector, one for those without."""
 
     with_vector: LogisticModel
     without_vector: LogisticModel
+
+
+@dataclass(frozen=True, slots=True)
+class RelevanceWeights:
+    """The models for whole questions, and those for a few words, whose signals are others."""
+
+    usual: RelevanceModels
+    short: RelevanceModels
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +69,13 @@ def parse_weights(data: Mapping[str, Any]) -> Weights:
         version=data["version"],
         fusion=FusionWeights(dict(data["fusion"])),
         relevance=RelevanceWeights(
-            _model(data["relevance"]["with_vector"]), _model(data["relevance"]["without_vector"])
+            _models(data["relevance"]["usual"]), _models(data["relevance"]["short"])
         ),
     )
+
+
+def _models(data: Mapping[str, Any]) -> RelevanceModels:
+    return RelevanceModels(_model(data["with_vector"]), _model(data["without_vector"]))
 
 
 def _model(data: Mapping[str, Any]) -> LogisticModel:
