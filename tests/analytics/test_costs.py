@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from itertools import product
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -193,6 +194,44 @@ class TestUsageRecorded:
         await tell(event, again)
         with as_identity(tenant_id):
             assert (await stub.SummarizeCosts(BY_SERVICE, timeout=10)).total_nanos == 700
+
+    async def test_conversations_are_what_their_entries_are_wherever_a_period_begins_and_ends(
+        self, stub: Any, tell: Tell, as_identity: As, tenant_id: UUID
+    ) -> None:
+        random = Random(7)
+        conversations = [str(uuid4()) for _ in range(4)]
+        calls = [(random.choice([*conversations, ""]), random.randrange(600)) for _ in range(60)]
+        await tell(
+            *(
+                usage(
+                    random.randrange(1_000),
+                    when=MONDAY + timedelta(minutes=minute),
+                    conversation_id=conversation_id,
+                    saved_nanos=random.randrange(-50, 200),
+                    paid_by=random.choice(("fleet", "tenant")),
+                    status=random.choice(list(usage_pb2.UsageStatus.values())[1:3]),
+                )
+                for conversation_id, minute in calls
+            )
+        )
+        of_one = [
+            minute for conversation_id, minute in calls if conversation_id == conversations[0]
+        ]
+        minutes = (None, 0, min(of_one), 300, max(of_one), 600)
+        with as_identity(tenant_id):
+            for begin, end in product(minutes, minutes):
+                if begin is not None and end is not None and begin > end:
+                    continue
+                request = pb.SummarizeCostsRequest(group_by=cost_pb2.COST_KEY_CONVERSATION)
+                if begin is not None:
+                    request.start_time.CopyFrom(timestamp(MONDAY + timedelta(minutes=begin)))
+                if end is not None:
+                    request.end_time.CopyFrom(timestamp(MONDAY + timedelta(minutes=end)))
+                from_rows = await stub.SummarizeCosts(request, timeout=10)
+                # Named together with a model, only the entries tell it.
+                request.model = "local/writer"
+                from_entries = await stub.SummarizeCosts(request, timeout=10)
+                assert from_rows == from_entries, (begin, end)
 
     @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
     async def test_the_latest_revision_of_a_call_stands_whatever_the_order(

@@ -67,15 +67,20 @@ async def summarize(
     """Sums by one or two of `KEYS`, the 10,000 largest; largest first, days in order."""
     _check(group_by, split_by, chosen)
     async with db.tenant(tenant_id) as conn:
-        source = None
-        if _of_hours(group_by, split_by, chosen):
-            await hours.refresh(conn, tenant_id)
-            source = hours.parts(
-                tenant_id, chosen.start_time or _BEGINNING, chosen.end_time or _END
+        if _of_conversations(group_by, split_by, chosen):
+            groups = await store.sum_conversations(
+                conn, tenant_id, chosen.start_time, chosen.end_time, MAX_GROUPS
             )
-        groups = await store.sum_groups(
-            conn, tenant_id, group_by, split_by, chosen, MAX_GROUPS, source
-        )
+        else:
+            source = None
+            if _of_hours(group_by, split_by, chosen):
+                await hours.refresh(conn, tenant_id)
+                source = hours.parts(
+                    tenant_id, chosen.start_time or _BEGINNING, chosen.end_time or _END
+                )
+            groups = await store.sum_groups(
+                conn, tenant_id, group_by, split_by, chosen, MAX_GROUPS, source
+            )
     if not groups:
         return CostSummary(0, [], 0, 0)
     total_nanos = groups[0].all_nanos
@@ -84,6 +89,13 @@ async def summarize(
         groups=groups,
         left_out_groups=groups[0].all_groups - len(groups),
         left_out_nanos=total_nanos - sum(group.amount_nanos for group in groups),
+    )
+
+
+def _of_conversations(group_by: str, split_by: str, chosen: CostFilter) -> bool:
+    """Whether the rows of conversations tell it: nothing but a period is asked for."""
+    return (group_by, split_by) == ("conversation", "") and chosen == CostFilter(
+        start_time=chosen.start_time, end_time=chosen.end_time
     )
 
 

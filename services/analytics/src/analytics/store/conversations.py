@@ -74,9 +74,8 @@ _DERIVED: LiteralString = """
       order by occur_time, revision limit 1),
       case when e.handed_over then 'unspecified' else '' end) as handoff_reason,
     coalesce(e.status, '') as status,
-    coalesce((select sum(amount_nanos) from cost_entry
-      where tenant_id = k.tenant_id and conversation_id = k.conversation_id), 0)::bigint
-      as amount_nanos
+    c.amount_nanos, c.saved_nanos, c.unconfirmed_nanos, c.direct_nanos, c.first_cost_time,
+    c.last_cost_time
   from (
     select min(agent_id::text) as agent_id, min(visitor_id::text) as visitor_id,
       min(occur_time) filter (where kind = 'message' and detail = 'visitor') as asked_time,
@@ -92,12 +91,21 @@ _DERIVED: LiteralString = """
       count(*) filter (where outcome = 'handoff') as handoffs,
       count(*) filter (where outcome = 'answered') as answers,
       count(*) filter (where outcome = 'clarify') as clarifies
-    from turn where tenant_id = k.tenant_id and conversation_id = k.conversation_id) t"""
+    from turn where tenant_id = k.tenant_id and conversation_id = k.conversation_id) t
+  cross join (
+    select coalesce(sum(amount_nanos), 0)::bigint as amount_nanos,
+      coalesce(sum(saved_nanos), 0)::bigint as saved_nanos,
+      coalesce(sum(amount_nanos) filter (where status = 'unconfirmed'), 0)::bigint
+        as unconfirmed_nanos,
+      coalesce(sum(amount_nanos) filter (where paid_by = 'tenant'), 0)::bigint as direct_nanos,
+      min(create_time) as first_cost_time, max(create_time) as last_cost_time
+    from cost_entry where tenant_id = k.tenant_id and conversation_id = k.conversation_id) c"""
 
 
 _DERIVE: LiteralString = f"""
   update conversation k set (agent_id, visitor_id, start_time, outcome, handoff_reason, status,
-    amount_nanos) = ({_DERIVED})
+    amount_nanos, saved_nanos, unconfirmed_nanos, direct_nanos, first_cost_time, last_cost_time)
+    = ({_DERIVED})
   where tenant_id = %s and conversation_id = any(%s)
   returning start_time"""  # noqa: S608 - made of literals only
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from fleetkit.postgres.connection import FleetConnection
@@ -200,4 +200,59 @@ async def sum_groups(
     async with conn.cursor(row_factory=class_row(CostGroupRow)) as cursor:
         # A plan for these filters: one for any filter would read every row of the tenant.
         await cursor.execute(statement, parameters, prepare=False)
+        return await cursor.fetchall()
+
+
+# Conversations whose calls all fall into the period have their sum in their row; of those at its
+# ends the entries are added up, and so is what serves no conversation.
+_SUM_CONVERSATIONS: LiteralString = """
+  with sums as (
+    select conversation_id, amount_nanos, saved_nanos, unconfirmed_nanos, direct_nanos
+    from conversation where tenant_id = %(tenant_id)s
+      and first_cost_time >= %(start)s and last_cost_time < %(end)s
+    union all
+    select conversation_id, sum(amount_nanos)::bigint, sum(saved_nanos)::bigint,
+      coalesce(sum(amount_nanos) filter (where status = 'unconfirmed'), 0)::bigint,
+      coalesce(sum(amount_nanos) filter (where paid_by = 'tenant'), 0)::bigint
+    from cost_entry where tenant_id = %(tenant_id)s
+      and create_time >= %(start)s and create_time < %(end)s
+      and conversation_id = any(array(
+        select conversation_id from conversation where tenant_id = %(tenant_id)s
+          and last_cost_time >= %(start)s and first_cost_time < %(end)s
+          and (first_cost_time < %(start)s or last_cost_time >= %(end)s)))
+    group by 1
+    union all
+    select null, sum(amount_nanos)::bigint, sum(saved_nanos)::bigint,
+      coalesce(sum(amount_nanos) filter (where status = 'unconfirmed'), 0)::bigint,
+      coalesce(sum(amount_nanos) filter (where paid_by = 'tenant'), 0)::bigint
+    from cost_entry where tenant_id = %(tenant_id)s and conversation_id is null
+      and create_time >= %(start)s and create_time < %(end)s
+    having count(*) > 0),
+  largest as (
+    select *, count(*) over () as all_groups, (sum(amount_nanos) over ())::bigint as all_nanos
+    from sums order by amount_nanos desc, conversation_id limit %(limit)s)
+  select coalesce(conversation_id::text, '') as key, '' as split_key, amount_nanos, saved_nanos,
+    unconfirmed_nanos, direct_nanos, all_groups, all_nanos
+  from largest order by amount_nanos desc, key"""
+
+
+async def sum_conversations(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    start_time: datetime | None,
+    end_time: datetime | None,
+    limit: int,
+) -> list[CostGroupRow]:
+    """The conversations of a period that cost most, and what serves none; the largest first."""
+    async with conn.cursor(row_factory=class_row(CostGroupRow)) as cursor:
+        await cursor.execute(
+            _SUM_CONVERSATIONS,
+            {
+                "tenant_id": tenant_id,
+                "start": start_time or "-infinity",
+                "end": end_time or "infinity",
+                "limit": limit,
+            },
+            prepare=False,
+        )
         return await cursor.fetchall()
