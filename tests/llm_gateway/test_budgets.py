@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from fleetdesk.llm_gateway.v1 import budget_pb2, events_pb2
 from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as pb
@@ -29,6 +31,7 @@ from llm_gateway.ledger import Call, Ledger
 from llm_gateway.pricing import Unit
 from llm_gateway.store import ledger as ledger_store
 from llm_gateway.store.budgets import BudgetRow
+from psycopg.types.json import Jsonb
 
 As = Callable[..., Any]
 SERVICE = "fleetdesk.llm_gateway.v1.LlmGatewayService"
@@ -417,6 +420,29 @@ class TestWindows:
         assert caught.value.details["open_time"] == end.isoformat()
         running.advance(seconds=(end - running.rt.clock.now()).total_seconds() + 1)
         await spend(ledger, tenant_id, 10)
+
+    async def test_a_new_conversation_reads_nothing_of_what_others_spent(
+        self, running: Running, ledger: Ledger, tenant_id: UUID
+    ) -> None:
+        """In the month in which its budget is made, too."""
+        await define(running, tenant_id, 1_000, "conversation", period="month")
+        busy = Attribution("turn", conversation_id=uuid4())
+        for _ in range(20):
+            await spend(ledger, tenant_id, 1, busy)
+        call = await reserve(ledger, tenant_id, 1)
+        new = replace(call.row, call_id=uuid4(), conversation_id=uuid4())
+        read = (
+            "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables"
+            " where relid = 'usage_entry'::regclass"
+        )
+        async with running.db.tenant(tenant_id) as conn:
+            made = await conn.execute(
+                "select reserve_call(jsonb_populate_record(null::usage_call, %s), 60)",
+                [Jsonb(new, msgspec.json.encode)],
+            )
+            assert await made.fetchone() == (None,)
+            assert await (await conn.execute(read)).fetchone() == (0,)
+        assert len(await windows(running, tenant_id)) == 2
 
     async def test_old_windows_are_forgotten(
         self, running: Running, ledger: Ledger, tenant_id: UUID
