@@ -47,6 +47,19 @@ def with_caret(picture: Gray, x: int, y: int) -> Gray:
     return drawn
 
 
+def with_progress(picture: Gray, done: int) -> Gray:
+    """The picture with a bar of progress, so many pixels of 400 done."""
+    drawn = picture.copy()
+    drawn[600:612, 200:600] = 210
+    drawn[600:612, 200 : 200 + done] = 60
+    return drawn
+
+
+def packed(picture: Gray) -> bytes:
+    """The picture as it is sent."""
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
 def with_letter(picture: Gray, letter: str, size: int) -> Gray:
     """The picture with a letter where nothing was."""
     return with_text(picture, letter, 700, 400, size)

@@ -6,13 +6,17 @@ from uuid import uuid4
 
 import pytest
 from fakes.neighbours import FakeNeighbours
+from fleetdesk.llm_gateway.v1 import llm_gateway_service_pb2 as llm_pb
 from fleetdesk.vision_agent.v1 import events_pb2
 from fleetdesk.vision_agent.v1 import vision_agent_service_pb2 as pb
 from fleetdesk.vision_agent.v1.vision_agent_service_pb2_grpc import VisionAgentServiceStub
 from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from google.protobuf.timestamp_pb2 import Timestamp
 from harness.access import assert_refuses_strangers
 from harness.drawing import screen
 from harness.waiting import eventually
+
+from .pictures import gray, packed, with_progress
 
 SERVICE = "fleetdesk.vision_agent.v1.VisionAgentService"
 FIRST, SECOND, DIGIT = (screen(f"Error E-{code}") for code in (1041, 2953, 1047))
@@ -235,6 +239,17 @@ class TestReading:
         assert all(request.content for request in llm.llm.pictures), "what it shows is told"
         assert [(box.width, box.height) for box in whole] == [(1280, 720)]
         assert sum(box.width * box.height for box in part) < 1280 * 720 / 5
+
+    async def test_what_changed_without_text_is_looked_at_when_the_screen_rests(self, share, llm):
+        sharer, still = await share(), gray("Order 1182")
+        for second, done in enumerate((0, 200, 300)):
+            image = packed(with_progress(still, done))
+            captured = Timestamp(seconds=1_700_000_000 + 8 * second)
+            await sharer.send(image, capture_time=captured)
+        await eventually(lambda: _pictures(llm, 2))
+        (region,) = llm.llm.pictures[1].regions
+        assert llm.llm.pictures[1].content == llm_pb.CONTENT_KIND_DOCUMENTATION
+        assert (region.x, region.y) < (400, 606) < (region.x + region.width, 620)
 
     async def test_what_could_not_be_read_is_read_with_the_next_kept_frame(self, share, llm):
         sharer = await share()

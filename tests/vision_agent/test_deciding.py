@@ -8,7 +8,15 @@ from vision_agent.frames.boxes import Box
 from vision_agent.frames.content import ContentType, StableType
 from vision_agent.frames.deciding import Eyes, Reason, Rules
 
-from .pictures import gray, with_bar, with_caret, with_hand, with_letter, with_pointer
+from .pictures import (
+    gray,
+    with_bar,
+    with_caret,
+    with_hand,
+    with_letter,
+    with_pointer,
+    with_progress,
+)
 
 RULES = Rules.load()
 BEFORE = ("Order 1182", "Error E-1041: sync failed", "Name: Ada Lovelace")
@@ -148,6 +156,22 @@ class TestLook:
         eyes = Eyes()
         eyes.look(gray(*BEFORE), 0, RULES)
         assert eyes.look(gray(*BEFORE), 11, RULES).boxes == ()
+
+    def test_a_bar_of_progress_keeps_no_frame_and_is_told_with_the_next_one_that_is(self):
+        eyes, still = Eyes(), gray(*BEFORE)
+        looks = [
+            eyes.look(with_progress(still, done), at, RULES)
+            for at, done in enumerate(range(0, 400, 30))
+        ]
+        kept = {at: look for at, look in enumerate(looks) if look.kept}
+        assert list(kept) == [0, 10]
+        assert kept[10].reason is Reason.HEARTBEAT
+        assert kept[10].boxes == ()
+        assert kept[10].blocks[0].overlaps(Box(200, 600, 300, 12))
+        after = eyes.look(with_progress(gray(*BEFORE, "Done"), 400), 13, RULES)
+        assert after.reason is Reason.TILE_CHANGED
+        assert len(after.blocks) == 1
+        assert eyes.look(with_progress(gray(*BEFORE, "Done"), 400), 24, RULES).blocks == ()
 
     def test_what_never_rests_is_read_with_the_heartbeat(self):
         eyes = Eyes()

@@ -1,8 +1,14 @@
 """Which parts of a kept frame are read, and what text comes of it."""
 
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from fleetkit.context import Attribution
 from vision_agent.frames.boxes import Box
-from vision_agent.reading import as_text, merged, whole_lines
-from vision_agent.screens import TextLine
+from vision_agent.frames.content import ContentType
+from vision_agent.reading import as_text, merged, whole_lines, with_pictures
+from vision_agent.screens import Screen, TextLine, Unread
+from vision_agent.store import SessionKey
 
 SIZE = (1280, 720)
 
@@ -32,6 +38,31 @@ class TestMerged:
     def test_many_boxes_are_the_whole_frame(self):
         many = [Box(column * 30, row * 30, 10, 10) for column in range(9) for row in range(9)]
         assert merged(many, SIZE) == (Box(0, 0, 1280, 720),)
+
+
+class TestWithPictures:
+    BLOCK = Box(200, 600, 64, 12)
+
+    def shared(self) -> Screen:
+        key = SessionKey(uuid4(), uuid4(), uuid4())
+        return Screen(key, Attribution(purpose="screen"), 0)
+
+    def unread(self, *boxes: Box, blocks: tuple[Box, ...] = (), rested: bool = False) -> Unread:
+        kind = ContentType.STATIC_UI
+        return Unread(uuid4(), b"", SIZE, boxes, datetime.now(UTC), kind, blocks, rested)
+
+    def test_they_are_looked_at_once_when_the_screen_rests(self):
+        screen, text = self.shared(), self.unread(Box(0, 0, 64, 64), blocks=(self.BLOCK,))
+        assert with_pictures(screen, text) == text
+        looked = with_pictures(screen, self.unread(rested=True))
+        assert (looked.boxes, looked.content) == ((self.BLOCK,), ContentType.DOCUMENTATION)
+        assert with_pictures(screen, self.unread(rested=True)).boxes == ()
+
+    def test_they_are_forgotten_when_all_is_read(self):
+        screen = self.shared()
+        with_pictures(screen, self.unread(blocks=(self.BLOCK,)))
+        with_pictures(screen, self.unread(Box(0, 0, *SIZE)))
+        assert screen.pictures == ()
 
 
 class TestAsText:

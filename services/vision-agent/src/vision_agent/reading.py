@@ -21,7 +21,7 @@ from fleetkit.telemetry import counter
 
 from vision_agent.frames.boxes import Box, around, united
 from vision_agent.frames.content import ContentType
-from vision_agent.screens import Screen, TextLine, Unread
+from vision_agent.screens import Screen, Sight, TextLine, Unread
 from vision_agent.statistics import Statistics
 
 _MAX_REGIONS = 32
@@ -57,7 +57,12 @@ class Reading:
         )
 
     def put(self, screen: Screen, unread: Unread) -> None:
-        """Queues a kept frame; one of the same screen that still waits is superseded."""
+        """Queues a kept frame; one of the same screen that still waits is superseded.
+
+        What changed without text is put aside until the screen rests, then looked at with the
+        frame that is kept anyhow.
+        """
+        unread = with_pictures(screen, unread)
         older = screen.unread
         boxes = (*screen.missed, *unread.boxes)
         screen.missed = ()
@@ -101,22 +106,19 @@ class Reading:
     async def _read(self, screen: Screen, unread: Unread) -> None:
         with background(screen.key.tenant_id, screen.attribution), deadline_in(self._timeout_s):
             if unread.boxes:
-                screen.lines, screen.shows = await self._see(screen.lines, unread)
+                await self._see(screen, unread)
                 self._statistics.read(screen.key)
             request = conversation_pb.AddObservationRequest(
                 conversation_id=str(screen.key.conversation_id),
                 frame_id=str(unread.frame_id),
-                text=as_text(screen.lines, screen.shows),
+                text=as_text(screen.lines, screen.sight.text),
                 capture_time=timestamp(unread.captured),
             )
             await retry_idempotent(lambda: self._conversation.AddObservation(request))
 
-    async def _see(self, known: list[TextLine], unread: Unread) -> tuple[list[TextLine], str]:
-        """What stands on the screen now: changed parts read anew, the others as they were.
-
-        And what is to be seen on it beside text, "" when nothing is.
-        """
-        regions = whole_lines(unread.boxes, known, unread.size)
+    async def _see(self, screen: Screen, unread: Unread) -> None:
+        """Reads the changed parts anew; what stands elsewhere, and was seen, is as it was."""
+        regions = whole_lines(unread.boxes, screen.lines, unread.size)
         request = llm_pb.SeeRequest(
             image=unread.image,
             regions=[
@@ -126,13 +128,33 @@ class Reading:
             content=_CONTENTS[unread.content],
         )
         response = await self._llm_gateway.See(request)
-        kept = [line for line in known if not any(line.box.overlaps(box) for box in regions)]
+        kept = [line for line in screen.lines if not _meets(line.box, regions)]
         read = [
             TextLine(line.text, Box(line.box.x, line.box.y, line.box.width, line.box.height))
             for line in response.lines
             if line.confidence_millis >= _LEAST_CONFIDENCE_MILLIS
         ]
-        return [*kept, *read], response.description
+        screen.lines = [*kept, *read]
+        if response.description:
+            screen.sight = Sight(response.description, regions)
+        elif any(_meets(box, regions) for box in screen.sight.boxes):
+            screen.sight = Sight()
+        if unread.content is ContentType.STATIC_UI and not response.description:
+            texts = [line.box for line in read]
+            textless = (box for box in regions if not _meets(box, texts))
+            screen.pictures = merged((*screen.pictures, *textless), unread.size)
+
+
+def with_pictures(screen: Screen, unread: Unread) -> Unread:
+    """The frame with what is to be looked at of it, if nothing else changed for a while."""
+    if Box(0, 0, *unread.size) in unread.boxes:
+        screen.pictures = ()
+        return unread
+    screen.pictures = merged((*screen.pictures, *unread.blocks), unread.size)
+    if not unread.rested or not screen.pictures:
+        return unread
+    boxes, screen.pictures = (*unread.boxes, *screen.pictures), ()
+    return replace(unread, boxes=boxes, content=ContentType.DOCUMENTATION)
 
 
 def whole_lines(
@@ -156,6 +178,10 @@ def merged(boxes: Iterable[Box], size: tuple[int, int]) -> tuple[Box, ...]:
     if len(found) > _MAX_REGIONS:
         return (Box(0, 0, *size),)
     return tuple(found)
+
+
+def _meets(box: Box, others: Iterable[Box]) -> bool:
+    return any(box.overlaps(other) for other in others)
 
 
 def as_text(lines: Iterable[TextLine], shows: str = "") -> str:

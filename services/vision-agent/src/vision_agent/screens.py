@@ -34,7 +34,8 @@ class TextLine:
 class Unread:
     """A kept frame that waits to be read; without `boxes` the text is as it was.
 
-    `content` is what it shows: it decides what reads it.
+    `blocks`: what changed and holds no text. `content` is what it shows: it decides what reads it.
+    `rested`: nothing else changed for a while.
     """
 
     frame_id: UUID
@@ -43,6 +44,16 @@ class Unread:
     boxes: tuple[Box, ...]
     captured: datetime
     content: ContentType
+    blocks: tuple[Box, ...] = ()
+    rested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is to be seen on a screen beside text, in a sentence, and where."""
+
+    text: str = ""
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(slots=True)
@@ -50,8 +61,9 @@ class Screen:
     """One sharing session. `turn` is held while a frame is decided about.
 
     `seen_at`: when a frame was last sent, whatever became of it; `came_at`: when one was last
-    decided about. `missed`: parts of kept frames whose reading failed. `shows`: what the last
-    reading saw beside text, in a sentence. `decoded`: digest and pixels of the last image.
+    decided about. `missed`: parts of kept frames whose reading failed. `pictures`: what changed and
+    held no text, to be looked at when the screen rests; `sight`: what was seen of such. `decoded`:
+    digest and pixels of the last image.
     """
 
     key: SessionKey
@@ -68,7 +80,8 @@ class Screen:
     reading: bool = False
     lines: list[TextLine] = field(default_factory=list)
     missed: tuple[Box, ...] = ()
-    shows: str = ""
+    pictures: tuple[Box, ...] = ()
+    sight: Sight = Sight()
     decoded: tuple[bytes, Gray] | None = None
 
 

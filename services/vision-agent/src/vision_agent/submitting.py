@@ -173,7 +173,16 @@ def _record(
             tiles_changed=decision.tiles_changed,
         )
         captured = deps.clock.now()
-        unread = Unread(frame_id, frame.image, size, decision.boxes, captured, decision.type)
+        unread = Unread(
+            frame_id,
+            frame.image,
+            size,
+            decision.boxes,
+            captured,
+            decision.type,
+            decision.blocks,
+            rested=decision.reason is Reason.HEARTBEAT,
+        )
         deps.reading.put(screen, unread)
     deps.statistics.decided(frame.key, decision.type, decision.type_changed_from, event)
     log_every_100(frame.key, screen.captured, screen.kept)

@@ -1,5 +1,6 @@
 """What comes and goes on a screen and can't be read: pointers, carets, lines, frames, blocks."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +28,8 @@ _BLOCK_FILL = 0.9
 _DISC = (5, 16)
 _DISC_LIKENESS = 0.75
 _DISC_CONVEX = 0.95
+# The thumb of a scroll bar, which says nothing that the text beside it does not.
+_THUMB = 16
 _BORDER = 2
 _PLAIN_LEVELS = 24
 _WORD = (16, 5)
@@ -36,10 +39,18 @@ _LIKENESS = 0.7
 _SLACK = 12
 
 
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Parts of a change: what may be text, and blocks, which are to be seen but not to be read."""
+
+    rest: list[Part]
+    blocks: list[Part]
+
+
 def drop(
     mask: Gray, at: Box, regions: list[Box], before: Gray, after: Gray, pointers: Pointers
-) -> list[Part] | None:
-    """Clears what can't be read from the mask of differing pixels, and returns what is left.
+) -> Sorted | None:
+    """Clears what can't be read from the mask of differing pixels, and says what there was.
 
     The mask is of the part of the frames that `at` says, with something in its `regions` only.
     None, and nothing cleared, where the parts are very many.
@@ -47,7 +58,8 @@ def drop(
     whole = parts_in(mask, at, regions)
     if whole is None:
         return None
-    gone = [part for part in whole if _is_no_text(before, after, part)]
+    blocks = [part for part in whole if _is_block(before, after, part)]
+    gone = [part for part in whole if part in blocks or _is_no_text(before, after, part)]
     rest = [part for part in whole if part not in gone]
     if len(rest) == 2 and _moved(before, after, *rest):
         gone += rest
@@ -56,7 +68,8 @@ def drop(
     for part in gone:
         inside = cut(mask, within(part.box, at))
         inside[part.mask > 0] = 0
-    return [part for part in rest if part not in gone]
+    rest = [part for part in rest if part not in gone]
+    return Sorted(rest, [part for part in blocks if not _is_thumb(part)])
 
 
 def is_wide(part: Part, aspect: float) -> bool:
@@ -66,9 +79,14 @@ def is_wide(part: Part, aspect: float) -> bool:
 
 
 def _is_no_text(before: Gray, after: Gray, part: Part) -> bool:
-    if part.pixels < MIN_PIXELS or is_caret(part) or _is_line(part) or _is_frame(part):
-        return True
-    return _is_block(before, after, part) or _is_disc(before, after, part)
+    few = part.pixels < MIN_PIXELS
+    return (
+        few or is_caret(part) or _is_line(part) or _is_frame(part) or _is_disc(before, after, part)
+    )
+
+
+def _is_thumb(part: Part) -> bool:
+    return part.box.width <= _THUMB and part.box.width < part.box.height
 
 
 def _is_line(part: Part) -> bool:

@@ -80,7 +80,8 @@ class Rules:
 class Decision:
     """What became of a frame. `boxes`: what to read of it, empty when nothing changed.
 
-    `waits`: little changed, and it is to be seen in another frame before it is read.
+    `blocks`: what changed of a kept frame and holds no text. `waits`: little changed, and it is to
+    be seen in another frame before it is read.
     """
 
     reason: Reason
@@ -92,6 +93,7 @@ class Decision:
     tiles_restless: int
     tiles_total: int
     boxes: tuple[Box, ...]
+    blocks: tuple[Box, ...] = ()
     waits: bool = False
 
     @property
@@ -142,9 +144,8 @@ class Eyes:
         moved_from = self._see_type(gray, now, restless, rules)
         waits = not fresh and soon and self._waits(change, now, restless, rules)
         self.waiting = change if waits else None
-        changes = np.zeros_like(change.tiles) if waits else change.tiles
         return self._settle(
-            gray, at_s, rules, changes, restless, moved_from, fresh=fresh, waits=waits
+            gray, at_s, rules, change, restless, moved_from, fresh=fresh, waits=waits
         )
 
     def _waits(self, change: Change, now: Tiles, restless: Tiles, rules: Rules) -> bool:
@@ -163,7 +164,7 @@ class Eyes:
         gray: Gray,
         at_s: float,
         rules: Rules,
-        changes: Tiles,
+        change: Change,
         restless: Tiles,
         moved_from: ContentType | None,
         *,
@@ -172,6 +173,7 @@ class Eyes:
     ) -> Decision:
         kind = self.stable.type or ContentType.STATIC_UI
         threshold = rules.thresholds[kind]
+        changes = np.zeros_like(change.tiles) if waits else change.tiles
         # Less than that makes no other scene, and is not worth the time of a hash.
         hashed = phash(gray) if changes.mean() >= _SCENE_SHARE else None
         apart = 0 if hashed is None else distance(hashed, self._hash_of_reference())
@@ -182,7 +184,8 @@ class Eyes:
             changes, restless = changes | restless, np.zeros_like(restless)
         if reason.kept:
             self.kept_s = at_s
-        if reason.kept and (changes.any() or restless.any()):
+        blocks = change.blocks if reason.kept and not waits else ()
+        if blocks or (reason.kept and (changes.any() or restless.any())):
             # What is still moving has not been read: it stays as it was, to be found when it rests.
             self._refer_to(gray, restless, hashed)
         return Decision(
@@ -195,6 +198,7 @@ class Eyes:
             tiles_restless=int(np.count_nonzero(restless)),
             tiles_total=changes.size,
             boxes=_boxes(changes, gray.shape) if reason.kept else (),
+            blocks=blocks,
             waits=waits,
         )
 

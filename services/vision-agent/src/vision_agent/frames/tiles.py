@@ -45,11 +45,13 @@ def grid(shape: tuple[int, ...]) -> tuple[int, int]:
 class Change:
     """The tiles whose content differs, and whether some of it is as wide as a word, or more.
 
-    `nothing`: no pixel differs, also none of what can't be read.
+    `blocks`: rectangles of one brightness that changed, as a bar of progress; they are none of the
+    tiles. `nothing`: no pixel differs, also none of what can't be read.
     """
 
     tiles: Tiles
     wide: bool
+    blocks: tuple[Box, ...] = ()
     nothing: bool = False
 
 
@@ -77,11 +79,12 @@ def changed_content(
         return Change(tiles, wide=True)
     # What is connected lies in neighbouring tiles: looked for in these, not in all between them.
     regions = united(boxes(counts > 0, mask.shape, margin=0))
-    left = apparitions.drop(mask, at, regions, before, after, pointers)
-    if left is None:
+    parts = apparitions.drop(mask, at, regions, before, after, pointers)
+    if parts is None:
         return Change(tiles, wide=True)
     tiles[part] = _count(mask) >= rule.min_pixels
-    return Change(tiles, any(apparitions.is_wide(one, rule.word_aspect) for one in left))
+    wide = any(apparitions.is_wide(part, rule.word_aspect) for part in parts.rest)
+    return Change(tiles, wide, tuple(block.box for block in parts.blocks))
 
 
 def boxes(tiles: Tiles, shape: tuple[int, ...], margin: int = 1) -> list[Box]:
