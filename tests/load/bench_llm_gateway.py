@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import aiohttp
 import psutil
+import psycopg
 from fakes.anthropic_server import Answer, Block, FakeAnthropic, recorded
 from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
 from fleetdesk_local.nats_server import NatsServer
@@ -176,7 +177,8 @@ async def main(options: argparse.Namespace, folder: Path, run: Run) -> None:
         provider = exit_stack.enter_context(started_provider(folder / "answer.sse", pace_ms))
         session = await exit_stack.enter_async_context(aiohttp.ClientSession())
         url = f"http://127.0.0.1:{provider}"
-        ours = await exit_stack.enter_async_context(_gateway(services, folder, url))
+        gateway = _Gateway(services, folder, url)
+        ours = await exit_stack.enter_async_context(gateway)
         targets = [Target("the provider itself", posting(session, url, body, {})), ours]
         for peer in await started_peers(exit_stack, options.cache, folder, url):
             once = posting(session, peer.url, body, peer.headers)
@@ -187,6 +189,7 @@ async def main(options: argparse.Namespace, folder: Path, run: Run) -> None:
         for target in targets:
             await round_of(target, 4, 1.0, numbers, spread_s)
             target.figures.clear()
+        await gateway.analyze()
         for _ in range(rounds):
             for in_flight in flights:
                 for target in targets:
@@ -239,19 +242,21 @@ def started_provider(answer: Path, pace_ms: int) -> Iterator[int]:
             process.kill()
 
 
-class _gateway:  # noqa: N801 - used as a function
+class _Gateway:
     """llm-gateway as a process of its own, with a database, and a channel to it."""
 
     def __init__(self, services: FleetServices, folder: Path, provider_url: str) -> None:
         self._services = services
         self._folder = folder
         self._provider_url = provider_url
+        self._database_url = ""
         self._process: asyncio.subprocess.Process | None = None
         self._clients: RpcClients | None = None
 
     async def __aenter__(self) -> Target:
         # Its database, keys and bus are those of one started here that nobody asks.
         beside = await self._services.start("llm-gateway", **_settings(self._provider_url))
+        self._database_url = beside.database.admin_url
         address = await self._started(beside)
         settings = beside.rt.settings.model_copy(update={"llm_gateway_address": address})
         keyring = KeyRing.load(self._folder / "keys", "conversation")
@@ -276,6 +281,13 @@ class _gateway:  # noqa: N801 - used as a function
 
         assert self._process is not None
         return Target("llm-gateway", once, [psutil.Process(self._process.pid)])
+
+    async def analyze(self) -> None:
+        """Has PostgreSQL look at its tables, as it does by itself once a minute."""
+        async with await psycopg.AsyncConnection.connect(
+            self._database_url, autocommit=True
+        ) as conn:
+            await conn.execute("analyze")
 
     async def _started(self, beside: Running) -> str:
         settings = beside.rt.settings

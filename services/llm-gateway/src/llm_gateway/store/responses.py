@@ -1,6 +1,6 @@
 """SQL of llm-gateway: answers that may be given again."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -61,13 +61,19 @@ async def keep_response(
 
     Deletes what is too old, and the oldest beyond `most`.
     """
-    fields = {**asdict(response), **asdict(origin), "tenant_id": tenant_id}
-    fields["cache_key"] = f"\\x{cache_key.hex()}"
     await db.call(
         tenant_id,
-        "select keep_response(jsonb_populate_record(null::cached_response, %(row)s),"
+        "select keep_response(jsonb_populate_record(null::cached_response,"
+        "   %(response)s || %(origin)s"
+        "   || jsonb_build_object('tenant_id', tenant.id, 'cache_key', %(cache_key)s::bytea)),"
         "  %(call_id)s, %(most)s) from tenant",
-        {"row": Jsonb(fields, msgspec.json.encode), "call_id": origin.call_id, "most": most},
+        {
+            "response": Jsonb(response, msgspec.json.encode),
+            "origin": Jsonb(origin, msgspec.json.encode),
+            "cache_key": cache_key,
+            "call_id": origin.call_id,
+            "most": most,
+        },
     )
 
 
