@@ -286,6 +286,14 @@ class TestSources:
         ]
         assert made[0].json()["source_id"] == made[1].json()["source_id"]
 
+    @pytest.mark.parametrize("field", ["max_pages", "max_depth"])
+    async def test_that_are_texts_have_no_limits(self, desk: Desk, acme: Company, field: str):
+        body = {"type": "text", "text": "Tea at four.", field: 3}
+        refused = await desk.client.post("/v1/knowledge/sources", json=body, headers=acme.bearer)
+        assert refused.status_code == 400
+        assert refused.json()["errors"][0]["field"] == field
+        assert "leave it out" in refused.json()["detail"]
+
 
 class TestEvaluations:
     async def test_measure_own_knowledge_by_own_questions(self, desk, acme):

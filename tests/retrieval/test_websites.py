@@ -161,6 +161,15 @@ class TestOnePage:
         (outcome,) = await websites.knowledge.create(limits)
         assert outcome.error_field == "max_pages"
 
+    @pytest.mark.parametrize("field", ["max_pages", "max_depth", "include_paths", "exclude_paths"])
+    async def test_alone_has_limits(self, websites, field):
+        value: Any = ["/help/"] if field.endswith("_paths") else 3
+        kind = document_pb2.SOURCE_TYPE_TEXT
+        given = pb.SourceInput(type=kind, content=b"Tea at four.", **{field: value})
+        (outcome,) = await websites.knowledge.create(given)
+        assert outcome.error_field == field
+        assert "leave it out" in outcome.error
+
 
 class TestSitemap:
     async def test_may_be_an_index_of_packed_ones(self, websites, site):

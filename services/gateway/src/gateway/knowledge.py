@@ -51,6 +51,9 @@ def source_input(given: SourceRequest, where: str) -> pb.SourceInput:
         title=given.title,
         url=given.url,
         content=text.encode(),
+        # Which retrieval refuses, rather than that they are left out unsaid.
+        max_pages=given.max_pages,
+        max_depth=given.max_depth,
     )
 
 

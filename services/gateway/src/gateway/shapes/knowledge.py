@@ -162,9 +162,9 @@ class SourceRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Knowledge given as JSON: a `text`, or a website; files come as multipart forms.
 
     Of a website, `url` is a page (type `url`), a sitemap (`sitemap`), or where following links
-    begins (`crawl`); `max_pages` and `max_depth` are 500 and 5 when 0. Of a sitemap or crawl only
-    pages are read whose path begins with one of `include_paths`, where there are any, and with none
-    of `exclude_paths`; the page that a crawl begins with is always read.
+    begins (`crawl`); `max_pages` and `max_depth` are 500 and 5 when 0, and a text has neither. Of a
+    sitemap or crawl only pages are read whose path begins with one of `include_paths`, where there
+    are any, and with none of `exclude_paths`; the page that a crawl begins with is always read.
     """
 
     type: Annotated[str, described(enum=SOURCE_TYPES)]

@@ -32,7 +32,14 @@ RULES: Mapping[str, dict[str, Any]] = {
     },
     "SourceRequest": {
         "if": _given("type", const="text"),
-        "then": _given("text", pattern=TEXT_PATTERN),
+        "then": {
+            "required": ["text"],
+            "properties": {
+                "text": {"pattern": TEXT_PATTERN},
+                "max_pages": {"const": 0},
+                "max_depth": {"const": 0},
+            },
+        },
         "else": {
             "required": ["url"],
             "properties": {"url": _SOME_URL, "text": {"maxLength": 0}},

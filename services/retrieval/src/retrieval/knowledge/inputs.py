@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 from fleetkit.errors import InvalidArgument
@@ -59,6 +59,7 @@ def check_header(given: SourceInput) -> SourceInput:
         url = _checked_site(given)
     else:
         _check_url(url)
+        _check_no_limits(given.limits)
     name = one_line(_NOT_IN_A_NAME.sub("", given.file_name))
     return SourceInput(
         type=given.type,
@@ -114,6 +115,12 @@ def check_text(field: str, value: str) -> str:
     if any(ord(char) < 32 or ord(char) == 127 for char in value):
         raise InvalidArgument(f"{field} has control characters in it", field=field)
     return value
+
+
+def _check_no_limits(given: SiteLimits) -> None:
+    for field, value in asdict(given).items():
+        if value:
+            raise InvalidArgument(f"only a website has {field}: leave it out", field=field)
 
 
 def _checked_site(given: SourceInput) -> str:
