@@ -940,6 +940,66 @@ class TestBudgets:
         await expect(page.get_by_text("begin in Europe/Berlin")).to_be_visible()
 
 
+class TestAgent:
+    async def test_is_changed_published_and_taken_back(self, office: Office, page: Page) -> None:
+        await page.goto("/agent/new")
+        await page.get_by_label("Its name").fill("For developers")
+        await page.get_by_role("button", name="Make the agent").click()
+        await expect(page.locator(".lead")).to_contain_text("Not published yet")
+        await page.get_by_role("radio", name="Technical").check()
+        await page.get_by_label("Suggested questions").fill("Where are the logs?\n\nWhich port?")
+        await page.get_by_text("Advanced", exact=True).click()
+        await page.get_by_label("Answers from, percent").fill("lots")
+        await page.get_by_role("button", name="Save the draft").click()
+        await expect(page.locator(".field-error")).to_contain_text("no number")
+        await expect(page.get_by_role("radio", name="Technical")).to_be_checked()
+        await page.get_by_label("Answers from, percent").fill("62.5 %")
+        await page.get_by_role("button", name="Save and publish").click()
+        await expect(page.get_by_role("status").first).to_contain_text("Version 1 is published")
+        await page.get_by_label("Greeting").fill("Hello, I am an AI.")
+        await page.get_by_role("button", name="Save the draft").click()
+        await expect(page.locator(".lead")).to_contain_text("The draft differs in greeting")
+        await page.get_by_role("button", name="Save and publish").click()
+        versions = page.get_by_role("region", name="Versions")
+        await expect(versions).to_contain_text("Version 2 what visitors get")
+        await versions.get_by_role("button", name="Go back to version 1").click()
+        await expect(page.locator(".lead")).to_contain_text("Visitors get version 3. The draft")
+        await page.get_by_role("button", name="Discard the draft’s changes").click()
+        await expect(page.locator(".lead")).to_contain_text("Visitors get version 3, which is")
+        await expect(page.get_by_label("Greeting")).to_have_value("")
+        answer = await office.desk.client.get("/v1/agents", headers=office.company.bearer)
+        draft = answer.json()["items"][-1]["draft"]
+        assert (draft["preset"], draft["answer_threshold_millis"]) == ("technical", 625)
+        assert draft["suggested_questions"] == ["Where are the logs?", "Which port?"]
+        await expect(page.get_by_role("region", name="What an answer costs")).to_contain_text("$")
+
+    async def test_is_an_admins_and_its_own_companys(self, office: Office) -> None:
+        agent_id, other = office.company.agent_id, await office.desk.sign_up()
+        viewer = await office.desk.sign_in_new(office.company, Role.VIEWER)
+        seen = await office.get("/agent", viewer)
+        assert ("Save and publish" in seen.text, " disabled" in seen.text) == (False, True)
+        form: Any = {"agent_id": str(agent_id), "name": "Taken over", "version": "1"}
+        for path in ("/agent", "/agent/rollback", "/agent/discard", "/agent/new"):
+            assert (await office.post(path, viewer, **form)).status_code == 403, path
+        stranger = await office.desk.sign_in(other)
+        assert (await office.get(f"/agent?agent={agent_id}", stranger)).status_code == 404
+        for path in ("/agent", "/agent/rollback", "/agent/discard"):
+            assert (await office.post(path, stranger, **form)).status_code == 404, path
+        for wrong in ({"agent_id": "x"}, {"version": "-1"}, {"version": "9" * 12}):
+            answer = await office.post("/agent/rollback", **{**form, **wrong})
+            assert answer.status_code == 404, wrong
+
+    async def test_an_older_draft_replaces_nothing(self, office: Office) -> None:
+        form: Any = {"agent_id": str(office.company.agent_id), "name": "Mine", "preset": "friendly"}
+        answer = await office.post("/agent", **form, revision="9999")
+        assert (answer.status_code, 'value="Mine"' in answer.text) == (412, True)
+        for wrong in ({"name": " "}, {"temperature": "3"}, {"max_tokens": "5"}, {"model": "x/y"}):
+            answer = await office.post("/agent", **{**form, **wrong})
+            assert (answer.status_code, "field-error" in answer.text) == (400, True), wrong
+        kept = await office.get("/agent")
+        assert 'value="Mine"' not in kept.text
+
+
 class TestKeyboard:
     async def test_has_a_letter_for_each_page(self) -> None:
         letters = [item.key for item in NAV]

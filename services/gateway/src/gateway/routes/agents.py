@@ -1,9 +1,13 @@
 """Agents: draft, publish, roll back, versions."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
 from fleetdesk.conversation.v1 import agent_service_pb2 as pb
+from fleetdesk.conversation.v1.agent_pb2 import Agent as Message
+from fleetdesk.conversation.v1.agent_pb2 import AgentConfig as AgentConfigMessage
+from fleetdesk.conversation.v1.agent_pb2 import AgentVersion as VersionMessage
 from fleetkit import context
 from fleetkit.ids import new_id
 from litestar.handlers import HTTPRouteHandler
@@ -19,6 +23,7 @@ from gateway.resolution_price import resolution_nanos
 from gateway.routes.reading import request_id
 from gateway.shapes.agents import (
     Agent,
+    AgentConfig,
     AgentEstimate,
     AgentList,
     AgentVersion,
@@ -40,8 +45,12 @@ _WRITE = Access(role=Role.ADMIN, scope="agents:write")
 @endpoint("GET", "/v1/agents", _READ, tags=_TAGS, summary="List agents")
 async def get_agents(request: GatewayRequest) -> AgentList:
     """All agents of the tenant, oldest first."""
-    found = await call(parts_of(request).clients.agents.ListAgents, pb.ListAgentsRequest())
-    return AgentList([Agent.of(agent) for agent in found.agents])
+    return AgentList([Agent.of(agent) for agent in await list_agents(request)])
+
+
+async def list_agents(request: GatewayRequest) -> Sequence[Message]:
+    """All agents of the tenant, oldest first; also for the pages."""
+    return (await call(parts_of(request).clients.agents.ListAgents, pb.ListAgentsRequest())).agents
 
 
 @endpoint("POST", "/v1/agents", _WRITE, status_code=201, tags=_TAGS, summary="Make an agent")
@@ -51,21 +60,25 @@ async def post_agent(
     idempotency_key: IdempotencyKey = "",
 ) -> Agent:
     """An agent with a draft, with `publish` also version 1."""
-    parts = parts_of(request)
     async with request_id(request, idempotency_key, data) as key:
-        # The same key makes the same agent: its id is the key's request_id.
-        await parts.widgets.register(request.user.tenant_id, key)
-        made = await call(
-            parts.clients.agents.CreateAgent,
-            pb.CreateAgentRequest(
-                request_id=str(key),
-                agent_id=str(key),
-                config=data.config.message(),
-                publish=data.publish,
-            ),
-        )
+        made = await create_agent(request, key, data.config, publish=data.publish)
+    return Agent.of(made)
+
+
+async def create_agent(
+    request: GatewayRequest, key: UUID, config: AgentConfig, *, publish: bool
+) -> Message:
+    """Makes the agent of a request's key, which is its id: once, however often; also for pages."""
+    parts = parts_of(request)
+    await parts.widgets.register(request.user.tenant_id, key)
+    made = await call(
+        parts.clients.agents.CreateAgent,
+        pb.CreateAgentRequest(
+            request_id=str(key), agent_id=str(key), config=config.message(), publish=publish
+        ),
+    )
     await _record(request, "agent.created", key)
-    return Agent.of(made.agent)
+    return made.agent
 
 
 @endpoint("GET", "/v1/agents/{agent_id:uuid}", _READ, tags=_TAGS, summary="Get an agent")
@@ -82,17 +95,21 @@ async def put_agent(
     request: GatewayRequest, agent_id: FromPath[UUID], data: JSONBody[UpdateAgentRequest]
 ) -> Agent:
     """Replaces the draft, whole; 412 when it has changed since `revision`."""
+    return Agent.of(await change_draft(request, agent_id, data.config.message(), data.revision))
+
+
+async def change_draft(
+    request: GatewayRequest, agent_id: UUID, config: AgentConfigMessage, revision: int
+) -> Message:
+    """Replaces the draft, whole; also for the pages."""
     changed = await call(
         parts_of(request).clients.agents.UpdateDraft,
         pb.UpdateDraftRequest(
-            request_id=str(new_id()),
-            agent_id=str(agent_id),
-            config=data.config.message(),
-            revision=data.revision,
+            request_id=str(new_id()), agent_id=str(agent_id), config=config, revision=revision
         ),
     )
     await _record(request, "agent.changed", agent_id)
-    return Agent.of(changed.agent)
+    return changed.agent
 
 
 @endpoint(
@@ -107,13 +124,18 @@ async def post_publish(
 ) -> Agent:
     """Makes the draft the next version. Conversations keep the version they began with."""
     async with request_id(request, idempotency_key, None) as key:
-        published = await call(
-            parts_of(request).clients.agents.PublishAgent,
-            pb.PublishAgentRequest(request_id=str(key), agent_id=str(agent_id)),
-        )
+        return Agent.of(await publish_draft(request, agent_id, key))
+
+
+async def publish_draft(request: GatewayRequest, agent_id: UUID, key: UUID) -> Message:
+    """Makes the draft the next version; also for the pages."""
+    published = await call(
+        parts_of(request).clients.agents.PublishAgent,
+        pb.PublishAgentRequest(request_id=str(key), agent_id=str(agent_id)),
+    )
     version = str(published.agent.published_version)
     await _record(request, "agent.published", agent_id, version=version)
-    return Agent.of(published.agent)
+    return published.agent
 
 
 @endpoint(
@@ -131,24 +153,33 @@ async def post_rollback(
 ) -> Agent:
     """Publishes an earlier version's settings as the next version."""
     async with request_id(request, idempotency_key, data) as key:
-        published = await call(
-            parts_of(request).clients.agents.RollbackAgent,
-            pb.RollbackAgentRequest(
-                request_id=str(key), agent_id=str(agent_id), version=data.version
-            ),
-        )
-    await _record(request, "agent.rolled_back", agent_id, version=str(data.version))
-    return Agent.of(published.agent)
+        return Agent.of(await roll_back(request, agent_id, data.version, key))
+
+
+async def roll_back(request: GatewayRequest, agent_id: UUID, version: int, key: UUID) -> Message:
+    """Publishes an earlier version's settings as the next version; also for the pages."""
+    published = await call(
+        parts_of(request).clients.agents.RollbackAgent,
+        pb.RollbackAgentRequest(request_id=str(key), agent_id=str(agent_id), version=version),
+    )
+    await _record(request, "agent.rolled_back", agent_id, version=str(version))
+    return published.agent
 
 
 @endpoint("GET", "/v1/agents/{agent_id:uuid}/versions", _READ, tags=_TAGS, summary="List versions")
 async def get_versions(request: GatewayRequest, agent_id: FromPath[UUID]) -> AgentVersionList:
     """An agent's published versions, newest first."""
+    found = await list_versions(request, agent_id)
+    return AgentVersionList([AgentVersion.of(version) for version in found])
+
+
+async def list_versions(request: GatewayRequest, agent_id: UUID) -> Sequence[VersionMessage]:
+    """An agent's published versions, newest first; also for the pages."""
     found = await call(
         parts_of(request).clients.agents.ListAgentVersions,
         pb.ListAgentVersionsRequest(agent_id=str(agent_id)),
     )
-    return AgentVersionList([AgentVersion.of(version) for version in found.versions])
+    return found.versions
 
 
 @endpoint(
@@ -160,9 +191,15 @@ async def get_versions(request: GatewayRequest, agent_id: FromPath[UUID]) -> Age
 )
 async def get_estimate(request: GatewayRequest, agent_id: FromPath[UUID]) -> AgentEstimate:
     """What every attempt of the draft's ladder can cost with the largest turn there is."""
+    agents = parts_of(request).clients.agents
+    found = await call(agents.GetAgent, pb.GetAgentRequest(agent_id=str(agent_id)))
+    return await estimate(request, found.agent.draft)
+
+
+async def estimate(request: GatewayRequest, config: AgentConfigMessage) -> AgentEstimate:
+    """The most that an answer by these settings can cost; also for the pages."""
     clients = parts_of(request).clients
-    found = await call(clients.agents.GetAgent, pb.GetAgentRequest(agent_id=str(agent_id)))
-    estimated = await call(clients.models.EstimateAnswer, estimate_request(found.agent.draft))
+    estimated = await call(clients.models.EstimateAnswer, estimate_request(config))
     return AgentEstimate.of(estimated, await resolution_nanos(clients))
 
 
@@ -224,13 +261,7 @@ async def set_threshold(request: GatewayRequest, agent_id: UUID, answer: int) ->
     config, revision = found.agent.draft, found.agent.revision
     config.answer_threshold_millis = answer
     config.handoff_threshold_millis = min(config.handoff_threshold_millis, answer)
-    await call(
-        clients.agents.UpdateDraft,
-        pb.UpdateDraftRequest(
-            request_id=str(new_id()), agent_id=str(agent_id), config=config, revision=revision
-        ),
-    )
-    await _record(request, "agent.changed", agent_id)
+    await change_draft(request, agent_id, config, revision)
 
 
 @endpoint(

@@ -37,6 +37,7 @@ NAV = (
         on_phone=False,
         parent="conversations",
     ),
+    NavItem("agent", "Agent", "bot", "/agent", "t"),
     NavItem("costs", "Costs", "coins", "/costs", "o"),
     NavItem("budgets", "Budgets", "coins", "/costs/budgets", "b", False, "costs"),
     NavItem("settings", "Settings", "settings", "/settings/widget", "s"),

@@ -4,6 +4,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from gateway.routes.pages import (
     account,
+    agents,
     assets,
     budgets,
     conflicts,
@@ -36,6 +37,7 @@ PAGES: list[HTTPRouteHandler] = [
     *experiments.HANDLERS,
     *conversations.HANDLERS,
     *handoffs.HANDLERS,
+    *agents.HANDLERS,
     *costs.HANDLERS,
     *budgets.HANDLERS,
     *general.HANDLERS,
