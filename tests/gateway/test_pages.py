@@ -1000,6 +1000,30 @@ class TestAgent:
         assert 'value="Mine"' not in kept.text
 
 
+class TestAudit:
+    async def test_says_who_did_what(self, office: Office, page: Page) -> None:
+        agent_id = office.company.agent_id
+        await office.desk.client.post(
+            f"/v1/agents/{agent_id}/publish", headers=office.company.bearer
+        )
+        await page.goto("/settings/audit")
+        row = page.get_by_role("row").filter(has_text="Published an agent").first
+        await expect(row).to_contain_text(str(agent_id))
+        await expect(row).to_contain_text("API key")
+        row = page.get_by_role("row").filter(has_text="Signed in").first
+        await expect(row).to_contain_text(office.company.email)
+
+    async def test_is_an_admins_and_its_own_companys(self, office: Office) -> None:
+        agent = await office.desk.sign_in_new(office.company, Role.AGENT)
+        assert (await office.get("/settings/audit", agent)).status_code == 403
+        stranger = await office.desk.sign_in(await office.desk.sign_up())
+        seen = await office.get("/settings/audit", stranger)
+        assert "Signed the company up" in seen.text
+        assert office.company.email not in seen.text
+        answer = await office.get("/settings/audit?page_token=nonsense")
+        assert answer.status_code == 400
+
+
 class TestKeyboard:
     async def test_has_a_letter_for_each_page(self) -> None:
         letters = [item.key for item in NAV]

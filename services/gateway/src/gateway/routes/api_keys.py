@@ -3,6 +3,7 @@
 from datetime import UTC
 from uuid import UUID
 
+from fleetkit.postgres import FleetConnection
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
@@ -15,7 +16,7 @@ from gateway.shapes.audit import AuditEntry, AuditLog
 from gateway.shapes.common import IdPageToken, PageSize, id_of_token
 from gateway.shapes.identity import ApiKey, ApiKeyList, CreateApiKeyRequest, CreatedApiKey
 from gateway.store import api_keys as store
-from gateway.store.audit import audit_log
+from gateway.store.audit import AuditRow, audit_log
 from gateway.text import checked_name
 
 _TAGS = ["API keys"]
@@ -96,10 +97,17 @@ async def get_audit_log(
     """Who did what, newest first."""
     tenant_id = request.user.tenant_id
     async with parts_of(request).db.tenant(tenant_id) as conn:
-        rows = await audit_log(conn, tenant_id, page_size + 1, id_of_token(page_token) or _LAST)
-    more = len(rows) > page_size
-    items = [AuditEntry.of(row) for row in rows[:page_size]]
-    return AuditLog(items, str(items[-1].audit_id) if more else "")
+        rows, next_token = await audit_page(conn, tenant_id, page_size, page_token)
+    return AuditLog([AuditEntry.of(row) for row in rows], next_token)
+
+
+async def audit_page(
+    conn: FleetConnection, tenant_id: UUID, size: int, page_token: str
+) -> tuple[list[AuditRow], str]:
+    """Lines of the log and the token of the next ones, "" after the last; also for the page."""
+    rows = await audit_log(conn, tenant_id, size + 1, id_of_token(page_token) or _LAST)
+    shown = rows[:size]
+    return shown, str(shown[-1].audit_id) if len(rows) > size else ""
 
 
 def _key(row: store.ApiKeyRow) -> ApiKey:

@@ -1,6 +1,6 @@
 """Rows of the audit log: ids and facts, never text of anybody."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -55,3 +55,17 @@ async def audit_log(
             [tenant_id, before, limit],
         )
         return await cursor.fetchall()
+
+
+async def actor_names(
+    conn: FleetConnection, tenant_id: UUID, actors: Sequence[str]
+) -> dict[str, str]:
+    """What people and API keys are called, by the ids in the log; of those that are left."""
+    cursor = await conn.execute(
+        "select user_id::text, email from user_account"
+        "  where tenant_id = %(tenant_id)s and user_id::text = any(%(actors)s)"
+        " union all select key_id::text, name from api_key"
+        "  where tenant_id = %(tenant_id)s and key_id::text = any(%(actors)s)",
+        {"tenant_id": tenant_id, "actors": list(actors)},
+    )
+    return dict(await cursor.fetchall())

@@ -64,6 +64,16 @@ NAV = (
         parent="settings",
         min_role=Role.ADMIN,
     ),
+    NavItem(
+        "audit",
+        "Audit",
+        "file-text",
+        "/settings/audit",
+        "u",
+        on_phone=False,
+        parent="settings",
+        min_role=Role.ADMIN,
+    ),
 )
 
 

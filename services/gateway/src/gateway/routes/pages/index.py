@@ -6,6 +6,7 @@ from gateway.routes.pages import (
     account,
     agents,
     assets,
+    audit,
     budgets,
     conflicts,
     conversations,
@@ -44,4 +45,5 @@ PAGES: list[HTTPRouteHandler] = [
     *settings.HANDLERS,
     *models.HANDLERS,
     *erasures.HANDLERS,
+    *audit.HANDLERS,
 ]

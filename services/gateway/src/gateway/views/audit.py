@@ -1,0 +1,83 @@
+"""Settings → Audit: who did what to which thing, when."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.store.audit import AuditRow
+from gateway.views.format import When, when
+from gateway.views.frame import link
+
+PATH = "/settings/audit"
+_DID = {
+    "agent.changed": "Changed an agent’s draft",
+    "agent.created": "Made an agent",
+    "agent.published": "Published an agent",
+    "agent.rolled_back": "Took an agent back to an earlier version",
+    "api_key.created": "Created an API key",
+    "api_key.revoked": "Revoked an API key",
+    "budget.changed": "Changed a budget",
+    "budget.created": "Made a budget",
+    "budget.deleted": "Deleted a budget",
+    "conflict.dismissed": "Dismissed a conflict of two documents",
+    "conflict.restored": "Opened a conflict of two documents again",
+    "embedding_model.chosen": "Chose another embedding model",
+    "erasure.requested": "Had somebody erased",
+    "model_prices.cleared": "Went back to the book’s prices of a model",
+    "model_prices.set": "Set own prices of a model",
+    "provider_key.deleted": "Forgot a key at a provider",
+    "provider_key.set": "Set a key at a provider",
+    "tenant.signed_up": "Signed the company up",
+    "time_zone.set": "Set the time zone",
+    "user.sign_in_failed": "Failed to sign in",
+    "user.signed_in": "Signed in",
+    "widget.changed": "Changed where a widget may stand",
+    "widget.secret_rotated": "Made a new secret for proving visitors",
+}
+_GONE = {"user": "somebody who is gone", "api_key": "a key that is gone"}
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One thing that somebody did."""
+
+    when: When
+    who: str
+    kind: str
+    did: str
+    target: str
+    facts: str
+    client_ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Lines of the log, newest first."""
+
+    lines: tuple[AuditLine, ...]
+    first_href: str
+    next_href: str
+
+
+def audit_view(
+    rows: Sequence[AuditRow], names: Mapping[str, str], token: str, next_token: str, now: datetime
+) -> AuditPage:
+    """The lines as they are shown; `names` are those of the actors that are left."""
+    return AuditPage(
+        lines=tuple(_line(row, names, now) for row in rows),
+        first_href=PATH if token else "",
+        next_href=link(PATH, page_token=next_token) if next_token else "",
+    )
+
+
+def _line(row: AuditRow, names: Mapping[str, str], now: datetime) -> AuditLine:
+    return AuditLine(
+        when=when(row.occur_time, now),
+        who=names.get(row.actor) or _GONE.get(row.actor_kind, row.actor),
+        kind="API key" if row.actor_kind == "api_key" else "",
+        # A new action is told by its own name until it has a sentence.
+        did=_DID.get(row.action, row.action.replace(".", " ").replace("_", " ").capitalize()),
+        target=row.target,
+        facts=", ".join(f"{name} {value}" for name, value in row.details.items()),
+        client_ip=row.client_ip,
+    )
