@@ -66,7 +66,7 @@ class TestChange:
         before = await index_of(knowledge)
         assert (before.serving_model, before.chunk_count) == (f"{DEFAULT}@1", 12)
         assert (before.changing, before.embedded_count) == (False, 12)
-        embeddings.delay_s = 0.02
+        embeddings.delay_s = 0.05
         chosen = await choose(knowledge, OTHER)
         assert (chosen.embed_model, chosen.target_model, chosen.changing) == (OTHER, OTHER, True)
         served: list[str] = []
@@ -87,8 +87,10 @@ class TestChange:
         await choose(knowledge, OTHER)
         index = await changed(knowledge, f"{OTHER}@1")
         assert index.passage_tokens > 5
-        # Told of a model that has embedded several at once.
+        # Told of a model that has embedded several at once, and kept beyond a restart.
         assert list(index.passage_us) == [OTHER]
+        kept = await retrieval.rows("select round(passage_us)::int as us from model_speed")
+        assert [row["us"] for row in kept] == [index.passage_us[OTHER]]
 
         async def tidy() -> bool:
             return not await retrieval.rows("select from job where kind = 'reembed'")

@@ -58,6 +58,7 @@ def build(rt: Runtime) -> None:
     llm_gateway = LlmGatewayServiceStub(rt.clients.channel("llm-gateway"))
     embedder = Embedder(
         llm_gateway,
+        rt.db,
         passage_timeout_s=settings.embed_timeout_s,
         query_timeout_s=settings.query_embed_timeout_s,
     )

@@ -208,8 +208,8 @@ def conflict(row: ConflictRow) -> pb_conflict.Conflict:
     return message
 
 
-def index(state: IndexState, passage_us: Mapping[str, int]) -> pb_index.KnowledgeIndex:
-    """An index and the change of its model; `passage_us` is what passages took by model."""
+def index(state: IndexState) -> pb_index.KnowledgeIndex:
+    """An index and the change of its model."""
     message = pb_index.KnowledgeIndex(
         embed_model=state.setting.embed_model,
         default_model=state.default_model,
@@ -220,7 +220,7 @@ def index(state: IndexState, passage_us: Mapping[str, int]) -> pb_index.Knowledg
         embedded_count=state.embedded_count,
         error_reason=state.setting.error_reason,
         passage_tokens=state.passage_tokens,
-        passage_us=passage_us,
+        passage_us=state.passage_us,
     )
     if state.is_changing and state.setting.begin_time is not None:
         message.begin_time.FromDatetime(state.setting.begin_time)

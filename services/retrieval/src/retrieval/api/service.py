@@ -198,7 +198,7 @@ class RetrievalApi(RetrievalServiceServicer):
 
     async def GetIndex(self, request: pb.GetIndexRequest, context: Any) -> pb.GetIndexResponse:
         state = await models.get_index(self._db, tenant_id(), self._default_model)
-        return pb.GetIndexResponse(index=wire.index(state, self._embedder.passage_us))
+        return pb.GetIndexResponse(index=wire.index(state))
 
     async def SetEmbeddingModel(
         self, request: pb.SetEmbeddingModelRequest, context: Any
@@ -206,8 +206,7 @@ class RetrievalApi(RetrievalServiceServicer):
         state = await models.choose_model(
             self._db, self._embedder, tenant_id(), request.embed_model, self._default_model
         )
-        index = wire.index(state, self._embedder.passage_us)
-        return pb.SetEmbeddingModelResponse(index=index)
+        return pb.SetEmbeddingModelResponse(index=wire.index(state))
 
     async def _receive(
         self, requests: AsyncIterator[pb.UploadSourceRequest]

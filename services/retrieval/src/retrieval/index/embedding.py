@@ -13,8 +13,11 @@ from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2 import (
     EmbedResponse,
 )
 from fleetkit.errors import FailedPrecondition
+from fleetkit.postgres import Database
 from fleetkit.rpc.retry import retry_idempotent
 from pgvector import Vector
+
+from retrieval.store.models import note_speed
 
 if TYPE_CHECKING:  # the name exists in the stubs only
     from fleetdesk.llm_gateway.v1.llm_gateway_service_pb2_grpc import LlmGatewayServiceStub
@@ -47,20 +50,20 @@ class Embedder:
     """Asks llm-gateway for vectors; the call context says for whom."""
 
     def __init__(
-        self, stub: "LlmGatewayServiceStub", *, passage_timeout_s: float, query_timeout_s: float
+        self,
+        stub: "LlmGatewayServiceStub",
+        db: Database,
+        *,
+        passage_timeout_s: float,
+        query_timeout_s: float,
     ) -> None:
         self._stub = stub
+        self._db = db
         self._passage_timeout_s = passage_timeout_s
         self._query_timeout_s = query_timeout_s
-        self._passage_us: dict[str, float] = {}
-
-    @property
-    def passage_us(self) -> dict[str, int]:
-        """Microseconds that a passage took lately, by "provider/model"."""
-        return {model: round(us) for model, us in self._passage_us.items()}
 
     async def passages(self, texts: Sequence[str], model: str) -> Embedded:
-        """Vectors of up to 64 passages by "provider/model", in order."""
+        """Vectors of up to 64 passages by "provider/model", in order; notes how long they took."""
         began = time.monotonic()
         request = EmbedRequest(
             texts=texts, kind=EMBED_KIND_PASSAGE, token_vectors=True, model=model
@@ -69,12 +72,9 @@ class Embedder:
             lambda: self._stub.Embed(request, timeout=self._passage_timeout_s)
         )
         if len(texts) >= _FEWEST_TIMED:
-            self._note(name_of(response.model), 1e6 * (time.monotonic() - began) / len(texts))
+            passage_us = 1e6 * (time.monotonic() - began) / len(texts)
+            await note_speed(self._db, name_of(response.model), passage_us, _LATELY)
         return _unit(response, len(texts))
-
-    def _note(self, model: str, passage_us: float) -> None:
-        before = self._passage_us.get(model, passage_us)
-        self._passage_us[model] = before + _LATELY * (passage_us - before)
 
     async def query(self, text: str, model: str) -> Embedded:
         """The vector of a query by "provider/model"; one attempt, since somebody waits."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from fleetkit.postgres import Database
 from fleetkit.postgres.connection import FleetConnection
 from psycopg.rows import class_row
 
@@ -184,3 +185,19 @@ async def delete_others(conn: FleetConnection, tenant_id: UUID, limit: int) -> i
         result = await conn.execute(statement, {"tenant_id": tenant_id, "limit": limit})
         deleted += result.rowcount
     return deleted
+
+
+async def note_speed(db: Database, model: str, passage_us: float, weight: float) -> None:
+    """What a passage took by a model just now; it has that weight in what one took lately."""
+    await db.fleet_call(
+        "insert into model_speed (model, passage_us) values (%(model)s, %(passage_us)s)"
+        " on conflict (model) do update set passage_us = model_speed.passage_us"
+        "  + %(weight)s * (excluded.passage_us - model_speed.passage_us)",
+        {"model": model, "passage_us": passage_us, "weight": weight},
+    )
+
+
+async def speeds(conn: FleetConnection) -> dict[str, int]:
+    """Microseconds that a passage took lately, by "provider/model"."""
+    found = await conn.execute("select model, round(passage_us)::int from model_speed")
+    return dict(await found.fetchall())
