@@ -362,7 +362,7 @@ async def answering(once: Once) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="half a minute")
+    parser.add_argument("--quick", action="store_true", help="a minute")
     parser.add_argument("--paced", action="store_true", help="the provider takes its time")
     parser.add_argument("--cache", type=Path, default=Path(".data/peer-proxy"))
     given = parser.parse_args()
