@@ -568,6 +568,26 @@ class TestKnowledge:
         await first.get_by_role("link").click()
         await expect(page.locator("#quote")).to_contain_text("lasts three years")
 
+    async def test_reads_another_part_of_a_website(self, office: Office, page: Page) -> None:
+        given = {"type": "crawl", "url": "https://help.example", "title": "Our help"}
+        made = await office.desk.client.post(
+            "/v1/knowledge/sources", json=given, headers=office.company.bearer
+        )
+        await page.goto(f"/knowledge/websites/{made.json()['source_id']}")
+        await page.get_by_text("Only a part of the site").click()
+        await page.get_by_label("Only paths that begin with").fill("help")
+        await page.get_by_role("button", name="Save and read again").click()
+        only = page.get_by_label("Only paths that begin with")
+        await expect(page.locator(".field-error")).to_contain_text("each starts with /")
+        await expect(only).to_have_value("help")
+        await only.fill("/help/\n/faq/")
+        await page.get_by_role("button", name="Save and read again").click()
+        await expect(
+            page.get_by_text("Only a part of the site: Only /help/, /faq/")
+        ).to_be_visible()
+        await page.get_by_text("Only a part of the site").click()
+        await expect(only).to_have_value("/help/\n/faq/")
+
     async def test_marks_the_quote_that_one_came_for(self, office: Office, page: Page) -> None:
         await page.goto(f"/conversations/{office.conversation_id}")
         await page.get_by_role("link", name="Why this answer?").first.click()

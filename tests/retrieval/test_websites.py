@@ -251,6 +251,16 @@ class TestCrawl:
         await websites.add(CRAWL, "/start", external_id="a", include_paths=["/help/tea"])
         await websites.sync(crawled.source_id)
         assert set(await websites.documents(crawled.source_id)) == {"/start", "/help/tea"}
+        knowledge = websites.knowledge
+        wanted = {"include_paths": ["/blog/"], "exclude_paths": ["/help/"]}
+        with knowledge.acting("agent"):
+            request = pb.SetSourcePathsRequest(source_id=crawled.source_id, **wanted)
+            found = (await knowledge.stub.SetSourcePaths(request)).source
+        assert list(found.site.include_paths) == ["/blog/"]
+        assert found.site.max_pages == crawled.site.max_pages
+        await websites.ended(crawled.source_id)
+        await websites.sync(crawled.source_id)
+        assert set(await websites.documents(crawled.source_id)) == {"/start", "/blog/news"}
 
     async def test_refuses_paths_that_are_none(self, websites):
         for paths, kind in (
@@ -500,6 +510,7 @@ class TestGone:
             for method, request in (
                 ("CancelSource", pb.CancelSourceRequest(source_id=source.source_id)),
                 ("ScheduleSource", pb.ScheduleSourceRequest(source_id=source.source_id)),
+                ("SetSourcePaths", pb.SetSourcePathsRequest(source_id=source.source_id)),
             ):
                 with pytest.raises(NotFound):
                     await getattr(other_knowledge.stub, method)(request)

@@ -59,6 +59,9 @@ class WebsiteView:
     url: str
     kind: str
     paths: str
+    include_paths: tuple[str, ...]
+    exclude_paths: tuple[str, ...]
+    is_one_page: bool
     badge: Badge
     headline: str
     error: str
@@ -115,6 +118,9 @@ def website_view(
         url=source.url,
         kind=TYPE_LABELS.get(source.type, "Website"),
         paths=_paths(site),
+        include_paths=tuple(site.include_paths),
+        exclude_paths=tuple(site.exclude_paths),
+        is_one_page=source.type == doc.SOURCE_TYPE_URL,
         badge=badge_of(source.status),
         headline=progress(site),
         error=source.error if source.status == doc.DOCUMENT_STATUS_FAILED else "",

@@ -128,6 +128,14 @@ class RetrievalApi(RetrievalServiceServicer):
         row = await sources.schedule_source(self._db, tenant_id(), source_id, request.sync_every_s)
         return pb.ScheduleSourceResponse(source=wire.source(row))
 
+    async def SetSourcePaths(
+        self, request: pb.SetSourcePathsRequest, context: Any
+    ) -> pb.SetSourcePathsResponse:
+        source_id = to_uuid(request.source_id, "source_id")
+        paths = tuple(request.include_paths), tuple(request.exclude_paths)
+        row = await sources.set_source_paths(self._db, tenant_id(), source_id, *paths)
+        return pb.SetSourcePathsResponse(source=wire.source(row))
+
     async def ListDocuments(
         self, request: pb.ListDocumentsRequest, context: Any
     ) -> pb.ListDocumentsResponse:

@@ -164,6 +164,20 @@ async def schedule_source(
         return await _existing(conn, tenant_id, source_id)
 
 
+async def set_source_paths(
+    db: Database,
+    tenant_id: UUID,
+    source_id: UUID,
+    include_paths: tuple[str, ...],
+    exclude_paths: tuple[str, ...],
+) -> SourceRow:
+    """Other beginnings of paths for a website, which is read again."""
+    async with db.tenant(tenant_id) as conn:
+        row = await _existing(conn, tenant_id, source_id, lock=True)
+        await websites.set_paths(conn, tenant_id, row, include_paths, exclude_paths)
+        return await _existing(conn, tenant_id, source_id)
+
+
 async def sync_source(db: Database, tenant_id: UUID, request_id: str, source_id: UUID) -> SourceRow:
     """Reads the original, or the website, again; what was found before is found until then."""
     check_request_id(request_id)

@@ -13,7 +13,7 @@ from fleetkit.postgres.tenants import known_tenants, remember_tenant
 from retrieval.knowledge.work import SYNC
 from retrieval.store import documents as document_store
 from retrieval.store import sites as store
-from retrieval.store.rows import SiteLimits
+from retrieval.store.rows import SiteLimits, SourceRow
 
 SITE_TYPES = ("url", "sitemap", "crawl")
 MAX_PAGES = 10_000
@@ -99,6 +99,28 @@ async def schedule(conn: FleetConnection, tenant_id: UUID, source_id: UUID, ever
     next_time = conn.now() + timedelta(seconds=every_s) if every_s else None
     await store.set_schedule(conn, tenant_id, source_id, every_s, next_time)
     await remember_tenant(conn, tenant_id)
+
+
+async def set_paths(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    source: SourceRow,
+    include_paths: tuple[str, ...],
+    exclude_paths: tuple[str, ...],
+) -> None:
+    """Other beginnings of paths from the next run on, which is queued.
+
+    InvalidArgument for what is none, FailedPrecondition for what is no website.
+    """
+    site = await store.get_site(conn, tenant_id, source.source_id, lock=True)
+    if site is None:
+        raise FailedPrecondition(
+            "only a website is read by paths: a file or text is read whole",
+            reason="NOT_A_WEBSITE",
+        )
+    given = SiteLimits(site.max_pages, site.max_depth, include_paths, exclude_paths)
+    await store.set_limits(conn, tenant_id, source.source_id, checked_limits(given, source.type))
+    await start_run(conn, tenant_id, source.source_id)
 
 
 async def sync_due(db: Database) -> None:

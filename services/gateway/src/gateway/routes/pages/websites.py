@@ -20,7 +20,8 @@ from gateway.views.format import sentence
 from gateway.views.forms import Form
 from gateway.views.websites import KINDS, SCHEDULES, WebsiteView, website_view
 
-_FIELDS = ("url", "title", "include_paths", "exclude_paths")
+_PATHS = ("include_paths", "exclude_paths")
+_FIELDS = ("url", "title", *_PATHS)
 
 
 @page("GET", "/knowledge/website", EDITS)
@@ -64,9 +65,7 @@ async def post_website(request: GatewayRequest) -> Response:
 @page("GET", "/knowledge/websites/{website_id:uuid}")
 async def get_website(request: GatewayRequest, website_id: FromPath[UUID]) -> Response:
     """A website with its pages; for htmx what changes alone."""
-    view = await _view(request, website_id)
-    template = "knowledge/_website.html" if is_partial(request) else "knowledge/website.html"
-    return show(request, "knowledge", template, view=view)
+    return await _show(request, website_id)
 
 
 @page("POST", "/knowledge/websites/{website_id:uuid}/sync", EDITS)
@@ -107,6 +106,27 @@ async def post_website_schedule(request: GatewayRequest, website_id: FromPath[UU
     return go(path, f"It is read again: {SCHEDULES.get(every, SCHEDULES['0']).lower()}.")
 
 
+@page("POST", "/knowledge/websites/{website_id:uuid}/paths", EDITS)
+async def post_website_paths(request: GatewayRequest, website_id: FromPath[UUID]) -> Response:
+    """Says which pages of the website are read, and has it read again."""
+    typed = await form_of(request, *_PATHS)
+    try:
+        await call(
+            parts_of(request).clients.retrieval.SetSourcePaths,
+            pb.SetSourcePathsRequest(
+                source_id=str(website_id),
+                include_paths=_paths(typed["include_paths"]),
+                exclude_paths=_paths(typed["exclude_paths"]),
+            ),
+        )
+    except NotFound:
+        raise
+    except FleetError as error:
+        form = Form(typed).refused(error, _PATHS)
+        return await _show(request, website_id, form, problem_of(error).status)
+    return go(f"/knowledge/websites/{website_id}", "It is being read again by these paths.")
+
+
 def _form(request: GatewayRequest, form: Form, status_code: int = 200) -> Response:
     return show(
         request,
@@ -126,6 +146,15 @@ def _paths(typed: str) -> list[str]:
 
 def _every(typed: str) -> int:
     return int(typed) if typed in SCHEDULES else 0
+
+
+async def _show(
+    request: GatewayRequest, website_id: UUID, form: Form | None = None, status_code: int = 200
+) -> Response:
+    view = await _view(request, website_id)
+    template = "knowledge/_website.html" if is_partial(request) else "knowledge/website.html"
+    paths = form or Form({name: "\n".join(getattr(view, name)) for name in _PATHS})
+    return show(request, "knowledge", template, status_code=status_code, view=view, form=paths)
 
 
 async def _view(request: GatewayRequest, website_id: UUID) -> WebsiteView:
@@ -153,4 +182,5 @@ HANDLERS: list[HTTPRouteHandler] = [
     post_website_sync,
     post_website_cancel,
     post_website_schedule,
+    post_website_paths,
 ]
