@@ -26,7 +26,7 @@ from vision_agent.frames.perceptual import phash
 
 from .fit_frames import natural_frames, print_content, scripts_of
 from .screen_scripts import Keep, Screen, Tally, as_script, play
-from .screens import Gray, Recording, sessions, stills, videos
+from .screens import Gray, Recording, sessions, stills, videos, without_clock
 from .workbench import parser, table
 
 _SCRIPTS = 40
@@ -66,6 +66,7 @@ def main() -> None:
     print_scripts(desktop, options.data, tried)
     _HASHES.clear()
     print_recorded("screens_sessions_dev", desktop, tried)
+    print_recorded("screens_sessions_dev, its clock stopped", without_clock(desktop), tried)
     print_recorded(
         "videos_dev, screens, 1 a second", [r for r in recordings if r.type != "video"], tried
     )

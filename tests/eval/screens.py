@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vision_agent.frames.content import ContentType
 
 Gray = NDArray[np.uint8]
+_LABELS = Path(__file__).with_name("frame_labels.toml")
 
 # Which kind of content each kind of the labelled stills is.
 TYPE_OF = {
@@ -37,6 +38,9 @@ _VISIBLE_LEVELS = 24
 _OBVIOUS_SHARE = 0.15
 _SAME_SHARE = 0.005
 _QUALITY = 80
+# Where these desktops have their clock, and the share of a pair that differs little.
+_CLOCK = np.s_[728:760, 921:970]
+_LITTLE_SHARE = 0.0015
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,32 @@ def sessions(data: Path, cache: Path) -> list[Recording]:
     return found
 
 
+def without_clock(recordings: list[Recording]) -> list[Recording]:
+    """The sessions with their first clock in every frame, so that its minutes are no change.
+
+    Which of the pairs that differ little then differ by other text was looked up by eye; those that
+    differ somewhat more are unclear.
+    """
+    labels = tomllib.loads(_LABELS.read_text())["beside_the_clock"]
+    found: list[Recording] = []
+    for recording in recordings:
+        shots: list[Shot] = []
+        for number, shot in enumerate(recording.shots):
+            gray = shot.gray.copy()
+            if shots and gray.shape == shots[0].gray.shape:
+                gray[_CLOCK] = shots[0].gray[_CLOCK]
+            changed = shot.changed
+            if changed and gray.shape == shots[-1].gray.shape:
+                share = float(_visible(shots[-1].gray, gray).mean())
+                if share < _SAME_SHARE:
+                    changed = None
+                if share < _LITTLE_SHARE:
+                    changed = number in labels.get(recording.name, ())
+            shots.append(Shot(gray, shot.at_s, changed))
+        found.append(replace(recording, shots=shots))
+    return found
+
+
 def videos(data: Path, cache: Path, fps: float = 1.0) -> list[Recording]:
     """Screen recordings and two natural videos, sampled."""
     files = _unpacked(data / "videos_dev.tar.gz")
@@ -141,7 +171,7 @@ class PairLabels:
         """True for other text or another picture, False for the same, None where unclear."""
         if before.shape != after.shape:
             return True
-        mask = (cv2.absdiff(before, after) > _VISIBLE_LEVELS).astype(np.uint8)
+        mask = _visible(before, after)
         share = float(mask.mean())
         if share > _OBVIOUS_SHARE:
             return True
@@ -184,6 +214,10 @@ class PairLabels:
         return sorted(text for text in texts if len(text) > 1)
 
 
+def _visible(before: Gray, after: Gray) -> Gray:
+    return (cv2.absdiff(before, after) > _VISIBLE_LEVELS).astype(np.uint8)
+
+
 def _shots(frames: list[Gray], times: list[float], reader: PairLabels) -> list[Shot]:
     shots = [Shot(frames[0], times[0], None)]
     for before, after, at_s in zip(frames, frames[1:], times[1:], strict=False):
@@ -195,10 +229,10 @@ def _by_eye(name: str, shots: list[Shot], fps: float) -> list[Shot]:
     """The shots with the labels that somebody looked at, which are of one frame a second."""
     if fps != 1:
         return shots
-    labels = tomllib.loads(Path(__file__).with_name("frame_labels.toml").read_text())
+    labels = tomllib.loads(_LABELS.read_text())
     seen = {"same": False, "changed": True, "unclear": None}
     corrected = {
-        number: seen[label] for label, files in labels.items() for number in files.get(name, ())
+        number: said for label, said in seen.items() for number in labels[label].get(name, ())
     }
     return [
         replace(shot, changed=corrected.get(number, shot.changed))

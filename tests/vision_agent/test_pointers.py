@@ -44,6 +44,23 @@ class TestPointers:
         frames = [STILL, with_rimmed(STILL, *CLEAR), with_rimmed(STILL, *low), STILL]
         assert unseen(*frames, with_rimmed(STILL, *right))
 
+    def test_one_that_a_line_along_the_edge_hides_is_known_there_too(self):
+        lined = STILL.copy()
+        lined[-1], lined[:, -1] = 0, 0
+        height, width = lined.shape
+        for place in ((500, height - 11), (width - 8, 500)):
+            cut_off = with_rimmed(lined, *place)
+            cut_off[-1], cut_off[:, -1] = 0, 0
+            assert unseen(with_rimmed(lined, *CLEAR), cut_off, cut_off, lined)
+
+    def test_a_small_bar_over_text_is_no_change(self):
+        bar = STILL.copy()
+        bar[400:414, 703] = 0
+        bar[[400, 413], 700:703] = bar[[400, 413], 704:707] = 0
+        bar[[400, 413], 703] = 255
+        bar[[401, 412], 702:705] = 0
+        assert unseen(STILL, bar, bar, STILL)
+
     def test_one_of_another_shape_is_read_once_and_known_when_it_moves(self):
         places = (OVER, OVER, ELSEWHERE, (300, 82), CLEAR)
         found = reasons(STILL, *(with_rimmed(STILL, *at, "cross") for at in places))
@@ -94,6 +111,15 @@ class TestWhatHoldsNoText:
         numbered = with_text(numbered, "3", 1096, 52, 14, ink=255)
         assert unseen(STILL, dotted, dotted, STILL, STILL)
         assert reasons(STILL, numbered, numbered)[1] is Reason.TILE_CHANGED
+
+    def test_a_small_graph_is_none_and_a_word_of_its_size_is(self):
+        graphs = [STILL.copy() for _ in range(3)]
+        for number, picture in enumerate(graphs):
+            picture[690:714, 900:960] = 0
+            for x in range(60):
+                picture[712 - (x * (number + 3) * 7) % 13 : 712, 900 + x] = 75
+        assert unseen(*graphs)
+        assert reasons(STILL, with_text(STILL, "Till", 900, 694, 18))[0] is Reason.TILE_CHANGED
 
     def test_a_block_that_hides_text_is_a_change(self):
         hidden = STILL.copy()

@@ -28,6 +28,11 @@ _BLOCK_FILL = 0.9
 _DISC = (5, 16)
 _DISC_LIKENESS = 0.75
 _DISC_CONVEX = 0.95
+# A small graph, as of a machine's load in a task bar; in larger ones there is something to see.
+_GRAPH = (24, 24)
+_GRAPH_RISES = 0.95
+_GRAPH_HEIGHTS = 4
+_CONTRAST = 48
 # The thumb of a scroll bar, which says nothing that the text beside it does not.
 _THUMB = 16
 _BORDER = 2
@@ -80,9 +85,9 @@ def is_wide(part: Part, aspect: float) -> bool:
 
 def _is_no_text(before: Gray, after: Gray, part: Part) -> bool:
     few = part.pixels < MIN_PIXELS
-    return (
-        few or is_caret(part) or _is_line(part) or _is_frame(part) or _is_disc(before, after, part)
-    )
+    if few or is_caret(part) or _is_line(part) or _is_frame(part):
+        return True
+    return _is_disc(before, after, part) or _is_graph(before, after, part)
 
 
 def _is_thumb(part: Part) -> bool:
@@ -132,6 +137,25 @@ def _is_disc(before: Gray, after: Gray, part: Part) -> bool:
         return False
     inner = cv2.erode(part.mask, TOUCH, borderValue=0) > 0
     return all(_is_plain(cut(frame, part.box)[inner]) for frame in (before, after))
+
+
+def _is_graph(before: Gray, after: Gray, part: Part) -> bool:
+    """Columns that rise from one floor to different heights, in both frames; letters don't."""
+    if part.box.width < _GRAPH[0] or part.box.height > _GRAPH[1]:
+        return False
+    filled = [_filled(cut(frame, part.box)) for frame in (before, after)]
+    heights = {int(height) for ink in filled for height in ink.sum(axis=0)}
+    rises = [float((ink[1:] >= ink[:-1]).all(axis=0).mean()) for ink in filled]
+    return len(heights) >= _GRAPH_HEIGHTS and min(rises) >= _GRAPH_RISES
+
+
+def _filled(pixels: Gray) -> NDArray[np.bool_]:
+    """Which of the pixels are of the tone that most of the last row has; none on plain ground."""
+    low, high = int(pixels.min()), int(pixels.max())
+    if high - low < _CONTRAST:
+        return np.zeros(pixels.shape, np.bool_)
+    light = pixels > (low + high) / 2
+    return light if light[-1].mean() >= 0.5 else ~light
 
 
 @lru_cache(maxsize=64)

@@ -127,10 +127,11 @@ def _shown(look: _Look, part: Part, shape: tuple[int, ...]) -> Iterator[_Look]:
     if box.height > 2 * height or box.width > 2 * width:
         return
     yield look
-    tall, wide = box.height + _MARGIN, box.width + _MARGIN
-    if box.y + box.height == shape[0] and _FEWEST_SEEN <= tall < height:
+    # Along its edge the frame may show what does not differ from the pointer.
+    tall, wide = shape[0] - box.y + _MARGIN, shape[1] - box.x + _MARGIN
+    if tall <= box.height + _MARGIN + _RIM and _FEWEST_SEEN <= tall < height:
         yield _Look(look.picture[:tall], look.mask[:tall])
-    if box.x + box.width == shape[1] and _FEWEST_SEEN <= wide < width:
+    if wide <= box.width + _MARGIN + _RIM and _FEWEST_SEEN <= wide < width:
         yield _Look(look.picture[:, :wide], look.mask[:, :wide])
 
 

@@ -32,9 +32,11 @@ _OPEN_HAND_SOLID = 0.9
 _OPEN_HAND_THICKNESS = 0.36
 _SIDE = 24
 # The pointer over text: a stem with serifs, alike from left and right, from above and below.
-_BAR_HEIGHTS = (15, 32)
+_BAR_HEIGHTS = (13, 32)
 _BAR_WIDTH = 0.55
 _BAR_STEM = 3
+# Below that height letters have serifs, too, but no stem of one pixel.
+_BAR_SMALL = 15
 _BAR_LIKENESS = 0.6
 
 
@@ -63,7 +65,8 @@ def _is_bar(part: Part) -> bool:
     widths = inked.sum(axis=1)
     quarter = box.height // 4
     stem, ends = widths[quarter:-quarter], (widths[:quarter], widths[-quarter:])
-    if stem.max() > _BAR_STEM or not stem.min() or min(end.max() for end in ends) <= stem.max():
+    widest = _BAR_STEM if box.height >= _BAR_SMALL else 1
+    if stem.max() > widest or not stem.min() or min(end.max() for end in ends) <= stem.max():
         return False
     return min(_likeness(inked, inked[::-1]), _likeness(inked, inked[:, ::-1])) >= _BAR_LIKENESS
 
