@@ -29,12 +29,12 @@ svg{width:20px;height:20px;fill:none;stroke:currentColor;stroke-width:1.8;stroke
 .left .panel{inset-inline:20px auto}
 @keyframes in{from{opacity:0;transform:translateY(8px)}}
 .top{display:flex;align-items:center;gap:8px;padding:10px 10px 10px 16px;padding-inline:16px 10px;border-block-end:1px solid var(--l)}
-.top div{flex:1;min-width:0}
+.top div{flex:1;min-width:6.5em}
 .top h2{margin:0;font-size:15px;font-weight:600;line-height:1.25;overflow:hidden;display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2;overflow-wrap:anywhere}
 .top p{margin:0;color:var(--m);font-size:12.5px;line-height:1.3}
 .square{display:grid;place-items:center;width:36px;height:36px;border-radius:9px;color:var(--m)}
 .square:hover{background:var(--b);color:var(--t)}
-.person{display:flex;align-items:center;gap:6px;padding:7px 10px;border:1px solid var(--l);border-radius:9px;font-size:13px;font-weight:500;line-height:1.2}
+.person{display:flex;align-items:center;gap:6px;padding:7px 10px;border:1px solid var(--l);border-radius:9px;font-size:13px;font-weight:500;line-height:1.2;text-align:start}
 .person:hover:not(:disabled){background:var(--b)}
 .person svg{width:16px;height:16px}
 .log{flex:1;overflow-y:auto;overscroll-behavior:contain;padding:16px;display:flex;flex-direction:column;gap:14px}
