@@ -470,11 +470,15 @@ class TestCosts:
             CostGroup(key="c1", amount_nanos=30_000_000),
             CostGroup(key="", amount_nanos=10_000_000),
         ]
-        assert costs.headline(10_000_000, 40_000_000, groups) == (
+        assert costs.headline(10_000_000, 40_000_000, groups, 0) == (
             "$0.01 today, $0.04 this month: 1 conversation at $0.03 each on average,"
             " the rest for reading documents."
         )
-        assert costs.headline(0, 0, []).startswith("Nothing spent")
+        assert costs.headline(0, 0, [], 0).startswith("Nothing spent")
+        # Of a hundred thousand conversations the largest are listed; the mean is of all.
+        assert "10,001 conversations at $0.02 each" in costs.headline(
+            10_000_000, 200_030_000_000, groups, 10_000
+        )
 
     def test_says_who_is_paid_once_there_is_a_key_of_ones_own(self) -> None:
         groups = [

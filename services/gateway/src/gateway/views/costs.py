@@ -81,6 +81,7 @@ class CostsPage:
     exact: bool
     exact_href: str
     left_out: int
+    unlisted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,18 +207,18 @@ def cost_rows(
     ]
 
 
-def headline(today: int, month: int, groups: Sequence[CostGroup]) -> str:
-    """The spending in a sentence; `groups` are the month's by conversation."""
-    conversations = [group for group in groups if group.key]
+def headline(today: int, month: int, groups: Sequence[CostGroup], left_out: int) -> str:
+    """The spending in a sentence; `groups` are the month's by conversation, but for `left_out`."""
+    conversations = sum(bool(group.key) for group in groups) + left_out
     if not month:
         return "Nothing spent this month: no model has been called yet."
     spent = f"{money(today).short} today, {money(month).short} this month"
     if not conversations:
         return f"{spent}, all of it for reading documents; no conversation yet."
-    answers = sum(group.amount_nanos for group in conversations)
-    mean = money(round(answers / len(conversations)))
+    answers = month - sum(group.amount_nanos for group in groups if not group.key)
+    mean = money(round(answers / conversations))
     each = mean.exact if mean.nanos < 10_000_000 else mean.short
-    talks = count(len(conversations), "conversation")
+    talks = count(conversations, "conversation")
     return f"{spent}: {talks} at {each} each on average, the rest for reading documents."
 
 
@@ -244,13 +245,18 @@ _LABELS = {"title": "Conversation", "amount": "Cost", "share": "Share"}
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What the ledger says: nano-dollars of today, of the month, of what is asked for."""
+    """What the ledger says: nano-dollars of today, of the month, of what is asked for.
+
+    `month_groups` and `range_groups` are by conversation, the largest; the others are left out.
+    """
 
     today: int
     month: int
     month_groups: Sequence[CostGroup]
+    month_left_out: int
     range_total: int
     range_groups: Sequence[CostGroup]
+    range_left_out: int
     day_groups: Sequence[CostGroup]
     model_groups: Sequence[CostGroup]
 
@@ -269,13 +275,13 @@ def costs_page(
     """The page as asked for."""
     titles = names.conversations
     rows = _sorted(cost_rows(sums.range_groups, titles, sums.range_total), asked)
-    unconfirmed = sum(group.unconfirmed_nanos for group in sums.range_groups)
-    saved = sum(group.saved_nanos for group in sums.range_groups)
+    unconfirmed = sum(group.unconfirmed_nanos for group in sums.model_groups)
+    saved = sum(group.saved_nanos for group in sums.model_groups)
     start, end = period_of(asked, now)
     last = (end - timedelta(days=1)).date()
     label = f"{last.day} {last:%B %Y}" if asked.day else RANGES[asked.range].lower()
     return CostsPage(
-        headline=headline(sums.today, sums.month, sums.month_groups),
+        headline=headline(sums.today, sums.month, sums.month_groups, sums.month_left_out),
         today=money(sums.today),
         today_href=asked.href(range="", day=str(now.astimezone(UTC).date())),
         month=money(sums.month),
@@ -304,6 +310,7 @@ def costs_page(
         exact=asked.exact,
         exact_href=asked.href(exact="" if asked.exact else "1"),
         left_out=max(len(rows) - row_limit, 0),
+        unlisted=sums.range_left_out,
     )
 
 

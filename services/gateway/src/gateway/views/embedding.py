@@ -12,7 +12,7 @@ from gateway.views.frame import Badge, link
 from gateway.views.progress import Progress, Step, progress_of
 
 _MILLION = 1_000_000
-_PER = {"embedding_token": "a million tokens", "compute_us": "a million CPU microseconds"}
+_PER = {"embedding_token": "a million tokens", "compute_us": "a CPU second"}
 _STOPPED = {
     "PROVIDER_NOT_CONFIGURED": "The model does not embed here any more.",
     "BUDGET_EXHAUSTED": "A budget for models is used up.",

@@ -49,10 +49,13 @@ _PER = {
     "input_token": "in",
     "output_token": "out",
     "cache_read_token": "cached",
-    "compute_us": "for CPU microseconds",
-    "rerank_search": "for searches",
+    # A million microseconds.
+    "compute_us": "a CPU second",
+    "rerank_search": "a thousand searches",
     "rerank_pair": "for pairs",
 }
+# Of a price of a million, where it is told of fewer.
+_PART = {"rerank_search": 1_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +250,13 @@ def _row(price: pb.ModelPrice, now: datetime) -> PriceRow:
     )
 
 
+def _price(kind: str, nanos: int) -> str:
+    return price_per_million(nanos // _PART.get(kind, 1))
+
+
 def _fact(tier: pb.PriceTier) -> str:
     said = [
-        f"{price_per_million(tier.prices[kind])} {_PER.get(kind, 'for tokens')}"
+        f"{_price(kind, tier.prices[kind])} {_PER.get(kind, 'for tokens')}"
         for kind in _ordered(list(tier.prices))
         if kind in _FIRST or not set(_FIRST) & set(tier.prices)
     ]

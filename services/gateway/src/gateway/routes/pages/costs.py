@@ -117,8 +117,10 @@ async def _sums(request: GatewayRequest, wanted: Asked, now: datetime) -> Sums:
         today=of_today.total_nanos,
         month=of_month.total_nanos,
         month_groups=of_month.groups,
+        month_left_out=of_month.left_out_groups,
         range_total=of_range.total_nanos,
         range_groups=of_range.groups,
+        range_left_out=of_range.left_out_groups,
         day_groups=by_day.groups,
         model_groups=by_model.groups,
     )
