@@ -4,6 +4,7 @@
 # usage: base_image.sh NAME
 set -eu
 name=$1
+command -v debootstrap >/dev/null || { echo "install debootstrap: apt-get install debootstrap" >&2; exit 1; }
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 debootstrap --variant=minbase bookworm "$root" >&2

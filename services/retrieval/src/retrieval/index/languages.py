@@ -7,7 +7,7 @@ cost each parsing worker a second and 90 MB, where a text has some sentences.
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import snowballstemmer
@@ -50,12 +50,15 @@ _KEPT: Final = frozenset(
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _READ_CHARS = 4_000
+_KEPT_STEMS = 30_000
 _LAST_LATIN = "\u024f"
 # Of prose a third of the words are stop words; of headings and lists of names few.
 _PLAINLY = 0.2
 _FEWEST = 0.1
 
 
+# The stemmers are Python, and texts repeat their words.
+@lru_cache(maxsize=_KEPT_STEMS)
 def stem(word: str, language: str) -> str | None:
     """The Snowball stem of a lower-case word; None for a stop word of the language."""
     if is_stop_word(word, language):
