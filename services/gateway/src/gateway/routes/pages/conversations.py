@@ -19,7 +19,7 @@ from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
 from gateway.routes.pages.downloads import csv_file
 from gateway.routes.pages.reading import asked, asked_of
-from gateway.routes.pages.showing import page, show
+from gateway.routes.pages.showing import page, render, show
 from gateway.views.conversations import (
     CSV_HEAD,
     OUTCOMES,
@@ -32,7 +32,9 @@ from gateway.views.forms import Form
 from gateway.views.transcript import opened, transcript
 
 _MAX_CHUNKS = 100
-_COSTS_S = 2.0
+# For what a page does without when it is late.
+_ASIDE_S = 2.0
+_MAX_WAITING = 99
 
 
 @page("GET", "/conversations")
@@ -53,6 +55,23 @@ async def get_conversations(request: GatewayRequest) -> Response:
         return csv_file("conversations.csv", CSV_HEAD, csv_rows(view))
     entry = "waiting" if wanted.status == "waiting" else "conversations"
     return show(request, entry, "conversations/list.html", view=view)
+
+
+@page("GET", "/waiting-count")
+async def get_waiting_count(request: GatewayRequest) -> Response:
+    """How many wait for a person, for the rail; nothing while that can't be told."""
+    wanted = pb.ListConversationsRequest(
+        status=conversation_pb2.CONVERSATION_STATUS_WAITING, page_size=_MAX_WAITING
+    )
+    try:
+        found = await parts_of(request).clients.conversations.ListConversations(
+            wanted, timeout=_ASIDE_S
+        )
+    except (Unavailable, DeadlineExceeded):
+        return render(request, "conversations/_waiting_count.html", waiting="")
+    more = "+" if found.next_page_token else ""
+    waiting = f"{len(found.conversations)}{more}" if found.conversations else ""
+    return render(request, "conversations/_waiting_count.html", waiting=waiting)
 
 
 @page("GET", "/conversations/{conversation_id:uuid}")
@@ -103,7 +122,7 @@ async def _costs(request: GatewayRequest, conversation_ids: Sequence[str]) -> di
         group_by=COST_KEY_CONVERSATION, conversation_ids=conversation_ids
     )
     try:
-        sums = await parts_of(request).clients.analytics.SummarizeCosts(wanted, timeout=_COSTS_S)
+        sums = await parts_of(request).clients.analytics.SummarizeCosts(wanted, timeout=_ASIDE_S)
     except (Unavailable, DeadlineExceeded):
         return {}
     return {group.key: group.amount_nanos for group in sums.groups}
@@ -121,4 +140,4 @@ async def _chunks(
     return {chunk.chunk_id: chunk for chunk in found.chunks}
 
 
-HANDLERS: list[HTTPRouteHandler] = [get_conversations, get_conversation]
+HANDLERS: list[HTTPRouteHandler] = [get_conversations, get_waiting_count, get_conversation]
