@@ -28,8 +28,9 @@ _MARGIN_RANK = 10
 _ASKED_THERE = 0.95
 # Fewer are shared by questions about different things.
 _LEAST_SAME_TERMS = 2
-# So few different terms are a short query.
-_SHORT_TERMS = 3
+# So few different terms are a short query. One alone is judged as sternly as a whole question that
+# hardly matches: it says too little, whatever it finds.
+_SHORT_TERMS = (2, 3)
 
 
 def probability(
@@ -49,7 +50,8 @@ def probability(
 
 def is_short(found: Mapping[str, float]) -> bool:
     """Whether the signals are those of a short query."""
-    return found["log_terms"] <= math.log1p(_SHORT_TERMS)
+    fewest, most = _SHORT_TERMS
+    return math.log1p(fewest) <= found["log_terms"] <= math.log1p(most)
 
 
 def from_signals(found: Mapping[str, float], weights: RelevanceWeights) -> float:
