@@ -2,7 +2,8 @@
 
 The real model would be loaded anew for every test. It speaks gRPC on a real socket and checks no
 token; what it was asked is in `texts`, `models` and `attributions`. `down` makes it answer
-UNAVAILABLE, `delay_s` makes it slow, for texts with `slow_word` only where that is set. Any model
+UNAVAILABLE, `delay_s` makes it slow, for texts with `slow_word` only where that is set; after three
+calls, `held_model` waits until `released` is set. Any model
 "local/…" is there in `version`; vectors of different models or versions have nothing in common.
 """
 
@@ -20,6 +21,7 @@ from fleetkit.context import Attribution
 from fleetkit.rpc import metadata as md
 
 DIMENSIONS = 384
+_FREE_CALLS = 3
 _SERVICE = "fleetdesk.llm_gateway.v1.LlmGatewayService"
 
 
@@ -34,6 +36,8 @@ class FakeEmbeddings:
         self.down = False
         self.delay_s = 0.0
         self.slow_word = ""
+        self.held_model = ""
+        self.released = asyncio.Event()
         self.token_vectors = b"tokens"
         self.reranked: list[pb.RerankRequest] = []
         self.rerank_delay_s = 0.0
@@ -44,6 +48,8 @@ class FakeEmbeddings:
         self.attributions.append(md.decode_attribution(metadata.get(md.ATTRIBUTION, b"")))
         if any(self.slow_word in text for text in request.texts):
             await asyncio.sleep(self.delay_s)
+        if request.model == self.held_model and self.models.count(request.model) >= _FREE_CALLS:
+            await self.released.wait()
         if self.down:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "down")
         if not request.model.startswith("local/"):
