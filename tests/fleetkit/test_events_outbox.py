@@ -1,3 +1,4 @@
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -149,6 +150,28 @@ class TestOutboxUpkeep:
                 return await self._times(producer) == []
 
             await eventually(tidied)
+
+    async def test_who_reads_meanwhile_is_no_deadlock(
+        self, producer: Side, tenant_id: UUID
+    ) -> None:
+        at = datetime.now(UTC) - timedelta(days=40)
+        await self._write(producer, tenant_id, at, published=True)
+        async with producer.db.fleet() as conn:
+            # As a reader has it that has come as far as the table, and not to its partitions.
+            await conn.execute("lock table only outbox in access share mode")
+            keeping = asyncio.create_task(upkeep.keep_up(producer.db))
+
+            async def waits() -> bool:
+                rows = await conn.execute(
+                    "select from pg_locks where not granted and relation = 'outbox'::regclass"
+                )
+                return bool(await rows.fetchall())
+
+            await eventually(waits)
+            rows = await conn.execute("select create_time from outbox")
+            assert await rows.fetchall() == [(at,)]
+        await keeping
+        assert await self._times(producer) == []
 
     async def _write(self, side: Side, tenant_id: UUID, at: datetime, *, published: bool) -> None:
         async with side.db.fleet() as conn:

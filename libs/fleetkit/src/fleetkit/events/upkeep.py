@@ -43,8 +43,11 @@ async def keep_up_forever(db: Database, service: str) -> None:
 
 async def keep_up(db: Database) -> None:
     """Makes the outbox's next partitions, drops old ones, forgets old receipts."""
+    # A transaction each: the first locks a partition, the second the whole table, which somebody
+    # may be reading who comes to that partition next.
     async with db.fleet() as conn:
         await conn.execute("select fleetkit_outbox_extend(%s)", [_DAYS_AHEAD])
+    async with db.fleet() as conn:
         await conn.execute("select fleetkit_outbox_expire(%s)", [outbox.KEEP_DAYS])
     await handling.forget_old_receipts(db, INBOX_DAYS)
 
