@@ -116,8 +116,13 @@ TEST_TMP = $(shell df --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 
 	grep . || echo $${TMPDIR:-/tmp})
 
 .PHONY: test
-test: .venv/.development protos assets lint type browser ## Run every check there is, as CI does
-	TMPDIR=$(TEST_TMP) $(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: .venv/.development protos assets checks browser ## Run every check there is, as CI does
+	TMPDIR=$(TEST_TMP) $(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+.PHONY: checks
+checks: .venv/.development protos ## Lint and check types, side by side
+	@$(MAKE) --no-print-directory lint & linted=$$!; \
+		$(MAKE) --no-print-directory type; typed=$$?; wait $$linted && exit $$typed
 
 .PHONY: lint
 lint: .venv/.development protos ## Check format, lint, import rules and protos
