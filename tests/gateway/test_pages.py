@@ -1018,6 +1018,12 @@ class TestAgent:
         for wrong in ({"name": " "}, {"temperature": "3"}, {"max_tokens": "5"}, {"model": "x/y"}):
             answer = await office.post("/agent", **{**form, **wrong})
             assert (answer.status_code, "field-error" in answer.text) == (400, True), wrong
+        for wrong in ("1e999999", "1e9999999999", "NaN", "-1", "9" * 5000):
+            answer = await office.post("/agent", **form, answer_threshold=wrong)
+            assert (answer.status_code, "field-error" in answer.text) == (400, True), wrong
+        for wrong in ("9" * 30, "-1", "x"):
+            answer = await office.post("/agent", **form, revision=wrong)
+            assert (answer.status_code, "load the page again" in answer.text) == (400, True), wrong
         kept = await office.get("/agent")
         assert 'value="Mine"' not in kept.text
 

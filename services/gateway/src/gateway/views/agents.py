@@ -1,9 +1,10 @@
 """The agent: its settings as a form, what they cost, and what visitors get."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from fleetdesk.conversation.v1 import agent_pb2
 from fleetdesk.llm_gateway.v1.model_settings_service_pb2 import ModelPrice
@@ -66,7 +67,7 @@ _LABELS = {
 _DEFAULT_MODEL = "The fleet’s default"
 _PERCENT = 10
 _WHOLE = 1000
-_MOST = 10**6
+_TYPED = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,14 +310,11 @@ def _number(typed: Mapping[str, str], name: str, whole: int) -> int:
     text = typed[name].strip().removesuffix("%").replace(",", ".").strip()
     if not text:
         return 0
-    try:
-        value = Decimal(text) * whole
-    except InvalidOperation:
-        raise InvalidArgument(
-            "that is no number: leave it empty for the default", field=name
-        ) from None
-    if not value.is_finite() or abs(value) > _MOST or value != int(value):
-        raise InvalidArgument("that is finer or larger than it is kept", field=name)
+    if not _TYPED.fullmatch(text):
+        raise InvalidArgument("that is no number: leave it empty for the default", field=name)
+    value = Decimal(text) * whole
+    if value != int(value):
+        raise InvalidArgument("that is finer than it is kept", field=name)
     return int(value)
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fleetdesk.conversation.v1 import agent_pb2
 from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as models_pb
-from fleetkit.errors import FailedPrecondition, FleetError, NotFound
+from fleetkit.errors import FailedPrecondition, FleetError, InvalidArgument, NotFound
 from fleetkit.ids import new_id
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
@@ -22,7 +22,7 @@ from gateway.routes.agents import (
     publish_draft,
     roll_back,
 )
-from gateway.routes.pages.reading import asked, form_of
+from gateway.routes.pages.reading import asked, form_of, number_of
 from gateway.routes.pages.showing import ADMINS, go, page, show
 from gateway.shapes.agents import AgentConfig
 from gateway.views.agents import (
@@ -57,7 +57,9 @@ async def post_agent(request: GatewayRequest) -> Response:
     typed = await form_of(request, "agent_id", "revision", "then", *FIELDS)
     agent_id = _id_of(typed["agent_id"])
     try:
-        revision = int(typed["revision"]) if typed["revision"].isdecimal() else 0
+        revision = number_of(typed["revision"] or "0")
+        if revision is None:
+            raise InvalidArgument("the form is damaged: load the page again", field="revision")
         await change_draft(request, agent_id, config_typed(typed).message(), revision)
     except FleetError as error:
         error.field = field_asked(error.field)
@@ -80,12 +82,13 @@ async def post_rollback(request: GatewayRequest) -> Response:
     """Publishes an earlier version's settings again."""
     typed = await form_of(request, "agent_id", "version")
     agent_id = _id_of(typed["agent_id"])
-    if not typed["version"].isdecimal() or len(typed["version"]) > 9:
+    version = number_of(typed["version"])
+    if version is None:
         raise NotFound("there is no such version", field="version")
-    agent = await roll_back(request, agent_id, int(typed["version"]), new_id())
+    agent = await roll_back(request, agent_id, version, new_id())
     return go(
         link(PATH, agent=str(agent_id)),
-        f"Version {agent.published_version} has the settings of version {typed['version']}.",
+        f"Version {agent.published_version} has the settings of version {version}.",
     )
 
 

@@ -28,6 +28,10 @@ def asked_of(request: GatewayRequest, name: str, known: Collection[str], default
 
 def asked_number(request: GatewayRequest, name: str) -> int | None:
     """A parameter that is a whole number; None otherwise."""
-    value = asked(request, name)
-    is_number = value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS
-    return int(value) if is_number else None
+    return number_of(asked(request, name))
+
+
+def number_of(text: str) -> int | None:
+    """The whole number that a text is; None for what is none, or has more than nine digits."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+    return int(text) if is_number else None
