@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsRequest
 from fleetdesk.llm_gateway.v1 import budget_pb2
 from fleetkit.errors import FleetError
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
 from gateway.problems import problem_of
+from gateway.routes.agents import list_agents
 from gateway.routes.budgets import (
     change_budget,
     create_budget,
@@ -130,8 +129,7 @@ async def _found(request: GatewayRequest, budget_id: UUID) -> budget_pb2.Budget:
 
 async def _agents(request: GatewayRequest) -> Mapping[str, str]:
     """Names of agents by id."""
-    found = await call(parts_of(request).clients.agents.ListAgents, ListAgentsRequest())
-    return {agent.agent_id: agent.draft.name for agent in found.agents}
+    return {agent.agent_id: agent.draft.name for agent in await list_agents(request)}
 
 
 HANDLERS: list[HTTPRouteHandler] = [

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from fleetdesk.analytics.v1 import analytics_service_pb2 as pb
 from fleetdesk.analytics.v1 import cost_pb2
 from fleetdesk.conversation.v1.agent_pb2 import Agent, AgentConfig
-from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsRequest
 from fleetdesk.conversation.v1.conversation_service_pb2 import ListConversationsRequest
 from fleetkit.errors import FailedPrecondition
 from litestar import Response
@@ -16,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
 from gateway.resolution_price import resolution_nanos
+from gateway.routes.agents import list_agents
 from gateway.routes.pages.downloads import csv_file
 from gateway.routes.pages.reading import asked, asked_of
 from gateway.routes.pages.showing import page, show
@@ -62,7 +62,7 @@ async def get_costs(request: GatewayRequest) -> Response:
         exact=asked(request, "exact") == "1",
     )
     sums, titles, agents = await asyncio.gather(
-        _sums(request, wanted, now), _titles(request), _agents(request)
+        _sums(request, wanted, now), _titles(request), list_agents(request)
     )
     if asked(request, "format") == "csv":
         rows = cost_rows(sums.range_groups, titles, sums.range_total)
@@ -133,11 +133,6 @@ async def _titles(request: GatewayRequest) -> dict[str, str]:
         ListConversationsRequest(page_size=_TITLED),
     )
     return {item.conversation_id: item.title for item in found.conversations if item.title}
-
-
-async def _agents(request: GatewayRequest) -> Sequence[Agent]:
-    found = await call(parts_of(request).clients.agents.ListAgents, ListAgentsRequest())
-    return found.agents
 
 
 async def _tiers(

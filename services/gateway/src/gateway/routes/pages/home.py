@@ -22,6 +22,7 @@ from gateway.origins import own_origin
 from gateway.parts import GatewayRequest, parts_of
 from gateway.rendering import WIDGET
 from gateway.requests import Head
+from gateway.routes.agents import list_agents
 from gateway.routes.pages.reading import asked, asked_of
 from gateway.routes.pages.showing import page, render, show
 from gateway.shapes.common import stamp_of
@@ -123,8 +124,7 @@ async def _agent_id(request: GatewayRequest) -> str:
             raise NotFound("there is no such agent", field="agent") from error
     if request.user is None or request.user.role is None:
         raise NotFound("the address names no agent: add ?agent=<its id>", field="agent")
-    found = await call(parts_of(request).clients.agents.ListAgents, ListAgentsRequest())
-    agent = chosen_agent(published_agents(found.agents), "")
+    agent = chosen_agent(published_agents(await list_agents(request)), "")
     if agent is None:
         raise NotFound("no agent is published yet", field="agent")
     return agent.agent_id

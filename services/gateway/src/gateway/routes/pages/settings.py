@@ -2,7 +2,6 @@
 
 from uuid import UUID
 
-from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsRequest
 from fleetkit.errors import FleetError, NotFound
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
@@ -11,12 +10,12 @@ from litestar.params import FromPath
 from gateway.access import Access
 from gateway.auth.keys import MAX_KEYS, NewKey, create_key, revoke_key
 from gateway.auth.principal import ALL_SCOPES, Role
-from gateway.clients import call
 from gateway.origins import own_origin
 from gateway.parts import GatewayRequest, parts_of
 from gateway.problems import problem_of
 from gateway.rendering import WIDGET
 from gateway.requests import Head, client_ip_of
+from gateway.routes.agents import list_agents
 from gateway.routes.pages.reading import asked, form_of
 from gateway.routes.pages.showing import ADMINS, go, page, show
 from gateway.store import api_keys as store
@@ -112,8 +111,7 @@ async def _show_widget(
     request: GatewayRequest, agent_id: str, form: Form, status_code: int = 200
 ) -> Response:
     parts = parts_of(request)
-    found = await call(parts.clients.agents.ListAgents, ListAgentsRequest())
-    agents = published_agents(found.agents)
+    agents = published_agents(await list_agents(request))
     agent = chosen_agent(agents, agent_id)
     row = None
     if agent is not None:
