@@ -164,6 +164,14 @@ chaos: .venv/.development protos assets ## Kill, fill and cut for real under 20,
 agreement: .venv/.development protos assets ## Break a model's provider and kill llm-gateway, and compare what all places say it cost
 	@$(PY) -m tests.chaos.agreement $(ARGS)
 
+.PHONY: gateways
+gateways: .venv/.development protos ## Measure what llm-gateway adds to an answer beside other gateways: ARGS=--paced
+	@$(PY) tests/load/bench_llm_gateway.py $(ARGS)
+
+.PHONY: caching
+caching: .venv/.development protos ## Send whole conversations through prompt caching and print what it brings
+	@$(PY) -m tests.eval.caching $(ARGS)
+
 .PHONY: bill
 bill: .venv/.development protos ## Price 1,000 conversations: by one dear model without a cache, and by the defaults
 	@$(PY) -m tests.eval.bill $(ARGS)
