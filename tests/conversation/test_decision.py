@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 RULES = Rules(answer_threshold=0.5, handoff_threshold=0.3)
 ROUTER = Topic("a", "Reset the router", 0.8)
 CAMERA = Topic("b", "Reset the camera", 0.7)
+MODEM = Topic("c", "Reset the modem", 0.6)
+LAMP = Topic("d", "Reset the lamp", 0.5)
 QUESTION = "How do I reset it?"
 
 
@@ -34,8 +36,8 @@ class TestDecide:
         [
             (0.9, (ROUTER, CAMERA), Answer()),
             (0.5, (ROUTER,), Answer()),
-            (0.49, (ROUTER, CAMERA), AskBack("Reset the router", "Reset the camera")),
-            (0.3, (CAMERA, ROUTER), AskBack("Reset the router", "Reset the camera")),
+            (0.49, (ROUTER, CAMERA), AskBack(("Reset the router", "Reset the camera"))),
+            (0.3, (CAMERA, ROUTER), AskBack(("Reset the router", "Reset the camera"))),
             (0.49, (ROUTER,), HandOver("missing_knowledge")),
             (0.29, (ROUTER, CAMERA), HandOver("missing_knowledge")),
             (0.9, (), HandOver("missing_knowledge")),
@@ -82,6 +84,44 @@ class TestDecide:
         # NaN is neither below nor above: it must not be taken for an answer.
         decision = decide(QUESTION, evidence(math.nan, ROUTER), RULES)
         assert decision == HandOver("missing_knowledge")
+
+
+class TestVagueQuestions:
+    NEAREST = AskBack(("Reset the router", "Reset the camera", "Reset the modem"), vague=True)
+
+    @pytest.mark.parametrize("relevance", [0.0, 0.49, 0.5, 0.89])
+    def test_what_points_nowhere_is_asked_back_with_the_nearest_topics(self, relevance):
+        found = Evidence(relevance, (ROUTER, CAMERA, MODEM, LAMP), True, points_nowhere=True)
+        assert decide(QUESTION, found, RULES) == self.NEAREST
+
+    @pytest.mark.parametrize(
+        ("answer_threshold", "relevance", "answered"),
+        [(0.5, 0.9, True), (0.95, 0.9, False), (0.95, 0.95, True)],
+    )
+    def test_it_is_answered_where_the_knowledge_has_its_words(
+        self, answer_threshold, relevance, answered
+    ):
+        found = Evidence(relevance, (ROUTER,), True, points_nowhere=True)
+        decision = decide(QUESTION, found, Rules(answer_threshold, 0.3))
+        assert isinstance(decision, Answer) == answered
+
+    def test_a_single_word_is_asked_back_below_the_threshold(self):
+        topics = (ROUTER, CAMERA, MODEM)
+        below = Evidence(0.1, topics, True, one_word=True)
+        above = Evidence(0.5, topics, True, one_word=True)
+        assert [decide("reset", each, RULES) for each in (below, above)] == [self.NEAREST, Answer()]
+
+    def test_without_topics_it_is_asked_all_the_same(self):
+        found = Evidence(0.0, (), True, points_nowhere=True)
+        assert decide(QUESTION, found, RULES) == AskBack((), vague=True)
+
+    def test_the_second_one_is_handed_over(self):
+        found = Evidence(0.6, (ROUTER, CAMERA), True, asked_back=True, points_nowhere=True)
+        assert decide(QUESTION, found, RULES) == HandOver("missing_knowledge")
+
+    def test_what_the_plan_does_not_allow_is_handed_over(self):
+        found = Evidence(0.6, (ROUTER,), False, points_nowhere=True)
+        assert decide(QUESTION, found, RULES) == HandOver("usage_limit")
 
 
 class TestCandidateTopics:

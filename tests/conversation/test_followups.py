@@ -1,7 +1,7 @@
 """Questions that lean on the one before, and those that must be left as they are."""
 
 import pytest
-from conversation.followups import is_fragment, leans, standalone
+from conversation.followups import is_fragment, leans, points_nowhere, standalone
 
 UNO = "How do I reset the Uno?"
 UNO_DE = "Wie setze ich den Uno zurück?"
@@ -52,6 +52,7 @@ warum?
 und ohne Konto?
 Was kostet das?
 Gilt das auch für Studenten?
+Wie kann ich das kündigen?
 """.strip().splitlines()
 ALONE = """
 How do I reset my password?
@@ -82,6 +83,7 @@ ALONE_DE = """
 Wie setze ich mein Passwort zurück?
 Was kostet der Versand nach Österreich?
 Ist es möglich, mein Abo zu kündigen?
+Wie kann ich das Abo kündigen?
 """.strip().splitlines()
 
 
@@ -109,6 +111,27 @@ class TestLeans:
     def test_a_fragment_changes_what_was_asked(self) -> None:
         assert is_fragment("and on the Mini?", [UNO])
         assert not is_fragment("how long does it take?", [UNO])
+
+
+class TestPointsNowhere:
+    @pytest.mark.parametrize(
+        "text",
+        ["Can I change it?", "It does not work", "why?", "How do I turn it off?", "what is this"],
+    )
+    def test_knows_what_nothing_explains(self, text: str) -> None:
+        assert points_nowhere(text)
+        assert points_nowhere(text, ["thanks!", "Can I change it?"])
+        assert not points_nowhere(text, [UNO])
+        assert not points_nowhere(text, ["Can I change it?", UNO])
+
+    @pytest.mark.parametrize("text", ["Kann ich das ändern?", "Es funktioniert nicht", "warum?"])
+    def test_knows_it_in_german(self, text: str) -> None:
+        assert points_nowhere(text)
+        assert not points_nowhere(text, [UNO_DE])
+
+    @pytest.mark.parametrize("text", [*ALONE, "on Linux", "Does it support USB printers?"])
+    def test_leaves_what_says_what_it_is_about(self, text: str) -> None:
+        assert not points_nowhere(text)
 
 
 class TestStandalone:

@@ -2,7 +2,7 @@
 
 import pytest
 from conversation import intents
-from conversation.intents import contains_phrase, language_of, small_talk, wants_person
+from conversation.intents import contains_phrase, is_one_word, language_of, small_talk, wants_person
 
 ASKS = """
 I want to talk to a human
@@ -188,6 +188,26 @@ class TestLanguageOf:
         assert language_of(["ESP32-C3"]) == "en"
         assert language_of(["リセットの方法は?"]) == "en"
         assert language_of([]) == "en"
+
+
+class TestIsOneWord:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("delete", True),
+            (" Rückerstattung? ", True),
+            ("password reset", False),
+            ("E204", False),
+            ("4711", False),
+            ("如何重置路由器", False),
+            ("リセット", False),
+            ("รีเซ็ต", False),
+            ("?", False),
+            ("", False),
+        ],
+    )
+    def test_in_scripts_with_spaces(self, text, expected):
+        assert is_one_word(text) is expected
 
 
 class TestContainsPhrase:

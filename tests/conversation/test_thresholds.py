@@ -16,10 +16,19 @@ from fleetkit.errors import InvalidArgument, NotFound
 NOW = Rules(answer_threshold=0.5, handoff_threshold=0.3)
 
 
-def decided(relevance: float, *titles: str, asked_back: bool = False) -> DecidedRow:
+def decided(
+    relevance: float, *titles: str, asked_back: bool = False, text: str = "Tea or cake?"
+) -> DecidedRow:
     passages = [{"document_id": title, "title": title, "score": 0.8} for title in titles]
     return DecidedRow(
-        uuid4(), uuid4(), "?", relevance, passages, asked_back, datetime(2026, 11, 1, tzinfo=UTC)
+        uuid4(),
+        uuid4(),
+        text,
+        relevance,
+        passages,
+        asked_back,
+        [],
+        datetime(2026, 11, 1, tzinfo=UTC),
     )
 
 
@@ -32,15 +41,18 @@ class TestCompare:
             decided(0.45, "Tea", "Cake", asked_back=True),
             decided(0.2, "Tea", "Cake"),
             decided(0.9),
+            decided(0.45, "Tea", text="Can I change it?"),
+            decided(0.45, "Tea", text="tea"),
         ]
         trial = compare(rows, NOW, Rules(answer_threshold=0.4, handoff_threshold=0.1))
-        assert trial.now == {"answered": 1, "clarify": 1, "handoff": 4}
-        assert trial.then == {"answered": 4, "clarify": 1, "handoff": 1}
+        assert trial.now == {"answered": 1, "clarify": 3, "handoff": 4}
+        assert trial.then == {"answered": 5, "clarify": 2, "handoff": 1}
         assert [(each.row, each.now, each.then) for each in trial.changed] == [
             (rows[1], "handoff", "answered"),
             (rows[2], "clarify", "answered"),
             (rows[3], "handoff", "answered"),
             (rows[4], "handoff", "clarify"),
+            (rows[7], "clarify", "answered"),
         ]
 
     def test_shows_the_latest_and_counts_all(self):

@@ -263,14 +263,14 @@ class TestAskBack:
         router = neighbours.retrieval.results[0]
         neighbours.retrieval.results = [router, camera]
         neighbours.retrieval.relevance = 0.4
-        events = await visitor.ask("How do I reset it?")
+        events = await visitor.ask("How do I reset mine?")
         assert kinds(events) == ["started", "delta", "finished"]
         assert events[-1].finished.message.outcome == pb.OUTCOME_CLARIFY
         assert "“Reset the router”" in said(events)
         assert "“Reset the camera”" in said(events)
         neighbours.retrieval.relevance = 0.9
         await visitor.ask("the router one")
-        assert neighbours.retrieval.queries[-1] == "How do I reset it?\nthe router one"
+        assert neighbours.retrieval.queries[-1] == "How do I reset mine?\nthe router one"
         assert neighbours.llm.requests[-1].question == neighbours.retrieval.queries[-1]
 
     async def test_a_question_that_leans_on_the_last_is_looked_up_with_it(
@@ -289,9 +289,22 @@ class TestAskBack:
         camera = passage("Reset the camera", "Press and hold it.", score=0.8)
         neighbours.retrieval.results.append(camera)
         neighbours.retrieval.relevance = 0.4
-        await visitor.ask("How do I reset it?")
+        await visitor.ask("How do I reset mine?")
         events = await visitor.ask("the thing")
         assert handoff_of(events) == pb.HANDOFF_REASON_MISSING_KNOWLEDGE
+
+    async def test_asks_what_a_vague_question_is_about_and_hands_over_the_second(
+        self, visitor, neighbours
+    ):
+        neighbours.retrieval.results.append(passage("Reset the camera", "Hold it.", score=0.8))
+        neighbours.retrieval.relevance = 0.6
+        events = await visitor.ask("It does not work")
+        assert events[-1].finished.message.outcome == pb.OUTCOME_CLARIFY
+        assert said(events).startswith("What is this about?")
+        assert said(events).endswith(":\n- Reset the router\n- Reset the camera")
+        events = await visitor.ask("it still doesn't work")
+        assert handoff_of(events) == pb.HANDOFF_REASON_MISSING_KNOWLEDGE
+        assert neighbours.llm.requests == []
 
 
 class TestSmallTalk:

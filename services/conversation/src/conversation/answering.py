@@ -24,11 +24,11 @@ from conversation.decision import (
     rules_of,
 )
 from conversation.deps import Deps, Neighbours
-from conversation.followups import standalone
+from conversation.followups import points_nowhere, standalone
 from conversation.gathering import Gathered, gather
-from conversation.intents import language_of
+from conversation.intents import is_one_word, language_of
 from conversation.presets import instructions_for
-from conversation.replies import reply
+from conversation.replies import ask_back, reply
 from conversation.store import messages
 from conversation.store import observations as store
 from conversation.store.messages import MessageRow
@@ -78,7 +78,15 @@ class Answering:
             focus,
             rerank=self._deps.settings.rerank_turns,
         )
-        evidence = Evidence(gathered.relevance, gathered.topics, gathered.entitled, asked_back)
+        evidence = Evidence(
+            gathered.relevance,
+            gathered.topics,
+            gathered.entitled,
+            asked_back,
+            # Lines of the visitor's screen say what "it" is.
+            points_nowhere=not gathered.focus and points_nowhere(turn.text, earlier),
+            one_word=not gathered.focus and is_one_word(turn.text),
+        )
         decision = decide_from_evidence(evidence, rules)
         if isinstance(decision, Answer):
             return await self._write(question, gathered, language, screen)
@@ -108,8 +116,8 @@ class Answering:
                 name = self._turn.config.name.strip()
                 self._writer.add(reply(kind, language, name=name))
                 return TurnResult("answered", confidence=1.0, counts=False)
-            case AskBack(first, second):
-                self._writer.add(reply("clarify", language, first=first, second=second))
+            case AskBack(topics, vague):
+                self._writer.add(ask_back(topics, language, vague=vague))
                 return TurnResult("clarify", passages=passages, relevance=relevance)
             case HandOver(reason):
                 self._writer.add(reply(reason, language))

@@ -23,6 +23,11 @@ HandoffReason = Literal[
 # A second topic is a candidate when its best passage scores at least half of the first's: below
 # that, naming it would confuse more than ask.
 _CANDIDATE_SHARE = 0.5
+_MOST_TOPICS = 3
+# A question that points nowhere is answered from here on: its words stand in the knowledge. Of 640
+# such questions of other businesses, asked of four labelled sets, 27 were at 0.5 or above, 3 at
+# 0.8, none here.
+_CERTAIN = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class AskBack:
-    """Ask which of two topics is meant."""
+    """Ask which of two topics is meant; of a vague question, what it is about: 0 to 3 of them."""
 
-    first: str
-    second: str
+    topics: tuple[str, ...]
+    vague: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +84,16 @@ class Evidence:
 
     `relevance`: calibrated probability that the passages answer; `topics` best first;
     `entitled`: whether plan and budgets allow an answer; `asked_back`: whether the last turn asked
-    back already.
+    back already; `points_nowhere`: whether nothing says what "it" is; `one_word`: whether that is
+    all that was said.
     """
 
     relevance: float
     topics: tuple[Topic, ...]
     entitled: bool
     asked_back: bool = False
+    points_nowhere: bool = False
+    one_word: bool = False
 
 
 def rules_of(config: AgentConfig, settings: Settings) -> Rules:
@@ -122,15 +130,21 @@ def decide_from_evidence(evidence: Evidence, rules: Rules) -> Decision:
     """The decision for a question that the words alone did not settle."""
     if not evidence.entitled:
         return HandOver("usage_limit")
-    if not evidence.topics or evidence.relevance < rules.handoff_threshold:
-        return HandOver("missing_knowledge")
-    if evidence.relevance >= rules.answer_threshold:
+    least = rules.answer_threshold
+    if evidence.points_nowhere:
+        least = max(least, _CERTAIN)
+    if evidence.topics and evidence.relevance >= least:
         return Answer()
-    candidates = candidate_topics(evidence.topics)
-    if len(candidates) < 2 or evidence.asked_back:
-        # One topic leaves nothing to choose between, and nobody likes to be asked back twice.
+    if evidence.asked_back:
+        # Nobody likes to be asked back twice.
         return HandOver("missing_knowledge")
-    return AskBack(candidates[0].title, candidates[1].title)
+    candidates = [topic.title for topic in candidate_topics(evidence.topics)]
+    if evidence.points_nowhere or evidence.one_word:
+        return AskBack(tuple(candidates[:_MOST_TOPICS]), vague=True)
+    if len(candidates) < 2 or not evidence.relevance >= rules.handoff_threshold:
+        # One topic leaves nothing to choose between; a relevance that is no number is none.
+        return HandOver("missing_knowledge")
+    return AskBack((candidates[0], candidates[1]))
 
 
 def decide(text: str, evidence: Evidence, rules: Rules, earlier: Sequence[str] = ()) -> Decision:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from conversation.intents import folded_words, language_of, small_talk
+from conversation.intents import DEFAULT_LANGUAGE, folded_words, language_of, small_talk
 
 _MAX_WORDS = 14
 _MAX_FRAGMENT_WORDS = 6
@@ -27,6 +27,7 @@ class _Language:
     places: frozenset[str]
     pronouns: frozenset[str]
     determiners: frozenset[str]
+    last_verbs: tuple[str, ...]
     infinitives: frozenset[str]
     alone: frozenset[Phrase]
     clause: frozenset[str]
@@ -61,6 +62,21 @@ def leans(text: str, earlier: Sequence[str] = ()) -> bool:
     return is_fragment(text, earlier) or _points_back(text, _language(text, earlier))
 
 
+def points_nowhere(text: str, earlier: Sequence[str] = ()) -> bool:
+    """Whether it points back ("can I change it?", "why?") and nothing says to what.
+
+    `earlier` is newest first. With two words that name something, it is a question of its own.
+    """
+    said = [each for each in earlier if small_talk(each) is None]
+    told = any(not leans(each, said[index + 1 :]) for index, each in enumerate(said))
+    if told:
+        return False
+    # Words this few seldom tell their language: "es geht nicht".
+    name = language_of([text, *earlier])
+    languages = _languages().values() if name == DEFAULT_LANGUAGE else [_language(text, earlier)]
+    return any(_points_back(text, language, most_content=1) for language in languages)
+
+
 def is_fragment(text: str, earlier: Sequence[str] = ()) -> bool:
     """Whether it is no sentence of its own, but a part that changes the one before."""
     language = _language(text, earlier)
@@ -71,7 +87,7 @@ def is_fragment(text: str, earlier: Sequence[str] = ()) -> bool:
     return opened or rest[0] in language.places
 
 
-def _points_back(text: str, language: _Language) -> bool:
+def _points_back(text: str, language: _Language, most_content: int = _MOST_CONTENT_WORDS) -> bool:
     words = folded_words(text)
     rest, _ = _opened(words, language)
     if tuple(words) in language.alone or tuple(rest) in language.alone:
@@ -80,7 +96,7 @@ def _points_back(text: str, language: _Language) -> bool:
         return False
     silent = language.clause | language.empty | language.pronouns
     content = [word not in silent for word in words]
-    if sum(content) > _MOST_CONTENT_WORDS:
+    if sum(content) > most_content:
         return False
     for place, word in enumerate(words):
         after = words[place + 1 :]
@@ -88,6 +104,7 @@ def _points_back(text: str, language: _Language) -> bool:
             continue
         # "this board" names what it means; two things named before it may be what it stands for.
         named = word in language.determiners and bool(after) and content[place + 1]
+        named = named and not (len(after) == 1 and after[0].endswith(language.last_verbs))
         if named or sum(content[:place]) >= _MOST_CONTENT_WORDS:
             continue
         return not _named_before(text, place, silent)
@@ -135,6 +152,7 @@ def _of(given: Mapping[str, Sequence[str]]) -> _Language:
         places=frozenset(given["places"]),
         pronouns=frozenset(given["pronouns"]),
         determiners=frozenset(given["determiners"]),
+        last_verbs=tuple(given["last_verbs"]),
         infinitives=frozenset(given["infinitives"]),
         alone=frozenset(tuple(phrase.split()) for phrase in given["alone"]),
         clause=frozenset(given["clause"]),

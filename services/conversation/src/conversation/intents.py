@@ -78,6 +78,15 @@ def contains_phrase(text: str, phrases: Iterable[str]) -> bool:
     )
 
 
+def is_one_word(text: str) -> bool:
+    """Whether it is a single word ("refunds?"), of a script that puts spaces between words.
+
+    A code such as "E204" is none: it says exactly what it is about.
+    """
+    words = folded_words(text[:_LONG_CHARS])
+    return len(words) == 1 and words[0].isalpha() and words[0].upper() != words[0]
+
+
 def language_of(texts: Sequence[str]) -> str:
     """The language of the texts (newest first) by their frequent words; English when unclear."""
     for text in texts:

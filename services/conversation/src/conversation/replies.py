@@ -1,6 +1,7 @@
 """What the agent says when no model writes, from replies.toml."""
 
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -17,6 +18,16 @@ def reply(occasion: str, language: str, **values: str) -> str:
     for name, value in values.items():
         sentence = sentence.replace(f"{{{name}}}", value)
     return sentence
+
+
+def ask_back(topics: Sequence[str], language: str, *, vague: bool) -> str:
+    """Asks which of two topics is meant; of a vague question, what it is about, near ones named."""
+    if not vague:
+        return reply("clarify", language, first=topics[0], second=topics[1])
+    asked = reply("vague", language)
+    if not topics:
+        return asked
+    return "\n".join([f"{asked} {reply('nearest', language)}", *(f"- {each}" for each in topics)])
 
 
 @cache

@@ -20,6 +20,8 @@ from conversation.decision import (
     rules_of,
     topics_of,
 )
+from conversation.followups import points_nowhere
+from conversation.intents import is_one_word
 from conversation.store import decided as store
 from conversation.store.decided import DecidedRow
 
@@ -98,7 +100,14 @@ def compare(rows: Sequence[DecidedRow], now: Rules, then: Rules) -> Trial:
 
 def _outcome(row: DecidedRow, rules: Rules) -> str:
     topics = topics_of((each["document_id"], each["title"], each["score"]) for each in row.passages)
-    evidence = Evidence(row.relevance, topics, entitled=True, asked_back=row.asked_back)
+    evidence = Evidence(
+        row.relevance,
+        topics,
+        entitled=True,
+        asked_back=row.asked_back,
+        points_nowhere=points_nowhere(row.question, row.earlier),
+        one_word=is_one_word(row.question),
+    )
     match decide_from_evidence(evidence, rules):
         case Answer():
             return "answered"

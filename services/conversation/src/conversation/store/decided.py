@@ -8,10 +8,16 @@ from uuid import UUID
 from fleetkit.postgres import FleetConnection
 from psycopg.rows import class_row
 
+_MOST_EARLIER = 20
+
 
 @dataclass(frozen=True, slots=True)
 class DecidedRow:
-    """A question with what was found for it; `asked_back`: whether the agent had just done so."""
+    """A question with what was found for it.
+
+    `asked_back`: whether the agent had just done so; `earlier`: the visitor's texts before, newest
+    first.
+    """
 
     conversation_id: UUID
     message_id: UUID
@@ -19,6 +25,7 @@ class DecidedRow:
     relevance: float
     passages: list[dict[str, Any]]
     asked_back: bool
+    earlier: list[str]
     create_time: datetime
 
 
@@ -42,7 +49,11 @@ async def latest_decided(
             "  coalesce((select b.outcome = 'clarify' from message b"
             "   where b.tenant_id = %(tenant_id)s and b.conversation_id = m.conversation_id"
             "    and b.number < m.number and b.role = 'agent' order by b.number desc limit 1),"
-            "   false) as asked_back"
+            "   false) as asked_back,"
+            "  array(select left(e.text, %(chars)s) from message e"
+            "   where e.tenant_id = %(tenant_id)s and e.conversation_id = m.conversation_id"
+            "    and e.number < q.number and e.role = 'visitor'"
+            "   order by e.number desc limit %(most_earlier)s) as earlier"
             " from (select conversation_id, message_id, question_id, number, outcome, relevance,"
             "   handoff_reason, passages from message"
             "  where tenant_id = %(tenant_id)s and role = 'agent' and status = 'completed'"
@@ -59,6 +70,7 @@ async def latest_decided(
                 "limit": limit,
                 "among": among,
                 "chars": question_chars,
+                "most_earlier": _MOST_EARLIER,
             },
         )
         return await cursor.fetchall()
