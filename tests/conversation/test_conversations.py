@@ -63,6 +63,7 @@ class TestStrangers:
         unknown = str(uuid4())
         calls = of_visitors(unknown) | of_persons(unknown)
         calls["GetVisitor"] = service.GetVisitorRequest(visitor_id=unknown)
+        calls["CreateTrial"] = service.CreateTrialRequest(agent_id=unknown)
         for rpc, request in calls.items():
             await assert_refuses_strangers(running, f"{SERVICE}.{rpc}", request)
 
@@ -72,6 +73,7 @@ class TestStrangers:
         calls = of_visitors(visitor.conversation_id) | of_persons(visitor.conversation_id)
         del calls["ListConversations"]
         calls["CreateConversation"] = service.CreateConversationRequest(agent_id=visitor.agent_id)
+        calls["CreateTrial"] = service.CreateTrialRequest(agent_id=visitor.agent_id)
         with as_identity(other_tenant_id, role="owner"):
             for rpc, request in calls.items():
                 with pytest.raises(NotFound):

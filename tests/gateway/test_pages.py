@@ -1001,11 +1001,12 @@ class TestAgent:
         seen = await office.get("/agent", viewer)
         assert ("Save and publish" in seen.text, " disabled" in seen.text) == (False, True)
         form: Any = {"agent_id": str(agent_id), "name": "Taken over", "version": "1"}
-        for path in ("/agent", "/agent/rollback", "/agent/discard", "/agent/new"):
+        form |= {"text": QUESTION, "request_id": str(uuid4())}
+        for path in ("/agent", "/agent/rollback", "/agent/discard", "/agent/new", "/agent/trial"):
             assert (await office.post(path, viewer, **form)).status_code == 403, path
         stranger = await office.desk.sign_in(other)
         assert (await office.get(f"/agent?agent={agent_id}", stranger)).status_code == 404
-        for path in ("/agent", "/agent/rollback", "/agent/discard"):
+        for path in ("/agent", "/agent/rollback", "/agent/discard", "/agent/trial"):
             assert (await office.post(path, stranger, **form)).status_code == 404, path
         for wrong in ({"agent_id": "x"}, {"version": "-1"}, {"version": "9" * 12}):
             answer = await office.post("/agent/rollback", **{**form, **wrong})
@@ -1026,6 +1027,62 @@ class TestAgent:
             assert (answer.status_code, "load the page again" in answer.text) == (400, True), wrong
         kept = await office.get("/agent")
         assert 'value="Mine"' not in kept.text
+
+    async def test_its_draft_is_tried_and_counts_nowhere(self, office: Office, page: Page) -> None:
+        async def listed() -> Any:
+            found = await office.desk.client.get("/v1/conversations", headers=office.company.bearer)
+            return found.json()["items"]
+
+        before = await listed()
+        await page.goto("/agent")
+        trial = page.get_by_role("region", name="Try the draft")
+        question = trial.get_by_label("Ask as a visitor would")
+        await page.get_by_label("Greeting").fill("Not saved yet")
+        await question.fill(QUESTION)
+        await question.press("Enter")
+        await expect(trial).to_contain_text("three years")
+        answer = trial.locator(".is-agent").first
+        await expect(answer).to_contain_text("Answered")
+        await expect(answer).to_contain_text("% confident")
+        await expect(answer).to_contain_text("$0.0000")
+        await expect(answer).to_contain_text("By local/")
+        await expect(question).to_be_focused()
+        await expect(page.get_by_label("Greeting")).to_have_value("Not saved yet")
+        await question.fill("What is the capital of France?")
+        await trial.get_by_role("button", name="Ask").click()
+        await expect(trial).to_contain_text("Would hand over because")
+        await expect(trial).to_contain_text("2 answers for $0.0000")
+        assert await axe_violations(page) == []
+        await page.get_by_role("button", name="Save the draft").click()
+        await expect(page.get_by_label("Greeting")).to_have_value("Not saved yet")
+        await expect(trial).to_contain_text("2 answers")
+        await answer.get_by_role("link", name="Source 1: Warranty").click()
+        await expect(page.get_by_role("heading", name="Why this answer?")).to_be_visible()
+        await expect(page.get_by_role("button", name="Take over")).to_have_count(0)
+        await page.get_by_role("link", name="Try the draft").click()
+        await trial.get_by_role("link", name="Start over").click()
+        await expect(trial.locator("li")).to_have_count(0)
+        await expect(page).to_have_url(re.compile(r"agent=[^&]+$"))
+        assert await listed() == before
+        await office.desk.caught_up(office.company)
+        await page.goto("/costs?by=purpose")
+        await expect(page.get_by_role("region", name="By day and purpose")).to_contain_text("trial")
+
+    async def test_its_draft_is_tried_without_script(self, office: Office) -> None:
+        form: Any = {"agent_id": str(office.company.agent_id), "request_id": str(uuid4())}
+        empty = await office.post("/agent/trial", **form, text=" ")
+        assert (empty.status_code, "Text is empty" in empty.text) == (400, True)
+        # Somebody else's conversation is no trial: another one begins.
+        asked = await office.post(
+            "/agent/trial", **form, text=QUESTION, trial=office.conversation_id
+        )
+        assert asked.status_code == 303, asked.text
+        where = asked.headers["location"]
+        assert office.conversation_id not in where
+        shown = (await office.get(where)).text
+        assert ("three years" in shown, "Answered" in shown) == (True, True)
+        again = await office.post("/agent/trial", **form, text=QUESTION)
+        assert again.headers["location"] == where
 
 
 class TestAudit:

@@ -120,6 +120,7 @@ _MEANT = {
     "PublishAgent": 'agent_id: "ID"',
     "RollbackAgent": 'agent_id: "ID" version: 1',
     "CreateConversation": 'agent_id: "ID"',
+    "CreateTrial": 'agent_id: "ID"',
     "AnswerTurn": 'conversation_id: "ID" text: "How long?"',
     "Reply": 'conversation_id: "ID" text: "Two days."',
     "RateMessage": 'conversation_id: "ID" message_id: "ID" rating: 1',

@@ -23,6 +23,7 @@ from conversation import (
     listening,
     observations,
     thresholds,
+    trials,
     turns,
     visitors,
     wire,
@@ -150,6 +151,13 @@ class ConversationApi(ConversationServiceServicer):
         agent_id = to_uuid(request.agent_id, "agent_id")
         row = await conversations.create(self._deps, tenant_id(), agent_id, request)
         return pb.CreateConversationResponse(conversation=wire.conversation_message(row))
+
+    async def CreateTrial(
+        self, request: pb.CreateTrialRequest, context: ServicerContext
+    ) -> pb.CreateTrialResponse:
+        agent_id = to_uuid(request.agent_id, "agent_id")
+        row = await trials.create(self._deps, tenant_id(), agent_id, request)
+        return pb.CreateTrialResponse(conversation=wire.conversation_message(row))
 
     async def GetConversation(
         self, request: pb.GetConversationRequest, context: ServicerContext

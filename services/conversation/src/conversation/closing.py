@@ -205,7 +205,12 @@ async def _detail(edit: Edit, row: MessageRow) -> str:
 
 
 async def _tell_others(edit: Edit, row: MessageRow) -> None:
-    """The bus that the turn ended, and memory what was said: the question and the answer."""
+    """The bus that the turn ended, and memory what was said: the question and the answer.
+
+    Of a trial nobody is told.
+    """
+    if edit.row.agent_version is None:
+        return
     await jobs.enqueue(edit.conn, edit.tenant_id, RECORD_TURN, row.message_id)
     duration = (row.complete_time or row.create_time) - row.create_time
     edit.publish(

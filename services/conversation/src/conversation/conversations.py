@@ -51,7 +51,7 @@ async def create(
     async with deps.db.tenant(tenant_id) as conn:
         known = await once(conn, tenant_id, request, conversation_id)
         if known is not None:
-            return await _existing(conn, tenant_id, known)
+            return await existing(conn, tenant_id, known)
         agent = await agents.get_agent(conn, tenant_id, agent_id)
         if agent is None:
             raise NotFound("there is no such agent", field="agent_id")
@@ -65,11 +65,11 @@ async def create(
         await store.insert_conversation(
             conn, tenant_id, conversation_id, agent_id, agent.published_version, visitor_id
         )
-        row = await _existing(conn, tenant_id, conversation_id)
+        row = await existing(conn, tenant_id, conversation_id)
         started = events_pb2.ConversationStarted(
             conversation_id=str(conversation_id),
             agent_id=str(agent_id),
-            agent_version=row.agent_version,
+            agent_version=agent.published_version,
             visitor_id=str(visitor_id),
         )
         await publish(conn, started, revision=row.revision)
@@ -81,7 +81,7 @@ async def read(
 ) -> Transcript:
     """A conversation with its last 500 messages. NotFound when there is none."""
     async with deps.db.tenant(tenant_id) as conn:
-        conversation = await _existing(conn, tenant_id, conversation_id)
+        conversation = await existing(conn, tenant_id, conversation_id)
         rows = await messages.transcript(conn, tenant_id, conversation_id, MAX_MESSAGES)
     found: Mapping[str, Receipt] = {}
     if with_receipts:
@@ -162,9 +162,10 @@ async def _visitor(
     return known
 
 
-async def _existing(
+async def existing(
     conn: FleetConnection, tenant_id: UUID, conversation_id: UUID
 ) -> ConversationRow:
+    """The conversation; NotFound when the tenant has none of this id."""
     row = await store.get_conversation(conn, tenant_id, conversation_id)
     if row is None:
         raise NotFound("there is no such conversation", field="conversation_id")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fleetdesk.conversation.v1 import conversation_pb2 as pb
 from fleetdesk.conversation.v1 import events_pb2
-from fleetkit.errors import NotFound
+from fleetkit.errors import FailedPrecondition, NotFound
 from fleetkit.events.outbox import outgoing
 from fleetkit.ids import new_id
 from fleetkit.postgres import FleetConnection
@@ -62,7 +62,14 @@ class Edit:
         )
 
     def change_status(self, status: str, handoff_reason: str | None = None) -> None:
-        """Changes who answers, and tells listeners and the bus."""
+        """Changes who answers, and tells listeners and the bus.
+
+        FailedPrecondition (TRIAL) in a trial: nobody is there to be answered by a person.
+        """
+        if self.row.is_trial:
+            raise FailedPrecondition(
+                "this is a trial of a draft: only the agent answers in it", reason="TRIAL"
+            )
         self.change(ConversationChange(status=status, handoff_reason=handoff_reason))
         value = wire.status_of(status)
         self.emit(
@@ -77,8 +84,11 @@ class Edit:
         )
 
     def request_handoff(self, reason: str) -> None:
-        """Waits for a person from now on; nothing when one was asked for or answers already."""
-        if self.row.status in ("waiting", "taken_over"):
+        """Waits for a person from now on.
+
+        Nothing when one was asked for or answers already, and in a trial, where nobody waits.
+        """
+        if self.row.is_trial or self.row.status in ("waiting", "taken_over"):
             return
         self.change_status("waiting", reason)
         self.publish(
@@ -94,7 +104,9 @@ class Edit:
         self._events.append(event)
 
     def publish(self, event: Message) -> None:
-        """Tells the bus, with the conversation's revision."""
+        """Tells the bus, with the conversation's revision; of a trial nobody is told."""
+        if self.row.is_trial:
+            return
         row = outgoing(event, self.conn.tenant_id, self.conn.now(), revision=self.row.revision)
         self._told.append(row)
 

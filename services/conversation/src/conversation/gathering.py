@@ -133,10 +133,11 @@ async def _search(
 
 
 async def _entitled(neighbours: Neighbours, turn: Turn) -> bool:
+    # A trial takes no place of the plan's, as nobody is told of its end.
     request = billing_pb.CheckEntitlementRequest(
         capability=billing_pb.CAPABILITY_TEXT,
         conversation_id=str(turn.conversation_id),
-        message_id=str(turn.message_id),
+        message_id="" if turn.is_trial else str(turn.message_id),
     )
     try:
         response = await retry_idempotent(

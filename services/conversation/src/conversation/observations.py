@@ -49,7 +49,9 @@ async def sharing_of(db: Database, tenant_id: UUID, conversation_id: UUID) -> Sh
         row = await conversations.get_conversation(conn, tenant_id, conversation_id)
         if row is None:
             raise NotFound("there is no such conversation", field="conversation_id")
-        version = await agents.get_version(conn, tenant_id, row.agent_id, row.agent_version)
+        version = None
+        if row.agent_version is not None:  # a screen can't be shared with a trial
+            version = await agents.get_version(conn, tenant_id, row.agent_id, row.agent_version)
     config = AgentConfig.from_json(version.config) if version else AgentConfig()
     return Sharing(config.screen_sharing, row.agent_id, row.visitor_id)
 

@@ -81,11 +81,11 @@ class TurnRunner:
         """Answers the turn in a task of its own; `reserve` comes before."""
         running = self._running[turn.message_id] = _Running(turn)
         attribution = Attribution(
-            purpose="turn",
+            purpose="trial" if turn.is_trial else "turn",
             message_id=turn.message_id,
             conversation_id=turn.conversation_id,
             agent_id=turn.agent_id,
-            visitor_id=turn.visitor_id,
+            visitor_id=None if turn.is_trial else turn.visitor_id,
         )
         with background(turn.tenant_id, attribution):
             running.task = self._spawn(self._answer(running), "turn")

@@ -9,11 +9,12 @@ from fleetkit.errors import FleetError
 from fleetkit.logging import get_logger
 from fleetkit.postgres import Database, known_tenants
 
-from conversation import closing, requests
+from conversation import closing, requests, trials
 from conversation.deps import Deps
 from conversation.observations import MAX_AGE_S
 from conversation.store import messages, observations, timeline
 from conversation.store import requests as request_store
+from conversation.store import trials as trial_store
 
 _BATCH = 100
 
@@ -59,13 +60,14 @@ async def sweep_one(deps: Deps, tenant_id: UUID, message_id: UUID) -> bool:
 
 
 async def prune_all(deps: Deps) -> int:
-    """Deletes expired turn events and remembered requests of every tenant; returns how many."""
+    """Deletes what has expired of every tenant; returns how many rows."""
     deleted = 0
     async for tenant_id in _every_tenant(deps.db):
         async with deps.db.tenant(tenant_id) as conn:
             deleted += await timeline.delete_events(conn, tenant_id, deps.settings.turn_events_days)
             deleted += await observations.delete_observations(conn, tenant_id, MAX_AGE_S)
             deleted += await request_store.delete_requests(conn, tenant_id, requests.KEEP_DAYS)
+            deleted += await trial_store.delete_trials(conn, tenant_id, trials.KEEP_DAYS)
     if deleted:
         get_logger().info("pruned", rows=deleted)
     return deleted

@@ -22,7 +22,7 @@ class Turn:
     question_id: UUID
     number: int
     agent_id: UUID
-    agent_version: int
+    is_trial: bool
     visitor_id: UUID
     text: str
     config: AgentConfig

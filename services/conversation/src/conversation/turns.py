@@ -252,7 +252,7 @@ def _tell_of_answering(
         question_id=asked.message_id,
         number=asked.number,
         agent_id=conversation.agent_id,
-        agent_version=conversation.agent_version,
+        is_trial=conversation.is_trial,
         visitor_id=conversation.visitor_id,
         text=asked.text,
         config=config,
@@ -260,7 +260,15 @@ def _tell_of_answering(
 
 
 async def _config(deps: Deps, edit: Edit) -> AgentConfig:
-    """The settings of the conversation's version; a version never changes, so they are kept."""
+    """The settings of the conversation's version, or of the draft as it is now for a trial.
+
+    A version never changes, so its settings are kept.
+    """
+    if edit.row.agent_version is None:
+        agent = await agents.get_agent(edit.conn, edit.tenant_id, edit.row.agent_id)
+        if agent is None:
+            raise LookupError("a conversation references its agent")
+        return AgentConfig.from_json(agent.draft)
     key = edit.tenant_id, edit.row.agent_id, edit.row.agent_version
     config = deps.versions.get(key)
     if config is None:

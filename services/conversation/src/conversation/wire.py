@@ -136,7 +136,7 @@ def conversation_message(row: ConversationRow) -> conversation_pb2.Conversation:
     return conversation_pb2.Conversation(
         conversation_id=str(row.conversation_id),
         agent_id=str(row.agent_id),
-        agent_version=row.agent_version,
+        agent_version=row.agent_version or 0,
         visitor_id=str(row.visitor_id),
         status=status_of(row.status),
         handoff_reason=reason_of(row.handoff_reason),
@@ -146,6 +146,7 @@ def conversation_message(row: ConversationRow) -> conversation_pb2.Conversation:
         update_time=timestamp(row.update_time),
         revision=row.revision,
         last_outcome=outcome_of(row.last_outcome),
+        trial=row.is_trial,
     )
 
 

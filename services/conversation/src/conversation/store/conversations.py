@@ -35,11 +35,14 @@ _SAVE: LiteralString = (
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """A conversation; enums are stored as lower-case names, "unspecified" for none."""
+    """A conversation; enums are stored as lower-case names, "unspecified" for none.
+
+    `agent_version` is None for a trial, which the draft answers.
+    """
 
     conversation_id: UUID
     agent_id: UUID
-    agent_version: int
+    agent_version: int | None
     visitor_id: UUID
     status: str
     handoff_reason: str
@@ -50,6 +53,11 @@ class ConversationRow:
     revision: int
     create_time: datetime
     update_time: datetime
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether somebody tries a draft in it."""
+        return self.agent_version is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +104,10 @@ async def insert_conversation(
     tenant_id: UUID,
     conversation_id: UUID,
     agent_id: UUID,
-    agent_version: int,
+    agent_version: int | None,
     visitor_id: UUID,
 ) -> None:
-    """Adds a conversation without messages."""
+    """Adds a conversation without messages; a trial without a version."""
     now = conn.now()
     await conn.execute(
         "insert into conversation (tenant_id, conversation_id, agent_id, agent_version,"
@@ -179,7 +187,7 @@ async def list_conversations(
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[ConversationRow]:
-    """Conversations, last changed first, those after `after` (update time and id)."""
+    """Conversations but for trials, last changed first, those after `after` (time and id)."""
     parameters: dict[str, Any] = {
         "tenant_id": tenant_id,
         "status": wanted.status,
@@ -195,7 +203,7 @@ async def list_conversations(
             "select conversation_id, agent_id, agent_version, visitor_id, status, handoff_reason,"
             "  last_outcome, message_count, title, last_position, revision, create_time,"
             "  update_time"
-            " from conversation where tenant_id = %(tenant_id)s"
+            " from conversation where tenant_id = %(tenant_id)s and agent_version is not null"
             "  and (%(status)s = '' or status = %(status)s)"
             "  and (%(outcome)s = '' or last_outcome = %(outcome)s)"
             "  and (%(agent_id)s::uuid is null or agent_id = %(agent_id)s)"

@@ -40,7 +40,8 @@ async def latest_decided(
 ) -> list[DecidedRow]:
     """The agent's latest, newest first, as far as they are `among` the tenant's latest answers.
 
-    Small talk, what somebody asked a person for, and what the plan did not allow are none.
+    Small talk, what somebody asked a person for, what the plan did not allow and what was only
+    tried are none.
     """
     async with conn.cursor(row_factory=class_row(DecidedRow)) as cursor:
         await cursor.execute(
@@ -61,7 +62,8 @@ async def latest_decided(
             "  join conversation c on c.conversation_id = m.conversation_id"
             "  join message q on q.message_id = m.question_id"
             " where c.tenant_id = %(tenant_id)s and q.tenant_id = %(tenant_id)s"
-            "  and c.agent_id = %(agent_id)s and (m.handoff_reason = 'missing_knowledge'"
+            "  and c.agent_id = %(agent_id)s and c.agent_version is not null"
+            "  and (m.handoff_reason = 'missing_knowledge'"
             "   or m.handoff_reason in ('unspecified', 'low_confidence') and m.passages <> '[]')"
             " order by m.message_id desc limit %(limit)s",
             {

@@ -26,6 +26,8 @@ _STATES: dict[int, Badge] = {
     conv.MESSAGE_STATUS_CANCELED: Badge("Stopped by the visitor", "circle-stop"),
     conv.MESSAGE_STATUS_FAILED: Badge("Failed", "circle-alert", "bad"),
 }
+_TRIAL = Badge("Trial of a draft", "flask-conical")
+_WOULD_HAND_OVER = Badge("Would hand over", "headset", "warn")
 _STATUSES = {status: name for name, status in STATUSES.items()}
 _RATINGS = {
     1: Badge("Helpful", "thumbs-up", "good"),
@@ -92,6 +94,8 @@ class Transcript:
     why: Why | None
     status: str
     self_href: str
+    agent_href: str
+    is_trial: bool
 
     @property
     def is_live(self) -> bool:
@@ -118,31 +122,30 @@ def transcript(
     return Transcript(
         conversation_id=conversation.conversation_id,
         title=conversation.title or "No question yet",
-        badges=badges_of(conversation),
+        badges=(_TRIAL,) if conversation.trial else badges_of(conversation),
         started=when_of(conversation.create_time, now),
         erase_href=link("/settings/erasure", visitor=conversation.visitor_id),
         cost=money(total),
         answers=sum(item.role == conv.MESSAGE_ROLE_AGENT for item in messages),
-        turns=tuple(_turn(item, answer, now) for item in messages),
-        why=why(answer, messages, chunks) if answer else None,
+        turns=tuple(_turn(item, answer, now, is_trial=conversation.trial) for item in messages),
+        why=why(answer, messages, chunks, is_trial=conversation.trial) if answer else None,
         status=_STATUSES.get(conversation.status, "open"),
         self_href=link(
             f"/conversations/{conversation.conversation_id}",
             answer=answer.message_id if answer else "",
         ),
+        agent_href=link("/agent", agent=conversation.agent_id, trial=conversation.conversation_id),
+        is_trial=conversation.trial,
     )
 
 
-def _turn(message: conv.Message, open_answer: conv.Message | None, now: datetime) -> Turn:
+def _turn(
+    message: conv.Message, open_answer: conv.Message | None, now: datetime, *, is_trial: bool
+) -> Turn:
     author, icon, role = _ROLES.get(message.role, ("Someone", "user-round", "visitor"))
     is_agent = message.role == conv.MESSAGE_ROLE_AGENT
     href = link(f"/conversations/{message.conversation_id}", answer=message.message_id)
     answered = message.outcome == conv.OUTCOME_ANSWERED
-    found = (
-        _STATES.get(message.status),
-        outcome_badge(message.outcome) if is_agent else None,
-        _RATINGS.get(message.rating),
-    )
     return Turn(
         message_id=message.message_id,
         author=author,
@@ -150,7 +153,7 @@ def _turn(message: conv.Message, open_answer: conv.Message | None, now: datetime
         role=role,
         body=answer_html(message, href) if is_agent else plain_html(message.text),
         at=when_of(message.create_time, now),
-        badges=tuple(badge for badge in found if badge),
+        badges=message_badges(message, is_trial=is_trial),
         confidence=percent(message.confidence) if is_agent and answered else "",
         cost=money(message.receipt.total_nanos) if message.HasField("receipt") else None,
         why_href=f"{href}#why" if is_agent else "",
@@ -158,15 +161,28 @@ def _turn(message: conv.Message, open_answer: conv.Message | None, now: datetime
     )
 
 
+def message_badges(message: conv.Message, *, is_trial: bool = False) -> tuple[Badge, ...]:
+    """What became of a message, and what the visitor thought of it."""
+    outcome = outcome_badge(message.outcome)
+    if is_trial and message.outcome == conv.OUTCOME_HANDOFF:
+        outcome = _WOULD_HAND_OVER
+    found = (_STATES.get(message.status), outcome, _RATINGS.get(message.rating))
+    return tuple(badge for badge in found if badge)
+
+
 def why(
-    message: conv.Message, messages: Sequence[conv.Message], chunks: Mapping[str, doc.SearchResult]
+    message: conv.Message,
+    messages: Sequence[conv.Message],
+    chunks: Mapping[str, doc.SearchResult],
+    *,
+    is_trial: bool = False,
 ) -> Why:
     """The pane beside `message`."""
     passages = [_passage(used, message.citations, chunks) for used in message.passages]
     question = next((item.text for item in messages if item.message_id == message.question_id), "")
     return Why(
         message_id=message.message_id,
-        sentence=_sentence(message),
+        sentence=why_sentence(message, is_trial=is_trial),
         facts=_facts(message),
         cited=tuple(sorted((item for item in passages if item.numbers), key=_first_number)),
         others=tuple(item for item in passages if not item.numbers),
@@ -175,7 +191,8 @@ def why(
     )
 
 
-def _sentence(message: conv.Message) -> str:
+def why_sentence(message: conv.Message, *, is_trial: bool = False) -> str:
+    """Why an answer came to what it did."""
     if message.status == conv.MESSAGE_STATUS_ANSWERING:
         return "The answer is still being written."
     if message.status == conv.MESSAGE_STATUS_FAILED:
@@ -185,7 +202,7 @@ def _sentence(message: conv.Message) -> str:
     relevance = percent(message.relevance)
     if message.outcome == conv.OUTCOME_HANDOFF:
         reason = REASONS.get(message.handoff_reason, "no reason was recorded")
-        return f"Handed over because {reason}."
+        return f"{'Would hand' if is_trial else 'Handed'} over because {reason}."
     if message.outcome == conv.OUTCOME_CLARIFY:
         return (
             f"Asked back: two topics fit, and the passages were only {relevance} likely to answer."

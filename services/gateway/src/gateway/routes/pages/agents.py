@@ -1,4 +1,4 @@
-"""Agent: how it answers, what that costs at most, and what is published."""
+"""Agent: how it answers, what that costs at most, what is published, and trying its draft."""
 
 import asyncio
 from uuid import UUID
@@ -10,6 +10,9 @@ from fleetkit.ids import new_id
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
+from gateway import turns
+from gateway.access import Access
+from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
 from gateway.problems import problem_of
@@ -22,9 +25,12 @@ from gateway.routes.agents import (
     publish_draft,
     roll_back,
 )
-from gateway.routes.pages.reading import asked, form_of, number_of
-from gateway.routes.pages.showing import ADMINS, go, page, show
+from gateway.routes.pages.reading import asked, form_of, number_of, uuid_of
+from gateway.routes.pages.showing import ADMINS, go, is_partial, page, show
+from gateway.routes.pages.trials import ask, read_trial
 from gateway.shapes.agents import AgentConfig
+from gateway.shapes.conversations import MAX_TEXT_BYTES
+from gateway.text import checked_text
 from gateway.views.agents import (
     ADVANCED,
     FIELDS,
@@ -41,21 +47,26 @@ from gateway.views.agents import (
 )
 from gateway.views.forms import Form
 from gateway.views.frame import link
+from gateway.views.trials import FRAGMENT, Trial
 
 _NEW = f"{PATH}/new"
+_TRIES = Access(role=Role.ADMIN, body="form", limit="message", timeout_s=turns.TURN_S)
 
 
 @page("GET", PATH)
 async def get_agent(request: GatewayRequest) -> Response:
-    """The draft, beside what is published."""
-    return await _show(request, asked(request, "agent"))
+    """The draft, beside what is published, and a trial of it; for htmx the trial alone."""
+    agent_id, trial_id = asked(request, "agent"), asked(request, "trial")
+    if is_partial(request):
+        return _show_trial(request, await read_trial(request, agent_id, trial_id))
+    return await _show(request, agent_id, trial_id=trial_id)
 
 
 @page("POST", PATH, ADMINS)
 async def post_agent(request: GatewayRequest) -> Response:
     """Saves the draft, and publishes it where that was the button."""
-    typed = await form_of(request, "agent_id", "revision", "then", *FIELDS)
-    agent_id = _id_of(typed["agent_id"])
+    typed = await form_of(request, "agent_id", "revision", "then", "trial", *FIELDS)
+    agent_id = uuid_of(typed["agent_id"], "agent")
     try:
         revision = number_of(typed["revision"] or "0")
         if revision is None:
@@ -64,24 +75,53 @@ async def post_agent(request: GatewayRequest) -> Response:
     except FleetError as error:
         error.field = field_asked(error.field)
         form = Form(typed).refused(error, FIELDS)
-        return await _show(request, str(agent_id), form, problem_of(error).status)
+        status = problem_of(error).status
+        return await _show(request, str(agent_id), form, status, trial_id=typed["trial"])
     if typed["then"] != "publish":
         return go(
-            link(PATH, agent=str(agent_id)),
+            link(PATH, agent=str(agent_id), trial=typed["trial"]),
             "The draft was saved; visitors get it once it is published.",
         )
     agent = await publish_draft(request, agent_id, new_id())
     return go(
-        link(PATH, agent=str(agent_id)),
+        link(PATH, agent=str(agent_id), trial=typed["trial"]),
         f"Version {agent.published_version} is published: conversations that begin now get it.",
     )
+
+
+@page("POST", f"{PATH}/trial", _TRIES)
+async def post_trial(request: GatewayRequest) -> Response:
+    """Asks the draft; the first question begins the trial.
+
+    htmx gets the trial once the answer has begun, and looks again until it is whole; without
+    script the page comes with the whole answer.
+    """
+    typed = await form_of(request, "agent_id", "trial", "text", "request_id")
+    agent_id = str(uuid_of(typed["agent_id"], "agent"))
+    key = uuid_of(typed["request_id"], "form")
+    partial = is_partial(request)
+    trial = await read_trial(request, agent_id, typed["trial"])
+    try:
+        text = checked_text(typed["text"], "text", MAX_TEXT_BYTES)
+        trial = await ask(request, trial, text, key, to_the_end=not partial)
+    except NotFound:
+        raise
+    except FleetError as error:
+        question = Form(typed).refused(error, ("text",))
+        if not partial:
+            status = problem_of(error).status
+            return await _show(
+                request, agent_id, None, status, trial_id=trial.trial_id, question=question
+            )
+        return _show_trial(request, trial, question)
+    return _show_trial(request, trial) if partial else go(f"{trial.href}#{FRAGMENT}")
 
 
 @page("POST", f"{PATH}/rollback", ADMINS)
 async def post_rollback(request: GatewayRequest) -> Response:
     """Publishes an earlier version's settings again."""
     typed = await form_of(request, "agent_id", "version")
-    agent_id = _id_of(typed["agent_id"])
+    agent_id = uuid_of(typed["agent_id"], "agent")
     version = number_of(typed["version"])
     if version is None:
         raise NotFound("there is no such version", field="version")
@@ -96,7 +136,7 @@ async def post_rollback(request: GatewayRequest) -> Response:
 async def post_discard(request: GatewayRequest) -> Response:
     """Makes the draft what is published."""
     typed = await form_of(request, "agent_id")
-    agent = found_agent(await list_agents(request), str(_id_of(typed["agent_id"])))
+    agent = found_agent(await list_agents(request), str(uuid_of(typed["agent_id"], "agent")))
     if not agent.HasField("published"):
         raise FailedPrecondition("the agent is not published: there is nothing to go back to")
     agent_id = UUID(agent.agent_id)
@@ -124,17 +164,39 @@ async def post_new(request: GatewayRequest) -> Response:
     return go(link(PATH, agent=str(key)), "The agent is made; publish it when it is ready.")
 
 
+def _show_trial(request: GatewayRequest, trial: Trial, question: Form | None = None) -> Response:
+    """The trial alone, and where it stands as the page's address."""
+    response = show(
+        request,
+        "agent",
+        "agents/_trial.html",
+        trial=trial,
+        question=question or Form(),
+        request_id=str(new_id()),
+        is_alone=True,
+    )
+    response.headers["HX-Replace-Url"] = trial.href
+    return response
+
+
 async def _show(
-    request: GatewayRequest, agent_id: str, form: Form | None = None, status_code: int = 200
+    request: GatewayRequest,
+    agent_id: str,
+    form: Form | None = None,
+    status_code: int = 200,
+    *,
+    trial_id: str = "",
+    question: Form | None = None,
 ) -> Response:
     agents = await list_agents(request)
     if not agents:
         return show(request, "agent", "agents/none.html")
     agent = found_agent(agents, agent_id)
-    versions, prices, cost = await asyncio.gather(
+    versions, prices, cost, trial = await asyncio.gather(
         list_versions(request, UUID(agent.agent_id)),
         call(parts_of(request).clients.model_settings.ListPrices, models_pb.ListPricesRequest()),
         _cost(request, agent.draft),
+        read_trial(request, agent.agent_id, trial_id),
     )
     now = parts_of(request).clock.now()
     view = agent_page(agent, agents, versions, prices.prices, cost, now)
@@ -148,6 +210,10 @@ async def _show(
         form=form,
         presets=PRESETS,
         is_advanced_open=any(form.errors.get(name) for name in ADVANCED),
+        trial=trial,
+        question=question or Form(),
+        request_id=str(new_id()),
+        is_alone=False,
     )
 
 
@@ -159,16 +225,10 @@ async def _cost(request: GatewayRequest, draft: agent_pb2.AgentConfig) -> Cost:
         return cost_unknown(error)
 
 
-def _id_of(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise NotFound("there is no such agent", field="agent_id") from error
-
-
 HANDLERS: list[HTTPRouteHandler] = [
     get_agent,
     post_agent,
+    post_trial,
     post_rollback,
     post_discard,
     get_new,

@@ -94,7 +94,7 @@ async def show_conversation(
     view = transcript(found.conversation, found.messages, answer, chunks, parts.clock.now())
     return show(
         request,
-        "conversations",
+        "agent" if view.is_trial else "conversations",
         "conversations/detail.html",
         status_code=status_code,
         view=view,

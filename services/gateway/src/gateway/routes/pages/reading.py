@@ -1,6 +1,9 @@
 """What pages read of their requests. What makes no sense in an address is left out."""
 
 from collections.abc import Collection
+from uuid import UUID
+
+from fleetkit.errors import NotFound
 
 from gateway.parts import GatewayRequest
 
@@ -29,6 +32,14 @@ def asked_of(request: GatewayRequest, name: str, known: Collection[str], default
 def asked_number(request: GatewayRequest, name: str) -> int | None:
     """A parameter that is a whole number; None otherwise."""
     return number_of(asked(request, name))
+
+
+def uuid_of(text: str, what: str) -> UUID:
+    """The id that a text is; NotFound, naming what is not there, for what is none."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound(f"there is no such {what}") from error
 
 
 def number_of(text: str) -> int | None:
