@@ -147,6 +147,19 @@ class TestAnswer:
         assert message.text == said(events)
         assert (message.outcome, message.confidence) == (pb.OUTCOME_HANDOFF, 0.0)
 
+    @pytest.mark.parametrize(("relevance", "noted"), [(0.5, False), (0.49, True)])
+    async def test_says_so_when_it_is_more_likely_wrong_than_right(
+        self, arrive, running, neighbours, relevance, noted
+    ):
+        visitor = await arrive(running, answer_threshold_millis=100)
+        found = neighbours.retrieval.results[0]
+        neighbours.retrieval.relevance = relevance
+        neighbours.llm.script = (ANSWER, quote(found, ANSWER, ANSWER), completed(0.6))
+        events = await visitor.ask(QUESTION)
+        assert events[-1].finished.message.outcome == pb.OUTCOME_ANSWERED
+        assert said(events).startswith(ANSWER)
+        assert said(events).endswith("ask me for a person.") == noted
+
     async def test_writes_many_small_pieces_in_few_batches(self, running, visitor, neighbours):
         words = [f"word{number} " for number in range(300)]
         found = neighbours.retrieval.results[0]

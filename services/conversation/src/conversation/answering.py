@@ -12,6 +12,7 @@ from fleetkit.telemetry import counter
 from conversation import observations
 from conversation.citations import Citation, verified
 from conversation.decision import (
+    DOUBTFUL,
     Answer,
     AskBack,
     Chat,
@@ -161,6 +162,8 @@ class Answering:
             result = replace(
                 result, outcome="handoff", handoff_reason="low_confidence", confidence=0.0
             )
+        elif result.confidence < DOUBTFUL:
+            self._writer.add(f"\n\n{reply('doubtful_note', language)}")
         return _by_model(result, completed)
 
     async def _stream(
