@@ -1,10 +1,10 @@
 """Composes an answer from ranked units: few, distinct, in the order of their source."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llm_gateway.extractive.ranking import Ranked
+from llm_gateway.extractive.context import leaned_on, refers_back
+from llm_gateway.extractive.ranking import Ranked, heading_of
 from llm_gateway.extractive.units import Unit, UnitKind
 from llm_gateway.question import Passage
 
@@ -19,12 +19,6 @@ _CHARACTERS_PER_TOKEN = 4
 _MOST_FOLLOWERS = 3
 _FOLLOWING_CHARACTERS = 600
 _SECTION_CHARACTERS = 700
-# Openings that mean nothing without the sentence before.
-_LEANING = re.compile(
-    r"(it|this|that|these|those|they|them|he|she|his|her|their|its|then|otherwise|however|also"
-    r"|instead|therefore|in this case|if so|if not|as a result|for example|after that|doing so)\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +40,8 @@ def compose(
 ) -> list[Part]:
     """The parts of the answer in order; empty when no unit is supported well enough.
 
-    `units_of` has all units of each passage by chunk id, for the sentence before one that leans
-    on it.
+    `units_of` has all units of each passage by chunk id, for what stands before one that leans on
+    it.
     """
     chosen = _choose([one for one in ranked if one.support >= least_support], max_tokens)
     if not chosen:
@@ -56,6 +50,7 @@ def compose(
     passages = list(dict.fromkeys(one.candidate.passage.chunk_id for one in chosen))
     by_id = {one.candidate.passage.chunk_id: one.candidate.passage for one in chosen}
     parts: list[Part] = []
+    asked = {one.candidate.heading for one in chosen if one.under_the_question}
     for chunk_id in passages:
         wanted = {unit for chunk, unit in support if chunk == chunk_id}
         units = units_of[chunk_id]
@@ -66,9 +61,13 @@ def compose(
             elif wants_steps:
                 wanted |= _followers(units, best.candidate.unit)
         previous: Unit | None = None
-        for unit in _with_leaned_on(units, wanted):
+        for unit in _in_context(units, wanted):
             weight = support.get((chunk_id, unit), least_support)
-            parts.append(Part(unit, by_id[chunk_id], weight, _glue(previous, unit, bool(parts))))
+            glue = _glue(previous, unit, bool(parts))
+            if refers_back(unit) and not _follows(units, previous, unit):
+                heading = heading_of(unit, by_id[chunk_id])
+                glue = glue.replace(" ", "\n") + _lead_in("" if heading in asked else heading)
+            parts.append(Part(unit, by_id[chunk_id], weight, glue))
             previous = unit
     return parts
 
@@ -134,21 +133,12 @@ def _followers(units: Sequence[Unit], best: Unit) -> set[Unit]:
     return followers
 
 
-def _with_leaned_on(units: Sequence[Unit], wanted: set[Unit]) -> list[Unit]:
-    """The wanted units in source order, each with the sentence before that it leans on."""
+def _in_context(units: Sequence[Unit], wanted: set[Unit]) -> list[Unit]:
+    """The wanted units in source order, each with what it leans on before it."""
     kept: list[Unit] = []
     for index, unit in enumerate(units):
-        if unit not in wanted:
-            continue
-        before = units[index - 1] if index else None
-        if (
-            before is not None
-            and before not in kept
-            and before.block == unit.block
-            and _LEANING.match(unit.text)
-        ):
-            kept.append(before)
-        kept.append(unit)
+        if unit in wanted:
+            kept += [each for each in (*leaned_on(units, index), unit) if each not in kept]
     return kept
 
 
@@ -157,3 +147,16 @@ def _glue(previous: Unit | None, unit: Unit, is_later: bool) -> str:
         return "\n\n" if is_later else ""
     prose = previous.kind is unit.kind is UnitKind.SENTENCE
     return " " if prose else "\n"
+
+
+def _follows(units: Sequence[Unit], previous: Unit | None, unit: Unit) -> bool:
+    """Whether the unit shown before is the one that stands before it under its heading."""
+    if previous is None or previous.heading != unit.heading:
+        return False
+    return units.index(previous) + 1 == units.index(unit)
+
+
+def _lead_in(heading: str) -> str:
+    if not heading:
+        return ""
+    return f"{heading} " if heading[-1] in "?!.:" else f"{heading}: "

@@ -61,9 +61,7 @@ class Candidate:
     @property
     def heading(self) -> str:
         """The nearest heading above the unit, else the document's title."""
-        within = self.unit.heading.rpartition(HEADING_SEPARATOR)[2]
-        above = self.passage.heading_path[-1] if self.passage.heading_path else ""
-        return (within or above or self.passage.title).strip()
+        return heading_of(self.unit, self.passage)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +88,13 @@ class Vectors:
     question: Vector
     units: Sequence[Vector]
     headings: Mapping[str, Vector]
+
+
+def heading_of(unit: Unit, passage: Passage) -> str:
+    """The nearest heading above a unit, else the document's title."""
+    within = unit.heading.rpartition(HEADING_SEPARATOR)[2]
+    above = passage.heading_path[-1] if passage.heading_path else ""
+    return (within or above or passage.title).strip()
 
 
 class Query:
