@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.auth.principal import Role
+
 from harness.asking import answered
 from harness.desk import Company, Desk
 
@@ -42,6 +44,7 @@ MORE_THAN_SCHEMA = {
     "POST /v1/knowledge/sources": "a file is of a kind that can be read, whatever it says it is; "
     "an address is one of the internet",
     "POST /v1/signup": "an e-mail address is one that could get mail; a password is not it",
+    "POST /v1/team/invitations": "an e-mail address is one that could get mail",
     "PUT /v1/agents/{agent_id}": _LADDER,
     "PUT /v1/costs/budgets/{budget_id}": "what a budget limits stays as it is",
     "PUT /v1/costs/prices": "a tier prices each kind of unit that the price book prices",
@@ -99,6 +102,12 @@ async def schemathesis(
     return Outcome(process.returncode or 0, said.decode())
 
 
+async def _colleague(desk: Desk, company: Company) -> str:
+    """Somebody whom the key may manage."""
+    viewer = await desk.sign_in_new(company, Role.VIEWER)
+    return (await desk.client.get("/v1/me", headers=viewer)).json()["subject"]
+
+
 async def _config(desk: Desk, company: Company) -> str:
     """Who asks, and ids that are there beside ids that are not."""
     conversation_id, visitor = await desk.begin(company)
@@ -115,6 +124,7 @@ async def _config(desk: Desk, company: Company) -> str:
         "conversation_id": conversation_id,
         "document_id": document_id,
         "source_id": sources.json()["items"][0]["source_id"],
+        "user_id": await _colleague(desk, company),
     }
     lines = [
         f"headers = {{ Authorization = {json.dumps(company.bearer['Authorization'])} }}",

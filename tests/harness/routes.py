@@ -21,6 +21,8 @@ _IDS = (
     "evaluation_id",
     "experiment_id",
     "conflict_id",
+    "user_id",
+    "invitation_id",
 )
 UNSAFE = {"POST", "PUT", "DELETE"}
 

@@ -146,10 +146,11 @@ def _problems(method: Method, path: str, access: Access) -> dict[int, ResponseSp
         statuses[404] = "Not found."
     if not access.local:
         statuses |= {
-            409: "The state does not allow it.",
             503: "A service is away: try again.",
             504: "It took too long: try again.",
         }
+    if method != "GET" or not access.local:
+        statuses[409] = "The state does not allow it."
     if method in ("POST", "PUT") and access.body != "none":
         statuses |= {413: "The body is too large.", 415: "The body is of another type."}
     if method == "POST":

@@ -32,6 +32,7 @@ from gateway.routes import (
     models,
     money,
     savings,
+    team,
     widget,
 )
 from gateway.routes.pages.errors import handle_outside
@@ -41,6 +42,7 @@ API: list[HTTPRouteHandler] = [
     *identity.HANDLERS,
     *api_keys.HANDLERS,
     *agents.HANDLERS,
+    *team.HANDLERS,
     *widget.HANDLERS,
     *knowledge.HANDLERS,
     *knowledge_conflicts.HANDLERS,

@@ -14,6 +14,9 @@ class GatewaySettings(FleetSettings):
     where it is the only host that is answered. `trusted_proxies` are the addresses whose
     X-Forwarded-For is believed. `secrets_key` is "<key id>:<32 bytes in base64>", several
     separated by commas, the first encrypting; locally one is derived from the service's own key.
+    `smtp_url` is the server that mail goes to, "smtp://user:password@mail.example.com:587" (or
+    smtps://); without it mail is not sent, and locally shown on the console. `mail_from` is the
+    sender's address, by default fleetdesk@ the host of `public_url`.
     `auto_verify` takes each e-mail as verified; locally that is the default.
     """
 
@@ -25,6 +28,8 @@ class GatewaySettings(FleetSettings):
     auto_verify: bool | None = None
     default_plan: str = "free"
     secrets_key: SecretStr | None = None
+    smtp_url: SecretStr | None = None
+    mail_from: str = ""
     postgres_pool_max: int = Field(default=16, ge=1, le=100)
     max_streams: int = Field(default=2_000, ge=1)
 
@@ -37,6 +42,16 @@ class GatewaySettings(FleetSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path:
             raise ValueError("is an origin such as https://desk.example.com, without a path")
         return f"{parts.scheme}://{parts.netloc.lower()}"
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            is_server = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
+            if not is_server or parts.path:
+                raise ValueError("is such as smtp://user:password@mail.example.com:587")
+        return value
 
     @model_validator(mode="after")
     def _refuse_local_ways_in_production(self) -> Self:
@@ -56,6 +71,12 @@ class GatewaySettings(FleetSettings):
         if self.auto_verify is not None:
             return self.auto_verify
         return self.environment == "local"
+
+    @property
+    def sender(self) -> str:
+        """The address that mail comes from."""
+        host = urlsplit(self.public_url).hostname if self.public_url else None
+        return self.mail_from or f"fleetdesk@{host or 'localhost'}"
 
     @property
     def secure_cookies(self) -> bool:

@@ -13,6 +13,7 @@ ERASURE = Erasure(
         Table("widget"),
         Table("idempotency_key", of_visitor="subject = %(visitor_id)s::text"),
         Table("audit_log"),
+        Table("invitation"),
         Table("user_account"),
         Table("tenant"),
         Table("erasure", kept=_RECEIPT),

@@ -15,6 +15,7 @@ from gateway.config import GatewaySettings
 from gateway.erasure import ERASURE
 from gateway.events import HANDLERS
 from gateway.http_protocol import GuardedProtocol
+from gateway.mail import Mailer
 from gateway.parts import Parts
 from gateway.plan_limits import PlanLimits
 from gateway.rate_limits import RateLimiter
@@ -40,6 +41,7 @@ def make_parts(rt: Runtime) -> Parts:
         limiter=RateLimiter(),
         plan_limits=PlanLimits(clients, rt.keyring),
         widgets=Widgets(rt.db, vault),
+        mailer=Mailer(settings),
         slots=StreamSlots(settings.max_streams),
         pages=Pages.load(),
     )

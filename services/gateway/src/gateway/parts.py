@@ -17,6 +17,7 @@ from gateway.auth.passwords import Passwords
 from gateway.auth.principal import Principal
 from gateway.clients import Clients
 from gateway.config import GatewaySettings
+from gateway.mail import Mailer
 from gateway.plan_limits import PlanLimits
 from gateway.problems import named_field
 from gateway.rate_limits import RateLimiter
@@ -66,6 +67,7 @@ class Parts:
     limiter: RateLimiter
     plan_limits: PlanLimits
     widgets: Widgets
+    mailer: Mailer
     slots: StreamSlots
     pages: Pages
 

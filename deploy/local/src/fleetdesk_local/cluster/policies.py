@@ -12,8 +12,12 @@ from fleetdesk_local.roster import SERVICES
 
 _Rule = dict[str, Any]
 
-# Hosted models; the pages that tenants name, and the bucket of their originals.
-INTERNET_PORTS: Mapping[str, tuple[int, ...]] = {"llm-gateway": (443,), "retrieval": (80, 443)}
+# Mail; hosted models; the pages that tenants name, and the bucket of their originals.
+INTERNET_PORTS: Mapping[str, tuple[int, ...]] = {
+    "gateway": (465, 587),
+    "llm-gateway": (443,),
+    "retrieval": (80, 443),
+}
 _PRIVATE_V4 = [
     "0.0.0.0/8",
     "10.0.0.0/8",

@@ -15,7 +15,7 @@ from fleetkit.rpc.keys import KeyRing
 from gateway.auth.principal import Principal, Role
 from gateway.auth.tokens import KEY_PREFIX, csrf_token_of, sha256
 from gateway.auth.visitor_tokens import verify_visitor_token
-from gateway.store import accounts, api_keys, sessions
+from gateway.store import accounts, api_keys, members, sessions
 
 # How long a revoked credential may still pass in another replica; in this one it ends at once.
 CACHE_S = 5.0
@@ -124,6 +124,7 @@ class Authenticator:
                 return None
             if now - row.last_used_time > _TOUCH_AFTER:
                 await sessions.touch_session(conn, tenant_id, session_id)
+                await members.touch_member(conn, tenant_id, row.user_id, conn.now())
         role = Role.of(row.role)
         return Principal(
             credential="session",

@@ -28,6 +28,8 @@ SCOPES = (
     "knowledge:write",
     "models:read",
     "models:write",
+    "team:read",
+    "team:write",
 )
 
 

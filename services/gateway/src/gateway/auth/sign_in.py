@@ -14,7 +14,7 @@ from gateway.auth.emails import normalized_email
 from gateway.auth.passwords import Passwords
 from gateway.auth.principal import Principal
 from gateway.auth.tokens import new_session_token, sha256
-from gateway.store import accounts, sessions
+from gateway.store import accounts, members, sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ async def begin_session(db: Database, tenant_id: UUID, user_id: UUID, client_ip:
     async with db.tenant(tenant_id) as conn:
         await sessions.insert_session(conn, tenant_id, session_id, user_id, digest, expire_time)
         await accounts.index_credential(conn, "session", digest, tenant_id, session_id)
+        await members.touch_member(conn, tenant_id, user_id, conn.now())
         actor = audit.Actor("user", str(user_id), client_ip)
         await audit.record(conn, tenant_id, actor, "user.signed_in", str(user_id))
     return SignedIn(tenant_id, user_id, token)

@@ -8,7 +8,7 @@ from uuid import UUID
 from fleetkit.postgres import FleetConnection
 from psycopg.rows import class_row
 
-Kind = Literal["email", "session", "api_key", "agent", "erasure"]
+Kind = Literal["email", "session", "api_key", "agent", "erasure", "invitation"]
 
 
 @dataclass(frozen=True, slots=True)

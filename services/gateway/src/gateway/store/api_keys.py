@@ -83,6 +83,17 @@ async def count_api_keys(conn: FleetConnection, tenant_id: UUID) -> int:
     return row[0] if row else 0
 
 
+async def count_made_by(conn: FleetConnection, tenant_id: UUID, creator: str) -> int:
+    """How many keys that are not revoked somebody has made."""
+    found = await conn.execute(
+        "select count(*) from api_key"
+        " where tenant_id = %s and creator = %s and revoke_time is null",
+        [tenant_id, creator],
+    )
+    row = await found.fetchone()
+    return row[0] if row else 0
+
+
 async def revoke_api_key(
     conn: FleetConnection, tenant_id: UUID, key_id: UUID, revoke_time: datetime
 ) -> bytes | None:

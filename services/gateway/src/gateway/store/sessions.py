@@ -67,6 +67,15 @@ async def delete_session(conn: FleetConnection, tenant_id: UUID, session_id: UUI
     )
 
 
+async def session_hashes(conn: FleetConnection, tenant_id: UUID, user_id: UUID) -> list[bytes]:
+    """Hashes of the tokens of a person's sessions."""
+    found = await conn.execute(
+        "select token_sha256 from session where tenant_id = %s and user_id = %s",
+        [tenant_id, user_id],
+    )
+    return [row[0] for row in await found.fetchall()]
+
+
 async def delete_ended_sessions(
     conn: FleetConnection, tenant_id: UUID, idle_since: datetime
 ) -> list[bytes]:

@@ -43,6 +43,7 @@ NAV = (
     NavItem("settings", "Settings", "settings", "/settings/widget", "s"),
     NavItem("widget", "Widget", "message-circle", "/settings/widget", "w", False, "settings"),
     NavItem("general", "General", "settings", "/settings/general", "n", False, "settings"),
+    NavItem("team", "Team", "user-round", "/settings/team", "p", False, "settings"),
     NavItem("models", "Models", "cpu", "/settings/models", "m", False, "settings"),
     NavItem(
         "api-keys",

@@ -18,10 +18,12 @@ from gateway.routes.pages import (
     general,
     handoffs,
     home,
+    invitations,
     knowledge,
     models,
     search,
     settings,
+    team,
     websites,
 )
 
@@ -43,6 +45,8 @@ PAGES: list[HTTPRouteHandler] = [
     *budgets.HANDLERS,
     *general.HANDLERS,
     *settings.HANDLERS,
+    *team.HANDLERS,
+    *invitations.HANDLERS,
     *models.HANDLERS,
     *erasures.HANDLERS,
     *audit.HANDLERS,
