@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from gateway import audit
 from gateway.access import access_of
 from gateway.auth.principal import Role
 from gateway.rendering import TEMPLATES_DIR, MissingAssets, Pages
@@ -1122,6 +1123,32 @@ class TestAudit:
         row = page.get_by_role("row").filter(has_text="Signed in").first
         await expect(row).to_contain_text(office.company.email)
 
+    async def test_is_filtered_by_who_by_what_and_by_days_and_pages_within(
+        self, office: Office, page: Page
+    ) -> None:
+        tenant_id, user_id = office.company.tenant_id, str(office.company.user_id)
+        async with office.desk.gateway.db.tenant(tenant_id) as conn:
+            for _ in range(51):
+                actor = audit.Actor("user", user_id, "127.0.0.1")
+                await audit.record(conn, tenant_id, actor, "agent.published", "its id")
+        await page.goto("/settings/audit")
+        await page.get_by_label("Who").select_option(office.company.email)
+        await page.get_by_label("What").select_option("Published an agent")
+        await page.get_by_role("button", name="Show").click()
+        await page.get_by_role("link", name="Next page").click()
+        cells = page.locator("[data-row] .font-medium")
+        assert set(await cells.all_inner_texts()) == {"Published an agent"}
+        assert "did=agent.published" in page.url
+        await page.get_by_label("To").fill("2020-01-01")
+        await page.get_by_role("button", name="Show").click()
+        await expect(page.get_by_role("heading", level=2).first).to_have_text("Nothing matches")
+        today = f"{office.desk.gateway.rt.clock.now():%Y-%m-%d}"
+        seen = await office.get(f"/settings/audit?from={today}&to={today}&who={uuid4()}&did=x")
+        assert ("Nothing matches" in seen.text, "who is gone" in seen.text) == (True, True)
+        seen = await office.get(f"/settings/audit?from={today}&to=9999-12-31&did=user.signed_in")
+        assert 'class="font-medium">Signed in<' in seen.text
+        assert 'class="font-medium">Published' not in seen.text
+
     async def test_is_an_admins_and_its_own_companys(self, office: Office) -> None:
         agent = await office.desk.sign_in_new(office.company, Role.AGENT)
         assert (await office.get("/settings/audit", agent)).status_code == 403
@@ -1177,6 +1204,8 @@ class TestTeam:
         seen = await office.get("/settings/team", viewer)
         assert office.company.email in seen.text
         assert "Invite" not in seen.text
+        assert "First key" not in seen.text
+        assert "First key" in (await office.get("/settings/team")).text
         for path in ("invitations", f"{office.user_id}/role", f"{office.user_id}/remove"):
             answer = await office.post(f"/settings/team/{path}", viewer, role="owner")
             assert answer.status_code == 403

@@ -16,7 +16,7 @@ from gateway.shapes.audit import AuditEntry, AuditLog
 from gateway.shapes.common import IdPageToken, PageSize, id_of_token
 from gateway.shapes.identity import ApiKey, ApiKeyList, CreateApiKeyRequest, CreatedApiKey
 from gateway.store import api_keys as store
-from gateway.store.audit import AuditRow, audit_log
+from gateway.store.audit import ALL_LINES, AuditFilter, AuditRow, audit_log
 from gateway.text import checked_name
 
 _TAGS = ["API keys"]
@@ -102,10 +102,15 @@ async def get_audit_log(
 
 
 async def audit_page(
-    conn: FleetConnection, tenant_id: UUID, size: int, page_token: str
+    conn: FleetConnection,
+    tenant_id: UUID,
+    size: int,
+    page_token: str,
+    wanted: AuditFilter = ALL_LINES,
 ) -> tuple[list[AuditRow], str]:
     """Lines of the log and the token of the next ones, "" after the last; also for the page."""
-    rows = await audit_log(conn, tenant_id, size + 1, id_of_token(page_token) or _LAST)
+    before = id_of_token(page_token) or _LAST
+    rows = await audit_log(conn, tenant_id, size + 1, before, wanted)
     shown = rows[:size]
     return shown, str(shown[-1].audit_id) if len(rows) > size else ""
 

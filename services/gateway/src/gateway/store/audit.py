@@ -24,6 +24,19 @@ class AuditRow:
     client_ip: str
 
 
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which lines are meant; "" and None leave none out. Both times are included."""
+
+    actor: str = ""
+    action: str = ""
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+
+
+ALL_LINES = AuditFilter()
+
+
 async def insert_audit(conn: FleetConnection, tenant_id: UUID, row: AuditRow) -> None:
     """Adds a line to the log, in the transaction of what it tells of."""
     await conn.execute(
@@ -44,15 +57,30 @@ async def insert_audit(conn: FleetConnection, tenant_id: UUID, row: AuditRow) ->
 
 
 async def audit_log(
-    conn: FleetConnection, tenant_id: UUID, limit: int, before: UUID
+    conn: FleetConnection,
+    tenant_id: UUID,
+    limit: int,
+    before: UUID,
+    wanted: AuditFilter = ALL_LINES,
 ) -> list[AuditRow]:
-    """Lines of the log, newest first, those before `before`."""
+    """Lines of the log that are wanted, newest first, those before `before`."""
     async with conn.cursor(row_factory=class_row(AuditRow)) as cursor:
         await cursor.execute(
             "select audit_id, occur_time, actor_kind, actor, action, target, details, client_ip"
-            " from audit_log where tenant_id = %s and audit_id < %s"
-            " order by audit_id desc limit %s",
-            [tenant_id, before, limit],
+            " from audit_log where tenant_id = %(tenant_id)s and audit_id < %(before)s"
+            " and %(actor)s in ('', actor) and %(action)s in ('', action)"
+            " and occur_time >= coalesce(%(start_time)s, '-infinity'::timestamptz)"
+            " and occur_time <= coalesce(%(end_time)s, 'infinity'::timestamptz)"
+            " order by audit_id desc limit %(limit)s",
+            {
+                "tenant_id": tenant_id,
+                "before": before,
+                "actor": wanted.actor,
+                "action": wanted.action,
+                "start_time": wanted.start_time,
+                "end_time": wanted.end_time,
+                "limit": limit,
+            },
         )
         return await cursor.fetchall()
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from gateway.store.audit import AuditRow
 from gateway.views.format import When, when
 from gateway.views.frame import link
 
 PATH = "/settings/audit"
-_DID = {
+DID = {
     "agent.changed": "Changed an agent’s draft",
     "agent.created": "Made an agent",
     "agent.published": "Published an agent",
@@ -44,11 +44,32 @@ _GONE = {"user": "somebody who is gone", "api_key": "a key that is gone"}
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What the address asks for: an actor's id, an action, days (UTC, both included)."""
+
+    who: str = ""
+    did: str = ""
+    first: date | None = None
+    last: date | None = None
+
+    @property
+    def is_any(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Asked()
+
+    def href(self, **changes: str) -> str:
+        """The page with this, or with something else in its place."""
+        days = {"from": str(self.first or ""), "to": str(self.last or "")}
+        return link(PATH, **({"who": self.who, "did": self.did, **days} | changes))
+
+
+@dataclass(frozen=True, slots=True)
 class AuditLine:
     """One thing that somebody did."""
 
     when: When
     who: str
+    who_href: str
     kind: str
     did: str
     target: str
@@ -58,31 +79,51 @@ class AuditLine:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Lines of the log, newest first."""
+    """Lines of the log, newest first, and what else could be asked for: (value, word)."""
 
     lines: tuple[AuditLine, ...]
+    asked: Asked
+    actors: tuple[tuple[str, str], ...]
+    actions: tuple[tuple[str, str], ...]
     first_href: str
     next_href: str
 
 
 def audit_view(
-    rows: Sequence[AuditRow], names: Mapping[str, str], token: str, next_token: str, now: datetime
+    rows: Sequence[AuditRow],
+    actors: Mapping[str, str],
+    names: Mapping[str, str],
+    asked: Asked,
+    tokens: tuple[str, str],
+    now: datetime,
 ) -> AuditPage:
-    """The lines as they are shown; `names` are those of the actors that are left."""
+    """The lines as they are shown.
+
+    `actors` are the people and keys that there are, `names` also those that the lines need;
+    `tokens` are this page's and the next one's.
+    """
+    token, next_token = tokens
+    choices = dict(sorted(actors.items(), key=lambda item: item[1].casefold()))
+    if asked.who:
+        choices.setdefault(asked.who, names.get(asked.who, "who is gone"))
     return AuditPage(
-        lines=tuple(_line(row, names, now) for row in rows),
-        first_href=PATH if token else "",
-        next_href=link(PATH, page_token=next_token) if next_token else "",
+        lines=tuple(_line(row, names, asked, now) for row in rows),
+        asked=asked,
+        actors=(("", "Anybody"), *choices.items()),
+        actions=(("", "Anything"), *sorted(DID.items(), key=lambda item: item[1])),
+        first_href=asked.href() if token else "",
+        next_href=asked.href(page_token=next_token) if next_token else "",
     )
 
 
-def _line(row: AuditRow, names: Mapping[str, str], now: datetime) -> AuditLine:
+def _line(row: AuditRow, names: Mapping[str, str], asked: Asked, now: datetime) -> AuditLine:
     return AuditLine(
         when=when(row.occur_time, now),
+        who_href=asked.href(who=row.actor),
         who=names.get(row.actor) or _GONE.get(row.actor_kind, row.actor),
         kind="API key" if row.actor_kind == "api_key" else "",
         # A new action is told by its own name until it has a sentence.
-        did=_DID.get(row.action, row.action.replace(".", " ").replace("_", " ").capitalize()),
+        did=DID.get(row.action, row.action.replace(".", " ").replace("_", " ").capitalize()),
         target=row.target,
         facts=", ".join(f"{name} {value}" for name, value in row.details.items()),
         client_ip=row.client_ip,
