@@ -63,18 +63,21 @@ class TeamPage:
 def team_page(
     people: Sequence[MemberRow],
     invited: Sequence[InvitationRow],
+    inviters: Mapping[str, str],
     me: UUID,
     role: Role,
     now: datetime,
     link: tuple[str, str] = ("", ""),
 ) -> TeamPage:
-    """The page as `me` with `role` sees it; `link` is an invitation's, and whose it is."""
-    names = {str(row.user_id): row.email for row in people}
+    """The page as `me` with `role` sees it; `link` is an invitation's, and whose it is.
+
+    `inviters` are the names of those who invited, by id, of those that are left.
+    """
     owners = sum(row.role == "owner" for row in people)
     return TeamPage(
         headline=_headline(len(people), len(invited)),
         people=tuple(_person(row, me, role, owners, now) for row in people),
-        invited=tuple(_invited(row, names, role, now) for row in invited),
+        invited=tuple(_invited(row, inviters, role, now) for row in invited),
         roles=tuple(item for item in ROLES if Role.of(item[0]) <= role),
         link=link[0],
         link_email=link[1],
@@ -112,7 +115,7 @@ def _invited(row: InvitationRow, names: Mapping[str, str], role: Role, now: date
         invitation_id=row.invitation_id,
         email=row.email,
         role=row.role,
-        by=names.get(row.inviter, "a program"),
+        by=names.get(row.inviter, "somebody who is gone"),
         sent=when(row.create_time, now),
         expires="expired" if expired else f"in {count(days, 'day')}",
         expired=expired,

@@ -17,6 +17,7 @@ from gateway.routes.pages.reading import form_of
 from gateway.routes.pages.showing import go, page, show
 from gateway.routes.team import origin_of
 from gateway.store import api_keys, invitations, members
+from gateway.store.audit import actor_names
 from gateway.team import MAX_PEOPLE, change_role, remove_member
 from gateway.views.forms import Form
 from gateway.views.knowledge import is_confirmed
@@ -123,7 +124,9 @@ async def _show(
         invited = []
         if role >= Role.ADMIN:
             invited = await invitations.invitations(conn, tenant_id, MAX_PEOPLE, _FIRST)
-    view = team_page(people, invited, UUID(request.user.subject), role, parts.clock.now(), link)
+        inviters = await actor_names(conn, tenant_id, [row.inviter for row in invited])
+    me, now = UUID(request.user.subject), parts.clock.now()
+    view = team_page(people, invited, inviters, me, role, now, link)
     return show(
         request, "team", "settings/team.html", status_code=status_code, view=view, form=form
     )
