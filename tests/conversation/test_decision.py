@@ -1,6 +1,7 @@
 """What to do with a question."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from conversation.decision import (
@@ -14,6 +15,7 @@ from conversation.decision import (
     candidate_topics,
     confidence,
     decide,
+    places_of,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +23,6 @@ from hypothesis import strategies as st
 RULES = Rules(answer_threshold=0.5, handoff_threshold=0.3)
 ROUTER = Topic("a", "Reset the router", 0.8)
 CAMERA = Topic("b", "Reset the camera", 0.7)
-MODEM = Topic("c", "Reset the modem", 0.6)
-LAMP = Topic("d", "Reset the lamp", 0.5)
 QUESTION = "How do I reset it?"
 
 
@@ -87,11 +87,12 @@ class TestDecide:
 
 
 class TestVagueQuestions:
-    NEAREST = AskBack(("Reset the router", "Reset the camera", "Reset the modem"), vague=True)
+    PLACES = ("Router › Reset", "Router › Lights", "Camera", "Modem")
+    NEAREST = AskBack(PLACES[:3], vague=True)
 
     @pytest.mark.parametrize("relevance", [0.0, 0.49, 0.5, 0.89])
-    def test_what_points_nowhere_is_asked_back_with_the_nearest_topics(self, relevance):
-        found = Evidence(relevance, (ROUTER, CAMERA, MODEM, LAMP), True, points_nowhere=True)
+    def test_what_points_nowhere_is_asked_back_with_the_nearest_places(self, relevance):
+        found = Evidence(relevance, (ROUTER,), True, points_nowhere=True, places=self.PLACES)
         assert decide(QUESTION, found, RULES) == self.NEAREST
 
     @pytest.mark.parametrize(
@@ -106,12 +107,11 @@ class TestVagueQuestions:
         assert isinstance(decision, Answer) == answered
 
     def test_a_single_word_is_asked_back_below_the_threshold(self):
-        topics = (ROUTER, CAMERA, MODEM)
-        below = Evidence(0.1, topics, True, one_word=True)
-        above = Evidence(0.5, topics, True, one_word=True)
+        below = Evidence(0.1, (ROUTER,), True, one_word=True, places=self.PLACES)
+        above = replace(below, relevance=0.5)
         assert [decide("reset", each, RULES) for each in (below, above)] == [self.NEAREST, Answer()]
 
-    def test_without_topics_it_is_asked_all_the_same(self):
+    def test_where_nothing_is_found_it_is_asked_all_the_same(self):
         found = Evidence(0.0, (), True, points_nowhere=True)
         assert decide(QUESTION, found, RULES) == AskBack((), vague=True)
 
@@ -122,6 +122,14 @@ class TestVagueQuestions:
     def test_what_the_plan_does_not_allow_is_handed_over(self):
         found = Evidence(0.6, (ROUTER,), False, points_nowhere=True)
         assert decide(QUESTION, found, RULES) == HandOver("usage_limit")
+
+    def test_a_place_is_named_once_by_title_and_nearest_heading(self):
+        found = [("Router", ["Guide", "Reset"]), ("Router", ["Reset"]), ("Lamp", ["Lamp"])]
+        assert places_of([*found, (" ", []), ("", ["Other"])]) == (
+            "Router › Reset",
+            "Lamp",
+            "Other",
+        )
 
 
 class TestCandidateTopics:

@@ -9,7 +9,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,8 @@ from llm_gateway.extractive.ranking import (
 from llm_gateway.extractive.terms import terms
 from llm_gateway.providers.extractive import Prepared, compose_answer, prepare
 from llm_gateway.question import Passage, Question
-from retrieval.index import ranking
-from retrieval.index.weights import load_weights as load_fusion
+from retrieval.index import ranking, relevance
+from retrieval.index.weights import load_weights as load_index_weights
 from retrieval.parsing.errors import DocumentError
 from retrieval.parsing.prepare import PrepareOptions
 from retrieval.parsing.prepare import prepare as prepare_document
@@ -84,14 +84,22 @@ class Knowledge:
         self.index = MemoryIndex.of(evaluated, tokens, cache)
         self.passages = [*_passages(evaluated, tokens)]
         self._cache = cache
-        self._fusion = load_fusion().fusion
+        self._weights = load_index_weights()
 
     def search(self, text: str, without: str = "") -> tuple[Passage, ...]:
         """The fused top 5."""
+        return self.look_up(text, without)[0]
+
+    def look_up(self, text: str, without: str = "") -> tuple[tuple[Passage, ...], float]:
+        """The fused top 5 with their scores, and how likely they answer."""
         query = Query(text, self._cache.embed([text])[0])
-        found = ranking.rank(*self.index.candidates(query, without), self._fusion)
+        candidates, facts = self.index.candidates(query, without)
+        found = ranking.rank(candidates, facts, self._weights.fusion)
+        texts = {no: self.index.chunks[no].embedded for no in facts.matched}
+        likely = relevance.probability(found, facts, texts, self._weights.relevance)
         best = sorted(found, key=lambda item: (-item.fused, item.candidate.chunk_no))[:_TOP]
-        return tuple(self.passages[item.candidate.chunk_no] for item in best)
+        numbered = [(self.passages[item.candidate.chunk_no], item.fused) for item in best]
+        return tuple(replace(passage, score=score) for passage, score in numbered), likely
 
 
 def main() -> None:
@@ -110,7 +118,7 @@ def main() -> None:
         asked = [*asked_of(options.data / f"{one.name}.tar.gz", options.queries)]
         cases[one.name] = [*_cases(one, other, asked, cache)]
     for name in (name for name in _HEADED_SETS if name in known):
-        asked = _headings(known[name], options.queries)
+        asked = headings_of(known[name], options.queries)
         cases[f"{name} headings"] = [*_cases(known[name], None, asked, cache)]
     print_table(cases)
     if options.fit:
@@ -198,7 +206,7 @@ def _chosen(prepared: Prepared, cache: VectorCache) -> list[Ranked]:
             return end.value
 
 
-def _headings(known: Knowledge, most: int) -> list[Asked]:
+def headings_of(known: Knowledge, most: int) -> list[Asked]:
     """Headings that stand in one place only, as the questions that their sections answer."""
     sections = {
         (passage.document_id, passage.heading_path[-1]): passage

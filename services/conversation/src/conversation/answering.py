@@ -87,6 +87,7 @@ class Answering:
             # Lines of the visitor's screen say what "it" is.
             points_nowhere=not gathered.focus and points_nowhere(turn.text, earlier),
             one_word=not gathered.focus and is_one_word(turn.text),
+            places=gathered.places,
         )
         decision = decide_from_evidence(evidence, rules)
         if isinstance(decision, Answer):

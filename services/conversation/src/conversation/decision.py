@@ -23,10 +23,11 @@ HandoffReason = Literal[
 # A second topic is a candidate when its best passage scores at least half of the first's: below
 # that, naming it would confuse more than ask.
 _CANDIDATE_SHARE = 0.5
-_MOST_TOPICS = 3
-# A question that points nowhere is answered from here on: its words stand in the knowledge. Of 640
-# such questions of other businesses, asked of four labelled sets, 27 were at 0.5 or above, 3 at
-# 0.8, none here.
+_MOST_PLACES = 3
+# A question that points nowhere is answered from here on: the knowledge has its very words. Of 160
+# with a pronoun and at most two other words that say something (139 to chat assistants, 21 made up
+# such as "it does not work"), asked of four labelled sets that have no answer to them, 27 of 640
+# were at 0.5 or above, 3 at 0.8, none here.
 _CERTAIN = 0.9
 # Below this confidence an answer says that it may be none. Of labelled questions, half of them
 # without an answer, `local/extractive` is right for a quarter or less below it on three sets of
@@ -41,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class AskBack:
-    """Ask which of two topics is meant; of a vague question, what it is about: 0 to 3 of them."""
+    """Ask which of two topics is meant; of a vague question what it is about, naming 0 to 3."""
 
     topics: tuple[str, ...]
     vague: bool = False
@@ -86,7 +87,8 @@ class Topic:
 class Evidence:
     """What the neighbours said.
 
-    `relevance`: calibrated probability that the passages answer; `topics` best first;
+    `relevance`: calibrated probability that the passages answer; `topics` best first; `places`: the
+    passages' titles and headings, best first;
     `entitled`: whether plan and budgets allow an answer; `asked_back`: whether the last turn asked
     back already; `points_nowhere`: whether nothing says what "it" is; `one_word`: whether that is
     all that was said.
@@ -98,6 +100,7 @@ class Evidence:
     asked_back: bool = False
     points_nowhere: bool = False
     one_word: bool = False
+    places: tuple[str, ...] = ()
 
 
 def rules_of(config: AgentConfig, settings: Settings) -> Rules:
@@ -115,6 +118,13 @@ def topics_of(passages: Iterable[tuple[str, str, float]]) -> tuple[Topic, ...]:
         if known is None or score > known.score:
             best[document_id] = Topic(document_id, title, score)
     return tuple(sorted(best.values(), key=lambda topic: -topic.score))
+
+
+def places_of(passages: Iterable[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
+    """Each place of passages (title, headings) once, in their order: "Router › Reset"."""
+    named = ([title, *headings[-1:]] for title, headings in passages)
+    found = (" › ".join(dict.fromkeys(filter(None, map(str.strip, each)))) for each in named)
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def decide_from_text(text: str, rules: Rules, earlier: Sequence[str] = ()) -> Decision | None:
@@ -142,13 +152,13 @@ def decide_from_evidence(evidence: Evidence, rules: Rules) -> Decision:
     if evidence.asked_back:
         # Nobody likes to be asked back twice.
         return HandOver("missing_knowledge")
-    candidates = [topic.title for topic in candidate_topics(evidence.topics)]
     if evidence.points_nowhere or evidence.one_word:
-        return AskBack(tuple(candidates[:_MOST_TOPICS]), vague=True)
+        return AskBack(evidence.places[:_MOST_PLACES], vague=True)
+    candidates = candidate_topics(evidence.topics)
     if len(candidates) < 2 or not evidence.relevance >= rules.handoff_threshold:
         # One topic leaves nothing to choose between; a relevance that is no number is none.
         return HandOver("missing_knowledge")
-    return AskBack((candidates[0], candidates[1]))
+    return AskBack((candidates[0].title, candidates[1].title))
 
 
 def decide(text: str, evidence: Evidence, rules: Rules, earlier: Sequence[str] = ()) -> Decision:

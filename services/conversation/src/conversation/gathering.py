@@ -16,7 +16,7 @@ from fleetkit.telemetry import counter
 
 from conversation import rephrasing
 from conversation.citations import Passage
-from conversation.decision import Topic, topics_of
+from conversation.decision import Topic, places_of, topics_of
 from conversation.deps import Neighbours
 from conversation.store.messages import MessageRow
 from conversation.store.untaken import UntakenRow
@@ -56,6 +56,11 @@ class Gathered:
     def topics(self) -> tuple[Topic, ...]:
         """The documents found, best first, each with its best passage's score."""
         return topics_of((each.document_id, each.title, each.score) for each in self.passages)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the passages stand, by title and heading, best first."""
+        return places_of((each.title, each.heading_path) for each in self.passages)
 
 
 async def gather(

@@ -21,7 +21,7 @@ def reply(occasion: str, language: str, **values: str) -> str:
 
 
 def ask_back(topics: Sequence[str], language: str, *, vague: bool) -> str:
-    """Asks which of two topics is meant; of a vague question, what it is about, near ones named."""
+    """Asks which of two topics is meant; of a vague question what it is about, naming near ones."""
     if not vague:
         return reply("clarify", language, first=topics[0], second=topics[1])
     asked = reply("vague", language)
