@@ -281,8 +281,13 @@ class TestListAgents:
         with admin():
             second = (await agents.CreateAgent(pb.CreateAgentRequest(config=config()))).agent
         with as_identity(tenant_id, role="viewer"):
-            listed = (await agents.ListAgents(pb.ListAgentsRequest())).agents
-        assert [each.agent_id for each in listed] == [agent.agent_id, second.agent_id]
+            listed = await agents.ListAgents(pb.ListAgentsRequest())
+        assert [each.agent_id for each in listed.agents] == [agent.agent_id, second.agent_id]
+        meant = {each.preset: each for each in listed.presets}
+        assert meant[agent_pb2.PRESET_TECHNICAL].max_tokens == 1536
+        assert meant[agent_pb2.PRESET_TECHNICAL].temperature_millis == 100
+        assert "engineer" in meant[agent_pb2.PRESET_TECHNICAL].instructions
+        assert meant[agent_pb2.PRESET_CUSTOM].instructions == ""
 
 
 class TestTenantCreated:

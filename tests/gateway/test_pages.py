@@ -992,9 +992,19 @@ class TestAgent:
         await page.get_by_label("Its name").fill("For developers")
         await page.get_by_role("button", name="Make the agent").click()
         await expect(page.locator(".lead")).to_contain_text("Not published yet")
+        longest = page.get_by_label("Longest answer, tokens")
+        await expect(longest).to_have_value("1024")
         await page.get_by_role("radio", name="Technical").check()
+        await expect(longest).to_have_value("1536")
         await page.get_by_label("Suggested questions").fill("Where are the logs?\n\nWhich port?")
         await page.get_by_text("Advanced", exact=True).click()
+        await longest.fill("2000")
+        await expect(page.get_by_role("radio", name="Custom")).to_be_checked()
+        await expect(page.get_by_role("textbox", name="Instructions")).to_have_value(
+            re.compile("^Write for an")
+        )
+        await page.get_by_role("radio", name="Technical").check()
+        await expect(page.get_by_role("textbox", name="Instructions")).to_have_value("")
         await page.get_by_label("Answers from, percent").fill("lots")
         await page.get_by_role("button", name="Save the draft").click()
         await expect(page.locator(".field-error")).to_contain_text("no number")
@@ -1058,7 +1068,16 @@ class TestAgent:
             return found.json()["items"]
 
         before = await listed()
+        agent_id = str(office.company.agent_id)
+        # Whatever others made of the draft.
+        await office.post("/agent/discard", agent_id=agent_id)
         await page.goto("/agent")
+        friendly = page.get_by_role("radio", name="Friendly")
+        await expect(friendly).to_be_checked()
+        for field, fact in (("max_tokens", "max-tokens"), ("temperature", "temperature")):
+            meant = await friendly.get_attribute(f"data-{fact}")
+            assert meant
+            await expect(page.locator(f"#f-{field}")).to_have_value(meant)
         trial = page.get_by_role("region", name="Try the draft")
         question = trial.get_by_label("Ask as a visitor would")
         await page.get_by_label("Greeting").fill("Not saved yet")
@@ -1094,6 +1113,7 @@ class TestAgent:
 
     async def test_its_draft_is_tried_without_script(self, office: Office) -> None:
         form: Any = {"agent_id": str(office.company.agent_id), "request_id": str(uuid4())}
+        await office.post("/agent/discard", **form)
         empty = await office.post("/agent/trial", **form, text=" ")
         assert (empty.status_code, "Text is empty" in empty.text) == (400, True)
         # Somebody else's conversation is no trial: another one begins.

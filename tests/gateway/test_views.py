@@ -9,7 +9,7 @@ from fleetdesk.analytics.v1.cost_pb2 import CostGroup
 from fleetdesk.analytics.v1.kpi_pb2 import ConversationCounts, Kpis, KpiTargets, Percentiles
 from fleetdesk.conversation.v1 import agent_service_pb2 as agents
 from fleetdesk.conversation.v1 import conversation_pb2 as conv
-from fleetdesk.conversation.v1.agent_pb2 import Agent, AgentConfig
+from fleetdesk.conversation.v1.agent_pb2 import Agent, AgentConfig, Preset, PresetSettings
 from fleetdesk.llm_gateway.v1 import model_settings_service_pb2 as models
 from fleetdesk.llm_gateway.v1 import usage_pb2 as usage
 from fleetdesk.retrieval.v1 import conflict_pb2 as conflict
@@ -18,6 +18,7 @@ from fleetdesk.retrieval.v1 import retrieval_service_pb2 as retrieval
 from fleetdesk.retrieval.v1.index_pb2 import KnowledgeIndex
 from fleetkit.errors import InvalidArgument
 from gateway.routes.pages.showing import own_path
+from gateway.shapes import agents as agent_shapes
 from gateway.views import (
     conflicts,
     costs,
@@ -25,6 +26,7 @@ from gateway.views import (
     embedding,
     home,
     knowledge,
+    manners,
     past_questions,
     search,
     transcript,
@@ -325,6 +327,72 @@ class TestConflicts:
         assert [side.title for side in row.sides] == ["Returns", "Untitled"]
         assert [tab.current for tab in page.tabs] == [True, False, False, False]
         assert [tab.count for tab in page.tabs] == [1, None, None, 2]
+
+
+class TestManners:
+    MANNERS = manners.manners_of(
+        [
+            PresetSettings(
+                preset=Preset.Value(f"PRESET_{name.upper()}"),
+                max_tokens=tokens,
+                temperature_millis=millis,
+                instructions=words,
+            )
+            for name, tokens, millis, words in (
+                ("custom", 1024, 300, ""),
+                ("technical", 1536, 100, "For engineers."),
+                ("professional", 512, 200, "Formally."),
+                ("friendly", 1024, 500, "Warmly."),
+            )
+        ]
+    )
+
+    def settled(self, before: str, sent: str) -> str:
+        """Drafts as "preset tokens millis own words"."""
+
+        def config(text: str) -> agent_shapes.AgentConfig:
+            preset, tokens, millis, words = text.split(" ", 3)
+            return agent_shapes.AgentConfig(
+                "Kim",
+                preset=preset,  # pyright: ignore[reportArgumentType]
+                max_tokens=int(tokens),
+                temperature_millis=int(millis),
+                instructions=words,
+            )
+
+        made = manners.settled(config(sent), config(before), self.MANNERS)
+        return f"{made.preset} {made.max_tokens} {made.temperature_millis} {made.instructions}"
+
+    @pytest.mark.parametrize(
+        ("before", "sent", "made"),
+        [
+            ("friendly 1024 500 Hi.", "technical 1024 500 Hi.", "technical 1536 100 Hi."),
+            ("friendly 1024 500 Hi.", "technical 1536 100 Hi.", "technical 1536 100 Hi."),
+            ("friendly 1024 500 Hi.", "friendly 900 500 Hi.", "custom 900 500 Warmly.\n\nHi."),
+            ("friendly 1024 500 ", "technical 1536 0 ", "custom 1536 0 For engineers."),
+            ("custom 9 9 Warmly.\n\nHi.", "technical 9 9 Warmly.\n\nHi.", "technical 1536 100 Hi."),
+            ("friendly 0 0 Hi.", "friendly 0 0 Bye.", "friendly 0 0 Bye."),
+            ("friendly 0 0 Hi.", "friendly 1024 500 Hi.", "friendly 1024 500 Hi."),
+            ("friendly 1024 500 Hi.", "custom 700 900 Hi.", "custom 700 900 Hi."),
+        ],
+        ids=[
+            "chosen: filled in",
+            "chosen and filled in by the script",
+            "changed by hand: Custom, in the same words",
+            "chosen and changed by hand",
+            "chosen again: the words before go",
+            "neither chosen nor changed",
+            "changed to what it means",
+            "Custom: as sent",
+        ],
+    )
+    def test_a_choice_fills_in_what_it_means(self, before: str, sent: str, made: str) -> None:
+        assert self.settled(before, sent) == made
+
+    def test_a_new_agent_is_friendly_with_what_that_means(self) -> None:
+        made = manners.begun("Kim", self.MANNERS)
+        assert (made.preset, made.max_tokens, made.temperature_millis) == ("friendly", 1024, 500)
+        assert [each.value for each in self.MANNERS] == list(manners.SAMPLES)
 
 
 class TestPastQuestions:

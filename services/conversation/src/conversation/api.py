@@ -85,6 +85,7 @@ class AgentApi(AgentServiceServicer):
             agents=[wire.agent_message(row) for row in rows],
             default_answer_threshold_millis=self._settings.answer_threshold_millis,
             default_handoff_threshold_millis=self._settings.handoff_threshold_millis,
+            presets=wire.preset_messages(),
         )
 
     async def UpdateDraft(

@@ -8,6 +8,7 @@ from fleetkit.errors import InvalidArgument
 from fleetkit.rpc.fields import optional_timestamp, timestamp
 
 from conversation.agent_config import AgentConfig
+from conversation.presets import presets
 from conversation.store.agents import AgentRow, AgentVersionRow
 from conversation.store.conversations import ConversationRow
 from conversation.store.messages import MessageRow
@@ -42,6 +43,19 @@ def config_message(stored: Mapping[str, Any]) -> agent_pb2.AgentConfig:
     values = config.to_json()
     values["preset"] = agent_pb2.Preset.Value(f"PRESET_{config.preset.upper()}")
     return agent_pb2.AgentConfig(**values)
+
+
+def preset_messages() -> list[agent_pb2.PresetSettings]:
+    """What each preset means, as protos."""
+    return [
+        agent_pb2.PresetSettings(
+            preset=agent_pb2.Preset.Value(f"PRESET_{name.upper()}"),
+            max_tokens=preset.max_tokens,
+            temperature_millis=preset.temperature_millis,
+            instructions=preset.instructions,
+        )
+        for name, preset in presets().items()
+    ]
 
 
 def agent_message(row: AgentRow) -> agent_pb2.Agent:

@@ -142,6 +142,9 @@ def first_agent(company: str) -> AgentConfig:
     return AgentConfig(
         name=f"{company} Assistant"[:_NAME_CHARS],
         preset=Preset.PRESET_FRIENDLY,
+        # As friendly means: choosing it on the page fills in the same.
+        max_tokens=1024,
+        temperature_millis=500,
         greeting=(
             "Hello! I am an AI assistant. Ask me anything; I answer from the documentation and "
             "say where it stands, and I fetch a person when I can't."

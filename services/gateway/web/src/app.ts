@@ -4,6 +4,7 @@ import "htmx.org";
 import { copyButtons } from "./copy";
 import { dialogs } from "./dialogs";
 import { keyboard } from "./keyboard";
+import { manners } from "./manners";
 import { uploads } from "./uploads";
 
 /** Closes open menus on a click elsewhere and on Escape. */
@@ -69,6 +70,7 @@ times();
 keyboard();
 dialogs();
 copyButtons();
+manners();
 uploads();
 
 // After a link opened another answer's pane in place, the quote asked for is brought into view.

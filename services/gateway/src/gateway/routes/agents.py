@@ -50,7 +50,12 @@ async def get_agents(request: GatewayRequest) -> AgentList:
 
 async def list_agents(request: GatewayRequest) -> Sequence[Message]:
     """All agents of the tenant, oldest first; also for the pages."""
-    return (await call(parts_of(request).clients.agents.ListAgents, pb.ListAgentsRequest())).agents
+    return (await agents_listed(request)).agents
+
+
+async def agents_listed(request: GatewayRequest) -> pb.ListAgentsResponse:
+    """The same, with what the fleet has for all of them; for the pages."""
+    return await call(parts_of(request).clients.agents.ListAgents, pb.ListAgentsRequest())
 
 
 @endpoint("POST", "/v1/agents", _WRITE, status_code=201, tags=_TAGS, summary="Make an agent")

@@ -13,6 +13,7 @@ from fleetkit.errors import FailedPrecondition, InvalidArgument, NotFound
 from gateway.shapes.agents import AgentConfig, AgentEstimate
 from gateway.views.format import Money, When, money, when_of
 from gateway.views.frame import Tab, link
+from gateway.views.manners import SAMPLES, WHOLE, shown
 from gateway.views.settings import chosen_agent
 
 PATH = "/agent"
@@ -66,49 +67,7 @@ _LABELS = {
 }
 _DEFAULT_MODEL = "The fleet’s default"
 _PERCENT = 10
-_WHOLE = 1000
 _TYPED = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
-
-
-@dataclass(frozen=True, slots=True)
-class PresetCard:
-    """A ready-made manner, and how it might sound."""
-
-    value: str
-    title: str
-    meaning: str
-    sample: str
-
-
-PRESETS = (
-    PresetCard(
-        "professional",
-        "Professional",
-        "Formal and concise",
-        "Opened items can be returned within 30 days with the receipt. Choose Returns in your"
-        " account and print the label.",
-    ),
-    PresetCard(
-        "friendly",
-        "Friendly",
-        "Conversational and detailed",
-        "Good news: you can! Opened items go back within 30 days, as long as you still have the"
-        " receipt. Just pick Returns in your account, and the label is yours to print.",
-    ),
-    PresetCard(
-        "technical",
-        "Technical",
-        "For engineers: exact names, commands, codes",
-        "Opened items: 30 days from delivery, receipt required. Account → Returns → item → label"
-        " (PDF). Error R-17: the period is over.",
-    ),
-    PresetCard(
-        "custom",
-        "Custom",
-        "Your own instructions, and nothing before them",
-        "As you tell it to, from the same pages.",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,19 +177,19 @@ def typed_of(config: agent_pb2.AgentConfig) -> dict[str, str]:
         **{flag: "on" if getattr(config, flag) else "" for flag in FLAGS},
         "next_model_1": nexts[0],
         "next_model_2": nexts[1],
-        "difficult_share": _shown(config.difficult_share_millis, _PERCENT),
-        "answer_threshold": _shown(config.answer_threshold_millis, _PERCENT),
-        "handoff_threshold": _shown(config.handoff_threshold_millis, _PERCENT),
+        "difficult_share": shown(config.difficult_share_millis, _PERCENT),
+        "answer_threshold": shown(config.answer_threshold_millis, _PERCENT),
+        "handoff_threshold": shown(config.handoff_threshold_millis, _PERCENT),
         "handoff_phrases": "\n".join(config.handoff_phrases),
-        "temperature": _shown(config.temperature_millis, _WHOLE),
-        "max_tokens": _shown(config.max_tokens, 1),
+        "temperature": shown(config.temperature_millis, WHOLE),
+        "max_tokens": shown(config.max_tokens, 1),
     }
 
 
 def config_typed(typed: Mapping[str, str]) -> AgentConfig:
     """The settings that were typed; InvalidArgument at the field that is no number."""
     nexts = [typed["next_model_1"], typed["next_model_2"]]
-    preset = typed["preset"] if typed["preset"] in {card.value for card in PRESETS} else "custom"
+    preset = typed["preset"] if typed["preset"] in SAMPLES else "custom"
     return AgentConfig(
         name=typed["name"].strip(),
         preset=preset,  # pyright: ignore[reportArgumentType]
@@ -238,7 +197,7 @@ def config_typed(typed: Mapping[str, str]) -> AgentConfig:
         instructions=typed["instructions"].strip(),
         model=typed["model"],
         max_tokens=_number(typed, "max_tokens", 1),
-        temperature_millis=_number(typed, "temperature", _WHOLE),
+        temperature_millis=_number(typed, "temperature", WHOLE),
         prompt_caching=bool(typed["prompt_caching"]),
         answer_threshold_millis=_number(typed, "answer_threshold", _PERCENT),
         handoff_threshold_millis=_number(typed, "handoff_threshold", _PERCENT),
@@ -299,10 +258,6 @@ def _versions(
             )
         )
     return tuple(found)
-
-
-def _shown(value: int, whole: int) -> str:
-    return f"{Decimal(value) / whole:f}" if value else ""
 
 
 def _number(typed: Mapping[str, str], name: str, whole: int) -> int:

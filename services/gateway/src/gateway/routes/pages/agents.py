@@ -17,6 +17,7 @@ from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
 from gateway.problems import problem_of
 from gateway.routes.agents import (
+    agents_listed,
     change_draft,
     create_agent,
     estimate,
@@ -35,7 +36,6 @@ from gateway.views.agents import (
     ADVANCED,
     FIELDS,
     PATH,
-    PRESETS,
     Cost,
     agent_page,
     config_typed,
@@ -47,6 +47,7 @@ from gateway.views.agents import (
 )
 from gateway.views.forms import Form
 from gateway.views.frame import link
+from gateway.views.manners import CUSTOM, begun, manners_of, settled
 from gateway.views.trials import FRAGMENT, Trial
 
 _NEW = f"{PATH}/new"
@@ -71,7 +72,9 @@ async def post_agent(request: GatewayRequest) -> Response:
         revision = number_of(typed["revision"] or "0")
         if revision is None:
             raise InvalidArgument("the form is damaged: load the page again", field="revision")
-        await change_draft(request, agent_id, config_typed(typed).message(), revision)
+        asked_for = config_typed(typed)
+        config = await _settled(request, agent_id, asked_for)
+        await change_draft(request, agent_id, config.message(), revision)
     except FleetError as error:
         error.field = field_asked(error.field)
         form = Form(typed).refused(error, FIELDS)
@@ -80,7 +83,7 @@ async def post_agent(request: GatewayRequest) -> Response:
     if typed["then"] != "publish":
         return go(
             link(PATH, agent=str(agent_id), trial=typed["trial"]),
-            "The draft was saved; visitors get it once it is published.",
+            _saved(asked_for, config),
         )
     agent = await publish_draft(request, agent_id, new_id())
     return go(
@@ -155,8 +158,10 @@ async def post_new(request: GatewayRequest) -> Response:
     """Makes an agent, unpublished."""
     typed = await form_of(request, "name")
     key = new_id()
+    manners = manners_of((await agents_listed(request)).presets)
     try:
-        await create_agent(request, key, AgentConfig(name=typed["name"].strip()), publish=False)
+        config = begun(typed["name"].strip(), manners)
+        await create_agent(request, key, config, publish=False)
     except FleetError as error:
         error.field = field_asked(error.field)
         form, status_code = Form(typed).refused(error, ("name",)), problem_of(error).status
@@ -179,6 +184,20 @@ def _show_trial(request: GatewayRequest, trial: Trial, question: Form | None = N
     return response
 
 
+async def _settled(request: GatewayRequest, agent_id: UUID, config: AgentConfig) -> AgentConfig:
+    """The settings that were sent, as the choice of a manner means them."""
+    listed = await agents_listed(request)
+    before = AgentConfig.of(found_agent(listed.agents, str(agent_id)).draft)
+    return settled(config, before, manners_of(listed.presets))
+
+
+def _saved(asked_for: AgentConfig, config: AgentConfig) -> str:
+    said = "The draft was saved; visitors get it once it is published."
+    if config.preset == CUSTOM != asked_for.preset:
+        said += " Its manner is Custom now, with the words of the one that you changed."
+    return said
+
+
 async def _show(
     request: GatewayRequest,
     agent_id: str,
@@ -188,7 +207,8 @@ async def _show(
     trial_id: str = "",
     question: Form | None = None,
 ) -> Response:
-    agents = await list_agents(request)
+    listed = await agents_listed(request)
+    agents = listed.agents
     if not agents:
         return show(request, "agent", "agents/none.html")
     agent = found_agent(agents, agent_id)
@@ -208,7 +228,7 @@ async def _show(
         status_code=status_code,
         view=view,
         form=form,
-        presets=PRESETS,
+        manners=manners_of(listed.presets),
         is_advanced_open=any(form.errors.get(name) for name in ADVANCED),
         trial=trial,
         question=question or Form(),

@@ -3,7 +3,6 @@
 import asyncio
 from uuid import UUID
 
-from fleetdesk.conversation.v1.agent_service_pb2 import ListAgentsRequest
 from fleetdesk.retrieval.v1 import document_pb2
 from fleetdesk.retrieval.v1 import retrieval_service_pb2 as pb
 from fleetkit.errors import FailedPrecondition, FleetError, InvalidArgument
@@ -13,7 +12,7 @@ from litestar.params import FromPath
 
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
-from gateway.routes.agents import set_threshold, try_thresholds
+from gateway.routes.agents import agents_listed, set_threshold, try_thresholds
 from gateway.routes.pages.reading import asked, asked_number, asked_of, form_of
 from gateway.routes.pages.showing import ADMINS, go, page, show
 from gateway.views.document import Span, document_page
@@ -109,7 +108,7 @@ async def _past(
     parts = parts_of(request)
     thresholds = None
     try:
-        found = await call(parts.clients.agents.ListAgents, ListAgentsRequest())
+        found = await agents_listed(request)
         thresholds = thresholds_of(found, asked(request, "agent"))
         if thresholds is None:
             return None, None
