@@ -15,6 +15,11 @@ class SmtpServer:
     url: str = ""
     received: list[EmailMessage] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
+    talking: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Begins to talk with a client."""
+        self.talking.add(asyncio.create_task(self.talk(reader, writer)))
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -36,7 +41,8 @@ class SmtpServer:
 async def smtp_server() -> AsyncIterator[SmtpServer]:
     """One that runs."""
     fake = SmtpServer()
-    server = await asyncio.start_server(fake.talk, "127.0.0.1", 0)
+    server = await asyncio.start_server(fake.accept, "127.0.0.1", 0)
     async with server:
         fake.url = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield fake
+        await asyncio.wait_for(asyncio.gather(*fake.talking), 5)

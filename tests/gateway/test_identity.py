@@ -303,6 +303,9 @@ class TestSettings:
             ({"public_url": "http://desk.example.com"}, "public_url"),
             ({"secrets_key": None}, "secrets_key"),
             ({"public_url": "desk"}, "origin"),
+            ({"smtp_url": "mail.example.com:587"}, "smtp://"),
+            ({"smtp_url": "smtp://mail.example.com:x"}, "smtp_url"),
+            ({"mail_from": "a@example.com\nBcc: b@example.com"}, "address"),
         ],
         ids=str,
     )

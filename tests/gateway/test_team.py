@@ -327,11 +327,24 @@ class TestMail:
         assert sent["url"].startswith(team.desk.gateway.http_url)
         assert not sent["invitation"]["mailed"]
 
-    async def test_so_is_that_there_is_no_server(self, team, mail):
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"smtp_url": SecretStr(f"smtp://{NOWHERE}")},
+            {"smtp_url": SecretStr(f"smtps://{NOWHERE}")},
+            {"environment": "production"},
+        ],
+        ids=["no server", "none that speaks TLS", "none that can be trusted in production"],
+    )
+    async def test_so_is_that_there_is_no_server_for_it(self, team, mail, changed):
         mailer = team.desk.parts.mailer
-        changed = {"smtp_url": SecretStr(f"smtp://{NOWHERE}")}
         mailer._settings = mailer._settings.model_copy(update=changed)
         assert (await team.invite()).json()["url"]
+        assert mail.received == []
+
+    async def test_a_domain_in_another_script_is_written_as_mail_servers_know_it(self, team, mail):
+        await team.invite(email="anna@münchen.example")
+        assert mail.received[0]["To"] == "anna@xn--mnchen-3ya.example"
 
     async def test_without_one_it_goes_to_the_console(self, team, capsys):
         sent = (await team.invite(email="near@acme.example")).json()

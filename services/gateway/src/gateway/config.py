@@ -1,5 +1,6 @@
 """Settings of the gateway."""
 
+import re
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -51,6 +52,13 @@ class GatewaySettings(FleetSettings):
             is_server = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
             if not is_server or parts.path:
                 raise ValueError("is such as smtp://user:password@mail.example.com:587")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value):
+            raise ValueError("is an address such as fleetdesk@example.com")
         return value
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
+from email_validator import validate_email
 from fleetkit.logging import get_logger
 
 from gateway.config import GatewaySettings
@@ -32,7 +33,9 @@ class Mailer:
         """Whether a mail server took the mail; without one it is False, and nothing is raised."""
         message = EmailMessage()
         message["From"] = self._settings.sender
-        message["To"] = mail.to
+        # Names of domains in other scripts as every mail server takes them.
+        mailbox = validate_email(mail.to, check_deliverability=False)
+        message["To"] = mailbox.ascii_email or mailbox.normalized
         message["Subject"] = mail.subject
         message.set_content(mail.text)
         if self._settings.smtp_url is not None:
