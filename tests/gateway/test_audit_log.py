@@ -28,3 +28,24 @@ async def test_pages_go_back_in_time_without_gaps(door: Desk):
             break
     assert len(seen) == 5
     assert seen == sorted(seen, reverse=True)
+
+
+async def test_it_is_filtered_by_actor_action_and_time(door: Desk):
+    acme = await door.sign_up()
+    await door.sign_in(acme)
+    await door.key(acme, "viewer")
+    keys = (await door.client.get("/v1/api-keys", headers=acme.bearer)).json()["items"]
+
+    async def actions(**asked: str) -> list[str]:
+        answer = await door.client.get("/v1/audit-log", params=asked, headers=acme.bearer)
+        assert answer.status_code == 200, answer.text
+        return [line["action"] for line in answer.json()["items"]]
+
+    assert await actions() == ["api_key.created", "user.signed_in", "tenant.signed_up"]
+    assert await actions(actor=keys[0]["key_id"]) == ["api_key.created"]
+    assert await actions(action="user.signed_in", actor=str(acme.user_id)) == ["user.signed_in"]
+    log = (await door.client.get("/v1/audit-log", headers=acme.bearer)).json()["items"]
+    middle = log[1]["occur_time"]
+    assert await actions(to=middle) == ["tenant.signed_up"]
+    assert await actions(**{"from": middle}) == ["api_key.created", "user.signed_in"]
+    assert await actions(**{"from": "0001-01-01T00:00:00", "to": "0001-01-02T00:00:00"}) == []

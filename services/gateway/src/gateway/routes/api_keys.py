@@ -1,11 +1,12 @@
 """API keys and the audit log."""
 
-from datetime import UTC
+from datetime import UTC, datetime
+from typing import Annotated
 from uuid import UUID
 
 from fleetkit.postgres import FleetConnection
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from gateway.access import Access, endpoint
 from gateway.auth.keys import NewKey, create_key, revoke_key
@@ -16,7 +17,7 @@ from gateway.shapes.audit import AuditEntry, AuditLog
 from gateway.shapes.common import IdPageToken, PageSize, id_of_token
 from gateway.shapes.identity import ApiKey, ApiKeyList, CreateApiKeyRequest, CreatedApiKey
 from gateway.store import api_keys as store
-from gateway.store.audit import ALL_LINES, AuditFilter, AuditRow, audit_log
+from gateway.store.audit import AuditFilter, AuditRow, audit_log
 from gateway.text import checked_name
 
 _TAGS = ["API keys"]
@@ -54,15 +55,12 @@ async def post_api_key(
     request: GatewayRequest, data: JSONBody[CreateApiKeyRequest]
 ) -> CreatedApiKey:
     """A key that may do no more than its maker, shown this once."""
-    expire_time = data.expire_time
-    if expire_time is not None and expire_time.tzinfo is None:
-        expire_time = expire_time.replace(tzinfo=UTC)
     wanted = NewKey(
         name=checked_name(data.name, "name"),
         role=Role.of(data.role),
         scopes=data.scopes,
         creator=request.user.subject,
-        expire_time=expire_time,
+        expire_time=_aware(data.expire_time),
     )
     made = await create_key(parts_of(request).db, request.user, wanted, client_ip_of(request.scope))
     return CreatedApiKey(made.api_key, _key(made.row))
@@ -92,12 +90,33 @@ async def delete_api_key(request: GatewayRequest, key_id: FromPath[UUID]) -> Non
     summary="Read the audit log",
 )
 async def get_audit_log(
-    request: GatewayRequest, page_size: PageSize = 50, page_token: IdPageToken = ""
+    request: GatewayRequest,
+    actor: Annotated[
+        UUID | None, QueryParameter(name="actor", description="Only what this user or key did.")
+    ] = None,
+    action: Annotated[
+        str,
+        QueryParameter(
+            name="action",
+            description="Only this action, such as `api_key.created`.",
+            max_length=80,
+            required=False,
+        ),
+    ] = "",
+    start: Annotated[
+        datetime | None, QueryParameter(name="from", description="From this time, inclusive.")
+    ] = None,
+    end: Annotated[
+        datetime | None, QueryParameter(name="to", description="Before this time.")
+    ] = None,
+    page_size: PageSize = 50,
+    page_token: IdPageToken = "",
 ) -> AuditLog:
-    """Who did what, newest first."""
+    """Who did what, newest first. Times without a zone are UTC."""
     tenant_id = request.user.tenant_id
+    wanted = AuditFilter(str(actor or ""), action, _aware(start), _aware(end))
     async with parts_of(request).db.tenant(tenant_id) as conn:
-        rows, next_token = await audit_page(conn, tenant_id, page_size, page_token)
+        rows, next_token = await audit_page(conn, tenant_id, page_size, page_token, wanted)
     return AuditLog([AuditEntry.of(row) for row in rows], next_token)
 
 
@@ -106,13 +125,18 @@ async def audit_page(
     tenant_id: UUID,
     size: int,
     page_token: str,
-    wanted: AuditFilter = ALL_LINES,
+    wanted: AuditFilter,
 ) -> tuple[list[AuditRow], str]:
     """Lines of the log and the token of the next ones, "" after the last; also for the page."""
     before = id_of_token(page_token) or _LAST
     rows = await audit_log(conn, tenant_id, size + 1, before, wanted)
     shown = rows[:size]
     return shown, str(shown[-1].audit_id) if len(rows) > size else ""
+
+
+def _aware(time: datetime | None) -> datetime | None:
+    """A time without a zone is UTC."""
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 def _key(row: store.ApiKeyRow) -> ApiKey:

@@ -26,15 +26,12 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which lines are meant; "" and None leave none out. Both times are included."""
+    """Which lines are meant; "" and None leave none out. The end is not included."""
 
     actor: str = ""
     action: str = ""
     start_time: datetime | None = None
     end_time: datetime | None = None
-
-
-ALL_LINES = AuditFilter()
 
 
 async def insert_audit(conn: FleetConnection, tenant_id: UUID, row: AuditRow) -> None:
@@ -61,7 +58,7 @@ async def audit_log(
     tenant_id: UUID,
     limit: int,
     before: UUID,
-    wanted: AuditFilter = ALL_LINES,
+    wanted: AuditFilter,
 ) -> list[AuditRow]:
     """Lines of the log that are wanted, newest first, those before `before`."""
     async with conn.cursor(row_factory=class_row(AuditRow)) as cursor:
@@ -70,7 +67,7 @@ async def audit_log(
             " from audit_log where tenant_id = %(tenant_id)s and audit_id < %(before)s"
             " and %(actor)s in ('', actor) and %(action)s in ('', action)"
             " and occur_time >= coalesce(%(start_time)s, '-infinity'::timestamptz)"
-            " and occur_time <= coalesce(%(end_time)s, 'infinity'::timestamptz)"
+            " and occur_time < coalesce(%(end_time)s, 'infinity'::timestamptz)"
             " order by audit_id desc limit %(limit)s",
             {
                 "tenant_id": tenant_id,

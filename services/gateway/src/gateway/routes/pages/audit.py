@@ -1,6 +1,6 @@
 """Settings → Audit: the log of what people and keys have changed."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 from litestar import Response
@@ -22,6 +22,7 @@ from gateway.views.audit import DID, PATH, Asked, audit_view
 _LINES = 50
 _OWN_ROWS = Access(role=Role.ADMIN, body="form", local=True)
 _FIRST = UUID(int=0)
+_DAY = timedelta(days=1)
 
 
 @page("GET", PATH, _OWN_ROWS)
@@ -48,19 +49,18 @@ async def get_audit(request: GatewayRequest) -> Response:
 
 
 def _filter(wanted: Asked) -> AuditFilter:
-    return AuditFilter(
-        actor=wanted.who,
-        action=wanted.did,
-        start_time=datetime.combine(wanted.first, time.min, UTC) if wanted.first else None,
-        end_time=datetime.combine(wanted.last, time.max, UTC) if wanted.last else None,
-    )
+    begins = datetime.combine(wanted.first, time.min, UTC) if wanted.first else None
+    ends = datetime.combine(wanted.last + _DAY, time.min, UTC) if wanted.last else None
+    return AuditFilter(wanted.who, wanted.did, begins, ends)
 
 
 def _day(text: str) -> date | None:
+    """The day that a text is; None for what is none, or has no day after it."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return None
+    return day if day < date.max else None
 
 
 HANDLERS: list[HTTPRouteHandler] = [get_audit]
