@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from gateway.auth.principal import Role
-from gateway.invitations import Opened
+from gateway.invitations import Opened, Sent
 from gateway.store.invitations import InvitationRow
 from gateway.store.members import MemberRow
 from gateway.views.format import When, count, when
@@ -67,9 +67,9 @@ def team_page(
     me: UUID,
     role: Role,
     now: datetime,
-    link: tuple[str, str] = ("", ""),
+    sent: Sent | None = None,
 ) -> TeamPage:
-    """The page as `me` with `role` sees it; `link` is an invitation's, and whose it is.
+    """The page as `me` with `role` sees it; `sent` is an invitation that could not be mailed.
 
     `inviters` are the names of those who invited, by id, of those that are left.
     """
@@ -79,8 +79,8 @@ def team_page(
         people=tuple(_person(row, me, role, owners, now) for row in people),
         invited=tuple(_invited(row, inviters, role, now) for row in invited),
         roles=tuple(item for item in ROLES if Role.of(item[0]) <= role),
-        link=link[0],
-        link_email=link[1],
+        link=sent.url if sent else "",
+        link_email=sent.row.email if sent else "",
     )
 
 
@@ -92,9 +92,9 @@ def _headline(people: int, invited: int) -> str:
 
 
 def _person(row: MemberRow, me: UUID, role: Role, owners: int, now: datetime) -> Person:
-    is_mine = role >= Role.ADMIN and Role.of(row.role) <= role
+    manages = role >= Role.ADMIN and Role.of(row.role) <= role
     is_last = row.role == "owner" and owners == 1
-    may = is_mine and not is_last
+    may = manages and not is_last
     return Person(
         user_id=row.user_id,
         email=row.email,

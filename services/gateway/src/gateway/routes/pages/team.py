@@ -111,11 +111,11 @@ async def post_remove(request: GatewayRequest, user_id: FromPath[UUID]) -> Respo
 async def _sent(request: GatewayRequest, sent: Sent) -> Response:
     if sent.row.mailed:
         return go(_PAGE, f"{sent.row.email} was sent a mail with a link.")
-    return await _show(request, Form({"role": "agent"}), (sent.url, sent.row.email))
+    return await _show(request, Form({"role": "agent"}), sent)
 
 
 async def _show(
-    request: GatewayRequest, form: Form, link: tuple[str, str] = ("", ""), status_code: int = 200
+    request: GatewayRequest, form: Form, sent: Sent | None = None, status_code: int = 200
 ) -> Response:
     parts, tenant_id = parts_of(request), request.user.tenant_id
     role = request.user.role or Role.VIEWER
@@ -126,7 +126,7 @@ async def _show(
             invited = await invitations.invitations(conn, tenant_id, MAX_PEOPLE, _FIRST)
         inviters = await actor_names(conn, tenant_id, [row.inviter for row in invited])
     me, now = UUID(request.user.subject), parts.clock.now()
-    view = team_page(people, invited, inviters, me, role, now, link)
+    view = team_page(people, invited, inviters, me, role, now, sent)
     return show(
         request, "team", "settings/team.html", status_code=status_code, view=view, form=form
     )
