@@ -218,7 +218,8 @@ class TestHandOver:
         message = events[-1].finished.message
         assert message.receipt.total_nanos == EMBED_NANOS + ANSWER_NANOS
         assert message.model == "fake/writer"
-        assert message.text == said(events) != ""
+        assert message.text == said(events)
+        assert message.text.endswith("Nearest in our help pages:\n- Reset the router")
 
     async def test_visitor_request_needs_no_neighbour(self, visitor, neighbours):
         events = await visitor.ask("Kann ich bitte mit einem Menschen sprechen?")

@@ -22,6 +22,7 @@ from conversation.decision import (
     Rules,
     confidence,
     decide_from_evidence,
+    places_of,
     topics_of,
 )
 from conversation.followups import points_nowhere
@@ -45,7 +46,11 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What became of a question of a set; `plainly` without the rules for vague questions."""
+    """What became of a question of a set; `plainly` without the rules for vague questions.
+
+    `unsupported`: whether passages were found, and no sentence in them; `named`: whether a document
+    that answers is among the three that are named then.
+    """
 
     set_name: str
     kind: str
@@ -53,6 +58,8 @@ class Turn:
     plainly: str
     confidence: float
     right: bool
+    unsupported: bool
+    named: bool
 
 
 def main() -> None:
@@ -71,6 +78,7 @@ def main() -> None:
     print_outcomes(turns)
     print_calibration(turns)
     print_doubtful(turns)
+    print_named(turns)
 
 
 def _turns(
@@ -107,7 +115,11 @@ def _turn(known: Knowledge, kind: str, asked: Asked, cache: VectorCache, without
     outcome, plainly = (_outcome(each, case.text) for each in (vague, plain))
     sure = confidence(relevance, case.support, 1, 0)
     right = kind == "answerable" and case.text_right
-    return Turn(known.name, kind, outcome, plainly, sure, right)
+    unsupported = isinstance(decide_from_evidence(vague, _RULES), Answer) and not case.text
+    documents = {places_of([(p.title, p.heading_path)]): p.document_id for p in reversed(passages)}
+    shown = places_of((p.title, p.heading_path) for p in passages)
+    named = any(documents[(place,)] in asked.documents for place in shown)
+    return Turn(known.name, kind, outcome, plainly, sure, right, unsupported, named)
 
 
 def _outcome(evidence: Evidence, text: str) -> str:
@@ -177,6 +189,18 @@ def print_doubtful(turns: Sequence[Turn]) -> None:
             rows.append([short(name), label, *(f"{figure:.2f}" for figure in figures)])
     head = ["set", "threshold", "", "right below", "right above"]
     print(table([*head, "of the right below", "of the wrong below"], rows))
+
+
+def print_named(turns: Sequence[Turn]) -> None:
+    """Of answerable questions that no sentence supports, how often the right document is named."""
+    rows: list[list[str]] = []
+    for name in dict.fromkeys(turn.set_name for turn in turns):
+        mine = [turn for turn in turns if turn.set_name == name and turn.unsupported]
+        answerable = [turn.named for turn in mine if turn.kind == "answerable"]
+        others = len(mine) - len(answerable)
+        rows.append([short(name), f"{sum(answerable)} of {len(answerable)}", f"{others}"])
+    print("\nhanded over although passages were found")
+    print(table(["set", "answerable: names the right document", "others"], rows))
 
 
 def _judged(turns: Sequence[Turn]) -> list[Turn]:

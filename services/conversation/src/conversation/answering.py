@@ -29,7 +29,7 @@ from conversation.followups import points_nowhere, standalone
 from conversation.gathering import Gathered, gather
 from conversation.intents import is_one_word, language_of
 from conversation.presets import instructions_for
-from conversation.replies import ask_back, reply
+from conversation.replies import ask_back, reply, reply_naming
 from conversation.store import messages
 from conversation.store import observations as store
 from conversation.store.messages import MessageRow
@@ -122,7 +122,9 @@ class Answering:
                 self._writer.add(ask_back(topics, language, vague=vague))
                 return TurnResult("clarify", passages=passages, relevance=relevance)
             case HandOver(reason):
-                self._writer.add(reply(reason, language))
+                # Pages were found, and no sentence in them: the visitor may look there meanwhile.
+                places = gathered.places if gathered and reason == "low_confidence" else ()
+                self._writer.add(reply_naming(reason, places, language))
                 return TurnResult(
                     "handoff", handoff_reason=reason, passages=passages, relevance=relevance
                 )

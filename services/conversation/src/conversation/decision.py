@@ -87,8 +87,8 @@ class Topic:
 class Evidence:
     """What the neighbours said.
 
-    `relevance`: calibrated probability that the passages answer; `topics` best first; `places`: the
-    passages' titles and headings, best first;
+    `relevance`: calibrated probability that the passages answer; `topics` best first; `places`: by
+    title and heading, three at most;
     `entitled`: whether plan and budgets allow an answer; `asked_back`: whether the last turn asked
     back already; `points_nowhere`: whether nothing says what "it" is; `one_word`: whether that is
     all that was said.
@@ -121,10 +121,10 @@ def topics_of(passages: Iterable[tuple[str, str, float]]) -> tuple[Topic, ...]:
 
 
 def places_of(passages: Iterable[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
-    """Each place of passages (title, headings) once, in their order: "Router › Reset"."""
+    """The first three places of passages (title, headings), each once: "Router › Reset"."""
     named = ([title, *headings[-1:]] for title, headings in passages)
     found = (" › ".join(dict.fromkeys(filter(None, map(str.strip, each)))) for each in named)
-    return tuple(dict.fromkeys(filter(None, found)))
+    return tuple(dict.fromkeys(filter(None, found)))[:_MOST_PLACES]
 
 
 def decide_from_text(text: str, rules: Rules, earlier: Sequence[str] = ()) -> Decision | None:
@@ -153,7 +153,7 @@ def decide_from_evidence(evidence: Evidence, rules: Rules) -> Decision:
         # Nobody likes to be asked back twice.
         return HandOver("missing_knowledge")
     if evidence.points_nowhere or evidence.one_word:
-        return AskBack(evidence.places[:_MOST_PLACES], vague=True)
+        return AskBack(evidence.places, vague=True)
     candidates = candidate_topics(evidence.topics)
     if len(candidates) < 2 or not evidence.relevance >= rules.handoff_threshold:
         # One topic leaves nothing to choose between; a relevance that is no number is none.

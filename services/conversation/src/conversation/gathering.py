@@ -59,7 +59,7 @@ class Gathered:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Where the passages stand, by title and heading, best first."""
+        """Where the best passages stand, by title and heading; three at most."""
         return places_of((each.title, each.heading_path) for each in self.passages)
 
 

@@ -22,12 +22,18 @@ def reply(occasion: str, language: str, **values: str) -> str:
 
 def ask_back(topics: Sequence[str], language: str, *, vague: bool) -> str:
     """Asks which of two topics is meant; of a vague question what it is about, naming near ones."""
-    if not vague:
-        return reply("clarify", language, first=topics[0], second=topics[1])
-    asked = reply("vague", language)
-    if not topics:
-        return asked
-    return "\n".join([f"{asked} {reply('nearest', language)}", *(f"- {each}" for each in topics)])
+    if vague:
+        return reply_naming("vague", topics, language)
+    return reply("clarify", language, first=topics[0], second=topics[1])
+
+
+def reply_naming(occasion: str, places: Sequence[str], language: str) -> str:
+    """The sentence for an occasion, followed by the nearest places in the knowledge, if any."""
+    sentence = reply(occasion, language)
+    if not places:
+        return sentence
+    listed = "\n".join(f"- {place}" for place in places)
+    return f"{sentence} {reply('nearest', language)}\n{listed}"
 
 
 @cache
