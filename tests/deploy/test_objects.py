@@ -26,7 +26,12 @@ from harness.manifests import (
 )
 
 # Made by hand or by an operator: CloudNativePG, the owner of the providers' keys.
-FROM_OUTSIDE = {"fleetdesk-postgres-ca", "fleetdesk-blobs", "fleetdesk-providers"}
+FROM_OUTSIDE = {
+    "fleetdesk-blobs",
+    "fleetdesk-mail",
+    "fleetdesk-postgres-ca",
+    "fleetdesk-providers",
+}
 
 
 @pytest.fixture(scope="module")
