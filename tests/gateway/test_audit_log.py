@@ -48,4 +48,6 @@ async def test_it_is_filtered_by_actor_action_and_time(door: Desk):
     middle = log[1]["occur_time"]
     assert await actions(to=middle) == ["tenant.signed_up"]
     assert await actions(**{"from": middle}) == ["api_key.created", "user.signed_in"]
+    answer = await door.client.get("/v1/audit-log?to=0.5", headers=acme.bearer)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "to")
     assert await actions(**{"from": "0001-01-01T00:00:00", "to": "0001-01-02T00:00:00"}) == []

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
+from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import FleetConnection
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
@@ -22,6 +24,7 @@ from gateway.text import checked_name
 
 _TAGS = ["API keys"]
 _LAST = UUID(int=(1 << 128) - 1)
+_TIME = {"format": "date-time"}
 
 
 @endpoint(
@@ -104,17 +107,20 @@ async def get_audit_log(
         ),
     ] = "",
     start: Annotated[
-        datetime | None, QueryParameter(name="from", description="From this time, inclusive.")
+        str | None,
+        QueryParameter(name="from", description="From this time, inclusive.", schema_extra=_TIME),
     ] = None,
     end: Annotated[
-        datetime | None, QueryParameter(name="to", description="Before this time.")
+        str | None,
+        QueryParameter(name="to", description="Before this time.", schema_extra=_TIME),
     ] = None,
     page_size: PageSize = 50,
     page_token: IdPageToken = "",
 ) -> AuditLog:
     """Who did what, newest first. Times without a zone are UTC."""
     tenant_id = request.user.tenant_id
-    wanted = AuditFilter(str(actor or ""), action, _aware(start), _aware(end))
+    begins, ends = _time_asked(start, "from"), _time_asked(end, "to")
+    wanted = AuditFilter(str(actor or ""), action, begins, ends)
     async with parts_of(request).db.tenant(tenant_id) as conn:
         rows, next_token = await audit_page(conn, tenant_id, page_size, page_token, wanted)
     return AuditLog([AuditEntry.of(row) for row in rows], next_token)
@@ -132,6 +138,16 @@ async def audit_page(
     rows = await audit_log(conn, tenant_id, size + 1, before, wanted)
     shown = rows[:size]
     return shown, str(shown[-1].audit_id) if len(rows) > size else ""
+
+
+def _time_asked(text: str | None, field: str) -> datetime | None:
+    """A time of the address; a number, which Litestar would take for seconds, is none."""
+    try:
+        return _aware(msgspec.convert(text, datetime | None))
+    except msgspec.ValidationError as error:
+        raise InvalidArgument(
+            f"{field} is no time: write one such as 2026-01-31T00:00:00Z", field=field
+        ) from error
 
 
 def _aware(time: datetime | None) -> datetime | None:
