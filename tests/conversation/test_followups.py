@@ -1,7 +1,7 @@
 """Questions that lean on the one before, and those that must be left as they are."""
 
 import pytest
-from conversation.followups import is_fragment, leans, points_nowhere, standalone
+from conversation.followups import is_fragment, leans, names_nothing, points_nowhere, standalone
 
 UNO = "How do I reset the Uno?"
 UNO_DE = "Wie setze ich den Uno zurück?"
@@ -132,6 +132,18 @@ class TestPointsNowhere:
     @pytest.mark.parametrize("text", [*ALONE, "on Linux", "Does it support USB printers?"])
     def test_leaves_what_says_what_it_is_about(self, text: str) -> None:
         assert not points_nowhere(text)
+
+
+class TestNamesNothing:
+    @pytest.mark.parametrize(
+        "text", ["It does not work", "it's not working", "why?", "Es geht nicht"]
+    )
+    def test_has_no_word_to_look_for(self, text: str) -> None:
+        assert names_nothing(text)
+
+    @pytest.mark.parametrize("text", ["Can I change it?", "delete", UNO, "Kann ich das ändern?"])
+    def test_others_have(self, text: str) -> None:
+        assert not names_nothing(text)
 
 
 class TestStandalone:

@@ -320,6 +320,18 @@ class TestAskBack:
         assert handoff_of(events) == pb.HANDOFF_REASON_MISSING_KNOWLEDGE
         assert neighbours.llm.requests == []
 
+    @pytest.mark.parametrize(
+        ("vague", "joined"), [("Can I reset it?", True), ("It does not work", False)]
+    )
+    async def test_joins_what_is_added_to_a_vague_question_that_names_something(
+        self, visitor, neighbours, vague, joined
+    ):
+        neighbours.retrieval.relevance = 0.4
+        await visitor.ask(vague)
+        await visitor.ask("the router")
+        expected = f"{vague}\nthe router" if joined else "the router"
+        assert neighbours.retrieval.queries[-1] == expected
+
 
 class TestSmallTalk:
     async def test_is_answered_without_cost_or_hand_over(self, running, visitor, neighbours):

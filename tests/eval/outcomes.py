@@ -3,14 +3,14 @@
 `python -m tests.eval.outcomes`: questions of the labelled sets go through retrieval's passages and
 relevance, conversation's decision and `local/extractive`, as one turn does. Beside the kinds of
 `tests.eval.answers` there are short texts to chat assistants: all of them are off topic, and those
-that point nowhere ("repeat that") and single words are kinds of their own.
+that point nowhere ("repeat that") and single words are kinds of their own. The three longest words
+of a question stand for what is added after asking back, alone and joined with what names nothing.
 """
 
 import random
-import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +30,7 @@ from conversation.intents import is_one_word, small_talk
 from fleetkit.tokens import TokenCounter, tokenizer_path
 
 from .answers import Asked, Knowledge, asked_of, case_of, headings_of
+from .relevance_data import longest_words
 from .sets import available, off_topic
 from .vectors import VectorCache
 from .workbench import parser, short, table
@@ -41,7 +42,8 @@ _OUTCOMES = ("answered", "asked back", "handed over")
 _OFF_TOPIC = 150
 _BUCKETS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.01)
 _THRESHOLDS = np.arange(0.1, 0.61, 0.05)
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_NAMES_NOTHING = "It does not work"
+_LABELLED = ("answerable", "three words", "the same, joined")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,19 @@ def _turns(
         yield _turn(known, "answerable" if one.gold else "unanswerable", one, cache)
         if one.gold and len(one.documents) == 1:
             yield _turn(known, "removed", one, cache, next(iter(one.documents)))
+        three = longest_words(one.text, 3)
+        if one.gold and three:
+            yield _turn(known, "three words", replace(one, text=three), cache)
+            after = replace(one, text=f"{_NAMES_NOTHING}\n{three}")
+            yield _turn(known, "the same, joined", after, cache)
     draw = random.Random(3)
     kinds = {
         "off topic": draw.sample(strangers, min(_OFF_TOPIC, len(strangers))),
         "points nowhere": [text for text in strangers if points_nowhere(text)],
-        "one word": [_longest_word(one.text) for one in asked if one.gold],
-        "one word, off topic": [_longest_word(text) for text in draw.sample(strangers, _OFF_TOPIC)],
+        "one word": [longest_words(one.text, 1) for one in asked if one.gold],
+        "one word, off topic": [
+            longest_words(text, 1) for text in strangers[:: len(strangers) // _OFF_TOPIC]
+        ],
     }
     for kind, texts in kinds.items():
         for text in filter(None, texts):
@@ -102,7 +111,8 @@ def _turns(
 
 def _turn(known: Knowledge, kind: str, asked: Asked, cache: VectorCache, without: str = "") -> Turn:
     passages, relevance = known.look_up(asked.text, without)
-    case = case_of(kind, asked, passages, cache)
+    labelled = kind in _LABELLED
+    case = case_of("answerable" if labelled else kind, asked, passages, cache)
     topics = topics_of((p.document_id, p.title, p.score) for p in passages)
     vague = Evidence(
         relevance,
@@ -114,7 +124,7 @@ def _turn(known: Knowledge, kind: str, asked: Asked, cache: VectorCache, without
     plain = Evidence(relevance, topics, entitled=True)
     outcome, plainly = (_outcome(each, case.text) for each in (vague, plain))
     sure = confidence(relevance, case.support, 1, 0)
-    right = kind == "answerable" and case.text_right
+    right = labelled and case.text_right
     unsupported = isinstance(decide_from_evidence(vague, _RULES), Answer) and not case.text
     documents = {places_of([(p.title, p.heading_path)]): p.document_id for p in reversed(passages)}
     shown = places_of((p.title, p.heading_path) for p in passages)
@@ -132,10 +142,6 @@ def _outcome(evidence: Evidence, text: str) -> str:
             return "handed over"
 
 
-def _longest_word(text: str) -> str:
-    return max(_WORD.findall(text), key=len, default="")
-
-
 def print_outcomes(turns: Sequence[Turn]) -> None:
     """Shares of the outcomes by kind; in brackets without the rules for vague questions."""
     rows: list[list[str]] = []
@@ -147,7 +153,7 @@ def print_outcomes(turns: Sequence[Turn]) -> None:
             for each in _OUTCOMES
         ]
         answered = [turn.right for turn in mine if turn.outcome == "answered"]
-        right = f"{np.mean(answered):.2f}" if kind == "answerable" else ""
+        right = f"{np.mean(answered):.2f}" if kind in _LABELLED else ""
         rows.append([short(name), kind, f"{len(mine)}", *cells, right])
     print("in brackets without the rules for questions that point nowhere and single words")
     print(table(["set", "questions", "number", *_OUTCOMES, "answers right"], rows), end="\n\n")

@@ -135,7 +135,7 @@ class ExampleMaker:
                 yield _Case(name, "small_off_topic", index, SetQuery(text, {}))
 
     def _short(self, case: _Case, words: int) -> Example | None:
-        text = _longest_words(case.asked.text, words)
+        text = longest_words(case.asked.text, words)
         if case.kind == _LABELLED_UNANSWERABLE or not text:
             return None
         asked = replace(case.asked, text=text)
@@ -169,7 +169,7 @@ class ExampleMaker:
         return ranking.rank(candidates, facts, self._fusion), facts
 
 
-def _longest_words(text: str, count: int) -> str:
+def longest_words(text: str, count: int) -> str:
     """So many of the words that mean something, the longest, in their order; "" of no more."""
     words = [word for word in _WORD.findall(text) if terms(word)]
     if len(words) <= count:

@@ -25,7 +25,7 @@ from conversation.decision import (
     rules_of,
 )
 from conversation.deps import Deps, Neighbours
-from conversation.followups import points_nowhere, standalone
+from conversation.followups import names_nothing, points_nowhere, standalone
 from conversation.gathering import Gathered, gather
 from conversation.intents import is_one_word, language_of
 from conversation.presets import instructions_for
@@ -205,10 +205,13 @@ def _asked_back(recent: Sequence[MessageRow]) -> bool:
 def _question(turn: Turn, earlier: Sequence[str], asked_back: bool) -> str:
     """What to look up: a question that leans on another together with that one.
 
-    After asking back it leans on the question before, whatever it says.
+    After asking back it leans on the question before, whatever it says; but where that one names
+    nothing, joining the two would find worse.
     """
     if not asked_back or not earlier:
         return standalone(turn.text, earlier)
+    if names_nothing(earlier[0], earlier[1:]):
+        return turn.text
     joined = f"{earlier[0]}\n{turn.text}"
     return joined if len(joined.encode()) <= _MAX_QUESTION_BYTES else turn.text
 

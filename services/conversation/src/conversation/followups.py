@@ -69,12 +69,12 @@ def points_nowhere(text: str, earlier: Sequence[str] = ()) -> bool:
     """
     said = [each for each in earlier if small_talk(each) is None]
     told = any(not leans(each, said[index + 1 :]) for index, each in enumerate(said))
-    if told:
-        return False
-    # Words this few seldom tell their language: "es geht nicht".
-    name = language_of([text, *earlier])
-    languages = _languages().values() if name == DEFAULT_LANGUAGE else [_language(text, earlier)]
-    return any(_points_back(text, language, most_content=1) for language in languages)
+    return not told and _is_vague(text, earlier, most_content=1)
+
+
+def names_nothing(text: str, earlier: Sequence[str] = ()) -> bool:
+    """Whether it points back and has no word to look for ("it does not work")."""
+    return _is_vague(text, earlier, most_content=0)
 
 
 def is_fragment(text: str, earlier: Sequence[str] = ()) -> bool:
@@ -85,6 +85,13 @@ def is_fragment(text: str, earlier: Sequence[str] = ()) -> bool:
     if not rest or len(rest) > _MAX_FRAGMENT_WORDS or language.clause.intersection(rest):
         return False
     return opened or rest[0] in language.places
+
+
+def _is_vague(text: str, earlier: Sequence[str], most_content: int) -> bool:
+    # Words this few seldom tell their language: "es geht nicht".
+    name = language_of([text, *earlier])
+    languages = _languages().values() if name == DEFAULT_LANGUAGE else [_language(text, earlier)]
+    return any(_points_back(text, language, most_content) for language in languages)
 
 
 def _points_back(text: str, language: _Language, most_content: int = _MOST_CONTENT_WORDS) -> bool:
