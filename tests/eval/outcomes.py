@@ -40,6 +40,7 @@ _HEADED = "kb_arduino_help"
 _RULES = Rules(answer_threshold=0.5, handoff_threshold=0.3)
 _OUTCOMES = ("answered", "asked back", "handed over")
 _OFF_TOPIC = 150
+_EVERY = 50
 _BUCKETS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.01)
 _THRESHOLDS = np.arange(0.1, 0.61, 0.05)
 _NAMES_NOTHING = "It does not work"
@@ -100,9 +101,7 @@ def _turns(
         "off topic": draw.sample(strangers, min(_OFF_TOPIC, len(strangers))),
         "points nowhere": [text for text in strangers if points_nowhere(text)],
         "one word": [longest_words(one.text, 1) for one in asked if one.gold],
-        "one word, off topic": [
-            longest_words(text, 1) for text in strangers[:: len(strangers) // _OFF_TOPIC]
-        ],
+        "one word, off topic": [longest_words(text, 1) for text in strangers[::_EVERY]],
     }
     for kind, texts in kinds.items():
         for text in filter(None, texts):
@@ -203,10 +202,10 @@ def print_named(turns: Sequence[Turn]) -> None:
     for name in dict.fromkeys(turn.set_name for turn in turns):
         mine = [turn for turn in turns if turn.set_name == name and turn.unsupported]
         answerable = [turn.named for turn in mine if turn.kind == "answerable"]
-        others = len(mine) - len(answerable)
+        others = sum(turn.kind in ("unanswerable", "removed", "off topic") for turn in mine)
         rows.append([short(name), f"{sum(answerable)} of {len(answerable)}", f"{others}"])
     print("\nhanded over although passages were found")
-    print(table(["set", "answerable: names the right document", "others"], rows))
+    print(table(["set", "answerable: names the right document", "without answer"], rows))
 
 
 def _judged(turns: Sequence[Turn]) -> list[Turn]:
