@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from conversation import conversations as capability
 from fleetdesk.conversation.v1 import agent_pb2, events_pb2
 from fleetdesk.conversation.v1 import agent_service_pb2 as agent_pb
 from fleetdesk.conversation.v1 import conversation_pb2 as pb
@@ -306,6 +307,32 @@ class TestListConversations:
             assert await found(agent_id=visitor.agent_id) == [visitor.conversation_id]
             assert await found(agent_id=str(uuid4())) == []
             assert await found() == [other.conversation_id, visitor.conversation_id]
+            assert await found(text="ROUTER") == [visitor.conversation_id]
+            assert await found(text="rout%", outcome=pb.OUTCOME_ANSWERED) == []
+            now = (await visitor.read()).conversation.update_time
+            assert await found(start_time=now) == [
+                other.conversation_id,
+                visitor.conversation_id,
+            ]
+            assert await found(end_time=now) == []
+
+    async def test_looks_for_a_text_in_titles_and_the_tenants_own_ids_some_at_a_time(
+        self, conversations, visitor, as_background, tenant_id, monkeypatch
+    ):
+        monkeypatch.setattr(capability, "MOST_LOOKED_AT", 2)
+        with as_background(tenant_id):
+            for external_id in ("maria@example.com", "", ""):
+                request = service.CreateConversationRequest(
+                    agent_id=visitor.agent_id, visitor_external_id=external_id
+                )
+                await conversations.CreateConversation(request)
+        with visitor.person("viewer"):
+            first = await self._page(conversations, text="Maria")
+            assert (list(first.conversations), first.next_page_token != "") == ([], True)
+            token = first.next_page_token
+            second = await self._page(conversations, text="Maria", page_token=token)
+            assert second.next_page_token == ""
+        assert [each.visitor_external_id for each in second.conversations] == ["maria@example.com"]
 
     async def test_refuses_what_it_did_not_give(
         self, conversations, visitor, as_identity, as_background, tenant_id, other_tenant_id
@@ -321,6 +348,9 @@ class TestListConversations:
                 ({"page_size": 201}, "page_size"),
                 ({"page_size": -1}, "page_size"),
                 ({"status": 77}, "status"),
+                ({"page_token": token, "text": "x"}, "page_token"),
+                ({"text": "x" * 201}, "text"),
+                ({"text": "a\0"}, "text"),
                 ({"agent_id": "x"}, "agent_id"),
             ):
                 with pytest.raises(InvalidArgument) as caught:

@@ -79,6 +79,7 @@ class TestTakeOver:
     async def test_is_idempotent(self, running, visitor):
         first = await as_person(visitor, "TakeOver")
         assert await as_person(visitor, "TakeOver") == first
+        assert (first.taken_over_by, first.HasField("status_time")) == ("user-7", True)
         assert len(await running.events(events_pb2.ConversationStatusChanged)) == 1
 
 
@@ -138,6 +139,7 @@ class TestHandBack:
         await as_person(visitor, "TakeOver")
         back = await as_person(visitor, "HandBack")
         assert (back.status, back.handoff_reason) == (OPEN, pb.HANDOFF_REASON_UNSPECIFIED)
+        assert back.taken_over_by == ""
         assert kinds(await visitor.ask(QUESTION))[-1] == "finished"
         assert await as_person(visitor, "HandBack") == (await visitor.read()).conversation
 

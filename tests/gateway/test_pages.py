@@ -634,6 +634,22 @@ class TestConversations:
         await page.goto("/conversations?outcome=clarify")
         await expect(page.get_by_text("No conversation like this")).to_be_visible()
 
+    async def test_are_filtered_as_one_types_and_keep_it_in_the_address(
+        self, office: Office, page: Page
+    ) -> None:
+        await page.goto("/conversations?outcome=handoff")
+        typed = page.get_by_label("Filter by first question")
+        await typed.fill("WARRANTY of")
+        await expect(page).to_have_url(re.compile(r"outcome=handoff&q=WARRANTY"))
+        await expect(page.get_by_role("link", name=QUESTION)).to_be_visible()
+        await expect(typed).to_be_focused()
+        await page.get_by_label("Last activity").select_option("today")
+        await expect(page).to_have_url(re.compile("period=today"))
+        await expect(page.get_by_role("link", name=QUESTION)).to_be_visible()
+        await typed.fill("zzz")
+        await expect(page.get_by_text("No conversation like this")).to_be_visible()
+        await expect(page.locator(".lead")).to_have_text("None match.")
+
     async def test_show_the_receipt_to_the_nano_dollar(self, office: Office, page: Page) -> None:
         path = f"/v1/conversations/{office.conversation_id}"
         found = await office.desk.client.get(path, headers=office.company.bearer)
@@ -710,6 +726,15 @@ class TestPersons:
         await page.get_by_role("button", name="Take over").click()
         reply = page.get_by_label("Your reply")
         await expect(reply).to_be_focused()
+        await expect(page.get_by_role("heading", name="You answer here")).to_be_visible()
+        await expect(page.get_by_text("Taken over just now")).to_be_visible()
+        await page.goto("/conversations?status=waiting")
+        await expect(page.locator(".lead")).to_have_text(
+            "Nobody waits for a person. 1 is with a person."
+        )
+        beside = page.get_by_role("table", name="With a person")
+        await expect(beside).to_contain_text(f"{company.email} took over just now")
+        await beside.get_by_role("link").click()
         await reply.fill("Maria here: send it to Graz.")
         await page.get_by_role("button", name="Send reply").click()
         turns = page.locator("#turns li")

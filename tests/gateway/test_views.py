@@ -21,6 +21,7 @@ from gateway.routes.pages.showing import own_path
 from gateway.shapes import agents as agent_shapes
 from gateway.views import (
     conflicts,
+    conversations,
     costs,
     document,
     embedding,
@@ -678,6 +679,54 @@ class TestHome:
     )
     def test_amounts_below_a_cent_have_three_digits(self, nanos: int, said: str) -> None:
         assert home.dollars(nanos) == said
+
+
+class TestConversationList:
+    def listed(self, minutes: int, **fields: Any) -> conv.Conversation:
+        found = conv.Conversation(
+            conversation_id=f"c{minutes}", title=f"{minutes} minutes ago", **fields
+        )
+        found.status_time.FromDatetime(NOW - timedelta(minutes=minutes))
+        found.update_time.FromDatetime(NOW)
+        return found
+
+    def test_begins_with_who_waits_longest_and_says_who_is_with_whom(self) -> None:
+        waiting = [
+            self.listed(minutes, status=conv.CONVERSATION_STATUS_WAITING) for minutes in (2, 9, 4)
+        ]
+        taken = [
+            self.listed(5, status=conv.CONVERSATION_STATUS_TAKEN_OVER, taken_over_by=person)
+            for person in ("u1", "u2", "")
+        ]
+        view = conversations.conversation_list(
+            waiting,
+            "",
+            {},
+            conversations.Asked(status="waiting"),
+            NOW,
+            names={"u1": "maria@acme.example"},
+            with_person=taken,
+        )
+        assert [row.conversation_id for row in view.rows] == ["c9", "c4", "c2"]
+        assert view.headline == (
+            "3 visitors wait for a person; the first asked 9 min. ago. 3 are with a person."
+        )
+        assert [row.since_said for row in view.with_person] == [
+            "maria@acme.example took over",
+            "Somebody who has left took over",
+            "Taken over",
+        ]
+        assert {row.since.ago for row in view.with_person if row.since} == {"5 min. ago"}
+
+    def test_of_the_agents_says_since_when_of_none(self) -> None:
+        found = self.listed(5, status=conv.CONVERSATION_STATUS_OPEN, visitor_external_id="c-17")
+        asked = conversations.Asked(text="5", period="7d")
+        view = conversations.conversation_list([found], "more", {}, asked, NOW)
+        assert (view.rows[0].since, view.rows[0].detail) == (None, "c-17 · Agent version 0")
+        assert view.next_href == "/conversations?q=5&period=7d&page_token=more"
+        assert asked.start(NOW) == datetime(2026, 11, 16, tzinfo=UTC)
+        nothing = conversations.conversation_list([], "more", {}, asked, NOW)
+        assert nothing.headline == "None of those looked at match; there are older ones."
 
 
 class TestTranscript:

@@ -13,7 +13,7 @@ from fleetdesk.conversation.v1.conversation_service_pb2_grpc import Conversation
 from fleetkit.context import current, identity, tenant_id
 from fleetkit.errors import NotFound
 from fleetkit.ids import new_id
-from fleetkit.rpc.fields import timestamp, to_optional_uuid, to_time, to_uuid
+from fleetkit.rpc.fields import timestamp, to_optional_time, to_optional_uuid, to_time, to_uuid
 from grpc.aio import ServicerContext
 
 from conversation import (
@@ -188,12 +188,19 @@ class ConversationApi(ConversationServiceServicer):
             outcome=wire.outcome_name(request.outcome, "outcome"),
             agent_id=agent_id,
             visitor_id=to_optional_uuid(request.visitor_id, "visitor_id"),
+            text=request.text.strip(),
+            start_time=to_optional_time(request, "start_time"),
+            end_time=to_optional_time(request, "end_time"),
         )
-        rows, token = await conversations.list_page(
+        found = await conversations.list_page(
             self._deps, tenant_id(), wanted, request.page_size, request.page_token
         )
         return pb.ListConversationsResponse(
-            conversations=[wire.conversation_message(row) for row in rows], next_page_token=token
+            conversations=[
+                wire.conversation_message(row, found.external_ids.get(row.visitor_id, ""))
+                for row in found.rows
+            ],
+            next_page_token=found.next_page_token,
         )
 
     async def GetVisitor(
@@ -289,7 +296,11 @@ class ConversationApi(ConversationServiceServicer):
         self, request: pb.TakeOverRequest, context: ServicerContext
     ) -> pb.TakeOverResponse:
         row = await handoffs.take_over(
-            self._deps, self._runner, tenant_id(), _reachable(request.conversation_id)
+            self._deps,
+            self._runner,
+            tenant_id(),
+            _reachable(request.conversation_id),
+            person=identity().subject,
         )
         return pb.TakeOverResponse(conversation=wire.conversation_message(row))
 

@@ -19,13 +19,16 @@ from conversation.paging import page_token, read_page_token
 from conversation.requests import once
 from conversation.store import agents, messages
 from conversation.store import conversations as store
-from conversation.store.conversations import ConversationFilter, ConversationRow
+from conversation.store.conversations import ConversationFilter, ConversationRow, Position
 from conversation.store.messages import MessageRow
 
 MAX_EXTERNAL_ID_CHARS = 256
 MAX_MESSAGES = 500
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
+MAX_FILTER_CHARS = 200
+# Conversations that one page looks for a text in: some 40 ms.
+MOST_LOOKED_AT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,15 @@ class Transcript:
     messages: list[MessageRow]
     position: int
     receipts: Mapping[str, Receipt]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationPage:
+    """Conversations, the tenant's own ids of their visitors, and the token of the next page."""
+
+    rows: list[ConversationRow]
+    external_ids: Mapping[UUID, str]
+    next_page_token: str
 
 
 async def create(
@@ -99,22 +111,32 @@ async def read(
 
 async def list_page(
     deps: Deps, tenant_id: UUID, wanted: ConversationFilter, page_size: int, token: str
-) -> tuple[list[ConversationRow], str]:
-    """A page of conversations, last changed first, and the token of the next one."""
+) -> ConversationPage:
+    """A page of conversations, last changed first."""
     if not 0 <= page_size <= MAX_PAGE:
         raise InvalidArgument(
             f"page_size is {page_size}: give 1–{MAX_PAGE}, or 0 for {DEFAULT_PAGE}",
             field="page_size",
         )
+    if len(wanted.text) > MAX_FILTER_CHARS or "\0" in wanted.text:
+        raise InvalidArgument(
+            f"text may have at most {MAX_FILTER_CHARS} characters, none of them NUL", field="text"
+        )
     limit = page_size or DEFAULT_PAGE
-    scope = f"{tenant_id} {wanted.status} {wanted.outcome} {wanted.agent_id}".encode()
+    scope = f"{tenant_id} {wanted}".encode()
     after = read_page_token(token, scope)
     async with deps.db.tenant(tenant_id) as conn:
-        rows = await store.list_conversations(conn, tenant_id, wanted, after, limit + 1)
-    if len(rows) <= limit:
-        return rows, ""
-    rows = rows[:limit]
-    return rows, page_token(rows[-1].update_time, rows[-1].conversation_id, scope)
+        rows = await store.list_conversations(
+            conn, tenant_id, wanted, after, limit + 1, MOST_LOOKED_AT
+        )
+        last: Position | None = None
+        if len(rows) > limit:
+            rows = rows[:limit]
+            last = rows[-1].update_time, rows[-1].conversation_id
+        elif wanted.text:
+            last = await store.last_among(conn, tenant_id, wanted, after, MOST_LOOKED_AT)
+        names = await store.external_ids(conn, tenant_id, [row.visitor_id for row in rows])
+    return ConversationPage(rows, names, page_token(*last, scope) if last else "")
 
 
 async def rate(

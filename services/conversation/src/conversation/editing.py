@@ -61,8 +61,10 @@ class Edit:
             update_time=self.conn.now(),
         )
 
-    def change_status(self, status: str, handoff_reason: str | None = None) -> None:
-        """Changes who answers, and tells listeners and the bus.
+    def change_status(
+        self, status: str, handoff_reason: str | None = None, *, person: str = ""
+    ) -> None:
+        """Changes who answers, from now on `person`, and tells listeners and the bus.
 
         FailedPrecondition (TRIAL) in a trial: nobody is there to be answered by a person.
         """
@@ -71,6 +73,7 @@ class Edit:
                 "this is a trial of a draft: only the agent answers in it", reason="TRIAL"
             )
         self.change(ConversationChange(status=status, handoff_reason=handoff_reason))
+        self.row = replace(self.row, status_time=self.conn.now(), taken_over_by=person)
         value = wire.status_of(status)
         self.emit(
             pb.TurnEvent(

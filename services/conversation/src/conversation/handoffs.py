@@ -25,14 +25,17 @@ async def request_handoff(deps: Deps, tenant_id: UUID, conversation_id: UUID) ->
 
 
 async def take_over(
-    deps: Deps, runner: TurnRunner, tenant_id: UUID, conversation_id: UUID
+    deps: Deps, runner: TurnRunner, tenant_id: UUID, conversation_id: UUID, *, person: str
 ) -> ConversationRow:
-    """Puts a person in charge; the agent stops in the middle of what it is writing."""
+    """Puts a person in charge; the agent stops in the middle of what it is writing.
+
+    Whoever was first stays: that another takes over as well changes nothing.
+    """
     canceled: UUID | None = None
     async with editing(deps, tenant_id, conversation_id) as edit:
         if edit.row.status != "taken_over":
             canceled = await turns.request_cancel(edit)
-            edit.change_status("taken_over")
+            edit.change_status("taken_over", person=person)
         row = edit.row
     if canceled is not None:
         runner.cancel(canceled)

@@ -145,7 +145,9 @@ def outcome_name(outcome: "conversation_pb2.Outcome.ValueType", field: str) -> s
     return _name(conversation_pb2.Outcome, outcome, "OUTCOME_", field)
 
 
-def conversation_message(row: ConversationRow) -> conversation_pb2.Conversation:
+def conversation_message(
+    row: ConversationRow, visitor_external_id: str = ""
+) -> conversation_pb2.Conversation:
     """A conversation as a proto."""
     return conversation_pb2.Conversation(
         conversation_id=str(row.conversation_id),
@@ -161,6 +163,9 @@ def conversation_message(row: ConversationRow) -> conversation_pb2.Conversation:
         revision=row.revision,
         last_outcome=outcome_of(row.last_outcome),
         trial=row.is_trial,
+        status_time=optional_timestamp(row.status_time),
+        taken_over_by=row.taken_over_by,
+        visitor_external_id=visitor_external_id,
     )
 
 

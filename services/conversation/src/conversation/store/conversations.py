@@ -14,12 +14,16 @@ from fleetkit.events.outbox import INSERT_EVENTS, TOPIC, many_outgoing
 from fleetkit.postgres import FleetConnection
 from psycopg.rows import class_row
 
+# Where a list goes on: after this update time and id.
+Position = tuple[datetime, UUID]
+
 _SAVE: LiteralString = (
     "with saved as ("  # noqa: S608 - made of literals only
     "  update conversation set status = %(status)s, handoff_reason = %(handoff_reason)s,"
     "   last_outcome = %(last_outcome)s, title = %(title)s, message_count = %(message_count)s,"
     "   revision = %(revision)s, update_time = %(update_time)s,"
-    "   last_position = %(last_position)s"
+    "   last_position = %(last_position)s, status_time = %(status_time)s,"
+    "   taken_over_by = %(taken_over_by)s"
     "  where tenant_id = %(tenant_id)s and conversation_id = %(conversation_id)s),"
     " added as ("
     "  insert into turn_events (tenant_id, conversation_id, position, message_id, sequence,"
@@ -53,6 +57,8 @@ class ConversationRow:
     revision: int
     create_time: datetime
     update_time: datetime
+    status_time: datetime | None
+    taken_over_by: str
 
     @property
     def is_trial(self) -> bool:
@@ -62,12 +68,19 @@ class ConversationRow:
 
 @dataclass(frozen=True, slots=True)
 class ConversationFilter:
-    """Which conversations to list; "" and None for all."""
+    """Which conversations to list; "" and None for all.
+
+    `text` stands in the title or in the tenant's id of the visitor; the times are of the last
+    change, the end not included.
+    """
 
     status: str = ""
     outcome: str = ""
     agent_id: UUID | None = None
     visitor_id: UUID | None = None
+    text: str = ""
+    start_time: datetime | None = None
+    end_time: datetime | None = None
 
 
 async def find_visitor(
@@ -124,7 +137,7 @@ async def get_conversation(
         await cursor.execute(
             "select conversation_id, agent_id, agent_version, visitor_id, status, handoff_reason,"
             "  last_outcome, message_count, title, last_position, revision, create_time,"
-            "  update_time"
+            "  update_time, status_time, taken_over_by"
             " from conversation where tenant_id = %s and conversation_id = %s",
             [tenant_id, conversation_id],
         )
@@ -139,7 +152,7 @@ async def lock_conversation(
         await cursor.execute(
             "select conversation_id, agent_id, agent_version, visitor_id, status, handoff_reason,"
             "  last_outcome, message_count, title, last_position, revision, create_time,"
-            "  update_time"
+            "  update_time, status_time, taken_over_by"
             " from conversation where tenant_id = %s and conversation_id = %s"
             " for no key update",
             [tenant_id, conversation_id],
@@ -180,37 +193,88 @@ async def save_conversation(
         conn.signal(TOPIC)
 
 
+# Index-ordered, and of these alone the text is looked for: titles are behind row-level security,
+# which keeps any index of words from being used.
+_WANTED: LiteralString = (
+    "select conversation_id, agent_id, agent_version, visitor_id, status, handoff_reason,"
+    "  last_outcome, message_count, title, last_position, revision, create_time,"
+    "  update_time, status_time, taken_over_by"
+    " from conversation where tenant_id = %(tenant_id)s and agent_version is not null"
+    "  and (%(status)s = '' or status = %(status)s)"
+    "  and (%(outcome)s = '' or last_outcome = %(outcome)s)"
+    "  and (%(agent_id)s::uuid is null or agent_id = %(agent_id)s)"
+    "  and (%(visitor_id)s::uuid is null or visitor_id = %(visitor_id)s)"
+    "  and (%(start_time)s::timestamptz is null or update_time >= %(start_time)s)"
+    "  and (%(end_time)s::timestamptz is null or update_time < %(end_time)s)"
+    "  and (%(after_time)s::timestamptz is null"
+    "    or (update_time, conversation_id) < (%(after_time)s, %(after_id)s::uuid))"
+    " order by update_time desc, conversation_id desc"
+)
+_WITH_TEXT: LiteralString = (
+    f"select wanted.* from ({_WANTED} limit %(among)s) wanted"  # noqa: S608 - made of literals only
+    " left join visitor on visitor.tenant_id = %(tenant_id)s"
+    "  and visitor.visitor_id = wanted.visitor_id"
+    " where strpos(lower(title), lower(%(text)s)) > 0"
+    "  or strpos(lower(external_id), lower(%(text)s)) > 0"
+    " order by wanted.update_time desc, wanted.conversation_id desc limit %(limit)s"
+)
+
+
 async def list_conversations(
     conn: FleetConnection,
     tenant_id: UUID,
     wanted: ConversationFilter,
-    after: tuple[datetime, UUID] | None,
+    after: Position | None,
     limit: int,
+    among: int,
 ) -> list[ConversationRow]:
-    """Conversations but for trials, last changed first, those after `after` (time and id)."""
-    parameters: dict[str, Any] = {
-        "tenant_id": tenant_id,
-        "status": wanted.status,
-        "outcome": wanted.outcome,
-        "agent_id": wanted.agent_id,
-        "visitor_id": wanted.visitor_id,
-        "after_time": after[0] if after else None,
-        "after_id": after[1] if after else None,
-        "limit": limit,
-    }
+    """Conversations but for trials, last changed first, those after `after`.
+
+    A text is looked for in the first `among` of those that are otherwise wanted.
+    """
+    parameters = _parameters(tenant_id, wanted, after) | {"limit": limit, "among": among}
+    statement = _WITH_TEXT if wanted.text else _WANTED + " limit %(limit)s"
     async with conn.cursor(row_factory=class_row(ConversationRow)) as cursor:
-        await cursor.execute(
-            "select conversation_id, agent_id, agent_version, visitor_id, status, handoff_reason,"
-            "  last_outcome, message_count, title, last_position, revision, create_time,"
-            "  update_time"
-            " from conversation where tenant_id = %(tenant_id)s and agent_version is not null"
-            "  and (%(status)s = '' or status = %(status)s)"
-            "  and (%(outcome)s = '' or last_outcome = %(outcome)s)"
-            "  and (%(agent_id)s::uuid is null or agent_id = %(agent_id)s)"
-            "  and (%(visitor_id)s::uuid is null or visitor_id = %(visitor_id)s)"
-            "  and (%(after_time)s::timestamptz is null"
-            "    or (update_time, conversation_id) < (%(after_time)s, %(after_id)s::uuid))"
-            " order by update_time desc, conversation_id desc limit %(limit)s",
-            parameters,
-        )
+        await cursor.execute(statement, parameters)
         return await cursor.fetchall()
+
+
+async def last_among(
+    conn: FleetConnection,
+    tenant_id: UUID,
+    wanted: ConversationFilter,
+    after: Position | None,
+    among: int,
+) -> Position | None:
+    """Where the first `among` of those wanted but for their text end; None when all are looked at.
+
+    The same order and filter as the list's.
+    """
+    parameters = _parameters(tenant_id, wanted, after) | {"skipped": among - 1}
+    async with conn.cursor(row_factory=class_row(ConversationRow)) as cursor:
+        await cursor.execute(_WANTED + " offset %(skipped)s limit 2", parameters)
+        rows = await cursor.fetchall()
+    return (rows[0].update_time, rows[0].conversation_id) if len(rows) == 2 else None
+
+
+async def external_ids(
+    conn: FleetConnection, tenant_id: UUID, visitor_ids: Sequence[UUID]
+) -> dict[UUID, str]:
+    """The tenant's own ids of visitors that have one."""
+    found = await conn.execute(
+        "select visitor_id, external_id from visitor"
+        " where tenant_id = %s and visitor_id = any(%s) and external_id is not null",
+        [tenant_id, list(visitor_ids)],
+    )
+    return dict(await found.fetchall())
+
+
+def _parameters(
+    tenant_id: UUID, wanted: ConversationFilter, after: Position | None
+) -> dict[str, Any]:
+    after_time, after_id = after or (None, None)
+    return asdict(wanted) | {
+        "tenant_id": tenant_id,
+        "after_time": after_time,
+        "after_id": after_id,
+    }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fleetdesk.conversation.v1 import conversation_pb2 as conv
@@ -48,6 +48,10 @@ _FILTERS = (
     ("With a person", "status", "taken_over"),
     ("Resolved", "status", "resolved"),
 )
+# By when they changed last: so many days with today, UTC.
+PERIODS = {"today": 1, "7d": 7, "30d": 30}
+_PERIOD_LABELS = (("", "Any time"), ("today", "Today"), ("7d", "7 days"), ("30d", "30 days"))
+_GONE = "Somebody who has left"
 _LABELS = {
     "title": "First question",
     "outcome": "Outcome",
@@ -59,12 +63,20 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """One conversation as a row; `cost` is None where nothing is known of it."""
+    """One conversation as a row; `cost` is None where nothing is known of it.
+
+    `since` is when a visitor asked for a person, or `person` took over: `since_said` has the words
+    before it. None for others.
+    """
 
     conversation_id: str
     title: str
     detail: str
     badges: tuple[Badge, ...]
+    visitor: str
+    person: str
+    since: When | None
+    since_said: str
     messages: int
     cost: Money | None
     updated: When
@@ -73,10 +85,14 @@ class ConversationRow:
 
 @dataclass(frozen=True, slots=True)
 class ConversationList:
-    """A page of conversations."""
+    """A page of conversations; beside those who wait, the latest that are `with_person`."""
 
     rows: tuple[ConversationRow, ...]
+    with_person: tuple[ConversationRow, ...]
+    title: str
     headline: str
+    asked: "Asked"
+    periods: tuple[tuple[str, str], ...]
     filters: tuple[Tab, ...]
     filtered: bool
     columns: tuple[Column, ...]
@@ -92,15 +108,36 @@ class Asked:
 
     outcome: str = ""
     status: str = ""
+    text: str = ""
+    period: str = ""
     page_token: str = ""
     sort: str = ""
     descending: bool = False
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether some are left out."""
+        return bool(self.outcome or self.status or self.text or self.period)
+
+    @property
+    def only_waiting(self) -> bool:
+        """Whether it is the page Waiting: all who wait, and nobody else."""
+        return self == Asked(status="waiting", sort=self.sort, descending=self.descending)
+
+    def start(self, now: datetime) -> datetime | None:
+        """The first moment of the period, None for any time."""
+        if not self.period:
+            return None
+        today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return today - timedelta(days=PERIODS[self.period] - 1)
 
     def href(self, **changes: str) -> str:
         """The list's address with changes; a changed filter begins at the first page."""
         state = {
             "outcome": self.outcome,
             "status": self.status,
+            "q": self.text,
+            "period": self.period,
             "page_token": self.page_token,
             "sort": self.sort,
             "dir": "desc" if self.descending else "",
@@ -123,17 +160,48 @@ def outcome_badge(outcome: int) -> Badge | None:
     return _OUTCOME_BADGES.get(outcome)
 
 
+def person_of(conversation: conv.Conversation, names: Mapping[str, str]) -> str:
+    """What the person is called who has taken over; "" when nobody has, or it was not noted."""
+    person = conversation.taken_over_by
+    return names.get(person, _GONE) if person else ""
+
+
+def since_of(conversation: conv.Conversation, now: datetime) -> When | None:
+    """Since when a visitor waits or a person answers; None for others."""
+    with_people = conversation.status in (STATUSES["waiting"], STATUSES["taken_over"])
+    if not with_people or not conversation.HasField("status_time"):
+        return None
+    return when_of(conversation.status_time, now)
+
+
+def since_said(conversation: conv.Conversation, names: Mapping[str, str]) -> str:
+    """What happened at `since_of`, in words: "maria@acme.example took over"."""
+    if conversation.status == STATUSES["waiting"]:
+        return "Asked"
+    person = person_of(conversation, names)
+    return f"{person} took over" if person else "Taken over"
+
+
 def conversation_row(
-    conversation: conv.Conversation, costs: Mapping[str, int], now: datetime
+    conversation: conv.Conversation,
+    costs: Mapping[str, int],
+    names: Mapping[str, str],
+    now: datetime,
 ) -> ConversationRow:
     """A conversation as a row; `costs` has nano-dollars by conversation id."""
     identifier = conversation.conversation_id
     nanos = costs.get(identifier)
+    visitor = conversation.visitor_external_id
+    version = f"Agent version {conversation.agent_version}"
     return ConversationRow(
         conversation_id=identifier,
         title=conversation.title or "No question yet",
-        detail=f"Agent version {conversation.agent_version}",
+        detail=f"{visitor} · {version}" if visitor else version,
         badges=badges_of(conversation),
+        visitor=visitor,
+        person=person_of(conversation, names),
+        since=since_of(conversation, now),
+        since_said=since_said(conversation, names),
         messages=conversation.message_count,
         cost=None if nanos is None else money(nanos),
         updated=when_of(conversation.update_time, now),
@@ -141,10 +209,26 @@ def conversation_row(
     )
 
 
+def waiting_headline(
+    waiting: Sequence[ConversationRow], with_person: Sequence[ConversationRow]
+) -> str:
+    """How many wait, and for how long; `waiting` begins with who waits longest."""
+    beside = f"{len(with_person):,} {'is' if len(with_person) == 1 else 'are'} with a person."
+    if not waiting:
+        return f"Nobody waits for a person. {beside}" if with_person else "Nobody waits."
+    verb = "waits" if len(waiting) == 1 else "wait"
+    since = waiting[0].since
+    asked = " and asked" if len(waiting) == 1 else "; the first asked"
+    first = f"{asked} {since.ago}" if since else ""
+    return f"{count(len(waiting), 'visitor')} {verb} for a person{first}. {beside}"
+
+
 def headline(conversations: Sequence[conv.Conversation], *, more: bool, filtered: bool) -> str:
     """How these conversations went, in a sentence with numbers."""
     total = len(conversations)
     if total == 0:
+        if more:
+            return "None of those looked at match; there are older ones."
         return "None match." if filtered else "No visitor has asked anything yet."
     which = f"Of the last {count(total, 'conversation')}" if more else count(total, "conversation")
     answered = sum(item.last_outcome == conv.OUTCOME_ANSWERED for item in conversations)
@@ -163,22 +247,43 @@ _SORT_KEYS: dict[str, Callable[[Any, Mapping[str, int]], Any]] = {
 }
 
 
+def _waited(conversation: conv.Conversation) -> int:
+    has_time = conversation.HasField("status_time")
+    return (conversation.status_time if has_time else conversation.update_time).ToNanoseconds()
+
+
 def conversation_list(
     conversations: Sequence[conv.Conversation],
     next_page_token: str,
     costs: Mapping[str, int],
     asked: Asked,
     now: datetime,
+    *,
+    names: Mapping[str, str] | None = None,
+    with_person: Sequence[conv.Conversation] = (),
 ) -> ConversationList:
-    """The page of conversations as asked for."""
+    """The page of conversations as asked for; those who wait longest stand first.
+
+    `names` has what people are called by id; `with_person` stands beside those who wait.
+    """
+    names = names or {}
     ordered = list(conversations)
+    if asked.status == "waiting":
+        ordered.sort(key=_waited)
     if key := _SORT_KEYS.get(asked.sort):
         ordered.sort(key=lambda item: key(item, costs), reverse=asked.descending)
-    filtered = bool(asked.outcome or asked.status)
+    filtered = asked.is_filtered
     more = bool(next_page_token or asked.page_token)
+    rows = tuple(conversation_row(item, costs, names, now) for item in ordered)
+    beside = tuple(conversation_row(item, costs, names, now) for item in with_person)
+    said = headline(conversations, more=more, filtered=filtered)
     return ConversationList(
-        rows=tuple(conversation_row(item, costs, now) for item in ordered),
-        headline=headline(conversations, more=more, filtered=filtered),
+        rows=rows,
+        with_person=beside,
+        title="Waiting for a person" if asked.only_waiting else "Conversations",
+        headline=waiting_headline(rows, beside) if asked.only_waiting else said,
+        asked=asked,
+        periods=_PERIOD_LABELS,
         filters=tuple(_filter_tab(asked, *entry) for entry in _FILTERS),
         filtered=filtered,
         columns=columns(_LABELS, link_to=asked.href, sort=asked.sort, descending=asked.descending),
@@ -207,9 +312,22 @@ def csv_rows(view: ConversationList) -> list[tuple[str | int, ...]]:
             row.messages,
             row.cost.nanos if row.cost else "",
             row.updated.iso,
+            row.visitor,
+            row.person,
+            row.since.iso if row.since else "",
         )
         for row in view.rows
     ]
 
 
-CSV_HEAD = ("conversation_id", "title", "outcome", "messages", "amount_nanos", "update_time")
+CSV_HEAD = (
+    "conversation_id",
+    "title",
+    "outcome",
+    "messages",
+    "amount_nanos",
+    "update_time",
+    "visitor",
+    "taken_over_by",
+    "status_time",
+)

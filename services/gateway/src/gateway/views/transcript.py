@@ -9,7 +9,7 @@ from fleetdesk.retrieval.v1 import document_pb2 as doc
 from markupsafe import Markup
 
 from gateway.views.answer_html import answer_html, plain_html
-from gateway.views.conversations import REASONS, STATUSES, badges_of, outcome_badge
+from gateway.views.conversations import REASONS, STATUSES, badges_of, outcome_badge, since_of
 from gateway.views.document import Segment
 from gateway.views.format import Money, When, money, percent, when_of
 from gateway.views.frame import Badge, link
@@ -93,6 +93,8 @@ class Transcript:
     turns: tuple[Turn, ...]
     why: Why | None
     status: str
+    person: str
+    since: When | None
     self_href: str
     agent_href: str
     is_trial: bool
@@ -116,8 +118,13 @@ def transcript(
     answer: conv.Message | None,
     chunks: Mapping[str, doc.SearchResult],
     now: datetime,
+    *,
+    person: str = "",
 ) -> Transcript:
-    """The conversation, with the pane of `answer`; `chunks` are its passages by id."""
+    """The conversation, with the pane of `answer`; `chunks` are its passages by id.
+
+    `person` is what whoever has taken over is called.
+    """
     total = sum(item.receipt.total_nanos for item in messages if item.HasField("receipt"))
     return Transcript(
         conversation_id=conversation.conversation_id,
@@ -130,6 +137,8 @@ def transcript(
         turns=tuple(_turn(item, answer, now, is_trial=conversation.trial) for item in messages),
         why=why(answer, messages, chunks, is_trial=conversation.trial) if answer else None,
         status=_STATUSES.get(conversation.status, "open"),
+        person=person,
+        since=since_of(conversation, now),
         self_href=link(
             f"/conversations/{conversation.conversation_id}",
             answer=answer.message_id if answer else "",

@@ -1,6 +1,8 @@
 """Conversations: the list, and one with the reasons of its answers."""
 
+import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from fleetdesk.analytics.v1.analytics_service_pb2 import SummarizeCostsRequest
@@ -11,6 +13,7 @@ from fleetdesk.retrieval.v1.document_pb2 import SearchResult
 from fleetdesk.retrieval.v1.retrieval_service_pb2 import GetChunksRequest
 from fleetkit.errors import DeadlineExceeded, Unavailable
 from fleetkit.ids import new_id
+from fleetkit.rpc.fields import timestamp
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
@@ -20,13 +23,16 @@ from gateway.parts import GatewayRequest, parts_of
 from gateway.routes.pages.downloads import csv_file
 from gateway.routes.pages.reading import asked, asked_of
 from gateway.routes.pages.showing import page, render, show
+from gateway.store.audit import actor_names
 from gateway.views.conversations import (
     CSV_HEAD,
     OUTCOMES,
+    PERIODS,
     STATUSES,
     Asked,
     conversation_list,
     csv_rows,
+    person_of,
 )
 from gateway.views.forms import Form
 from gateway.views.transcript import opened, transcript
@@ -35,6 +41,8 @@ _MAX_CHUNKS = 100
 # For what a page does without when it is late.
 _ASIDE_S = 2.0
 _MAX_WAITING = 99
+_MOST_WAITING = 200
+_MAX_TEXT_CHARS = 200
 
 
 @page("GET", "/conversations")
@@ -43,14 +51,29 @@ async def get_conversations(request: GatewayRequest) -> Response:
     wanted = Asked(
         outcome=asked_of(request, "outcome", OUTCOMES),
         status=asked_of(request, "status", STATUSES),
+        text=asked(request, "q")[:_MAX_TEXT_CHARS],
+        period=asked_of(request, "period", PERIODS),
         page_token=asked(request, "page_token"),
         sort=asked(request, "sort"),
         descending=asked(request, "dir") == "desc",
     )
-    found = await _conversations(request, wanted)
-    costs = await _costs(request, [item.conversation_id for item in found.conversations])
     now = parts_of(request).clock.now()
-    view = conversation_list(found.conversations, found.next_page_token, costs, wanted, now)
+    found, beside = await asyncio.gather(
+        _conversations(request, wanted, now), _with_person(request, wanted)
+    )
+    listed = [*found.conversations, *beside]
+    costs, names = await asyncio.gather(
+        _costs(request, [item.conversation_id for item in listed]), people(request, listed)
+    )
+    view = conversation_list(
+        found.conversations,
+        found.next_page_token,
+        costs,
+        wanted,
+        now,
+        names=names,
+        with_person=beside,
+    )
     if asked(request, "format") == "csv":
         return csv_file("conversations.csv", CSV_HEAD, csv_rows(view))
     entry = "waiting" if wanted.status == "waiting" else "conversations"
@@ -90,8 +113,14 @@ async def show_conversation(
         pb.GetConversationRequest(conversation_id=str(conversation_id), with_receipts=True),
     )
     answer = opened(found.messages, asked(request, "answer"))
-    chunks = await _chunks(request, answer)
-    view = transcript(found.conversation, found.messages, answer, chunks, parts.clock.now())
+    chunks, names = await asyncio.gather(
+        _chunks(request, answer), people(request, [found.conversation])
+    )
+    person = person_of(found.conversation, names)
+    if found.conversation.taken_over_by == request.user.subject:
+        person = "You"
+    now = parts.clock.now()
+    view = transcript(found.conversation, found.messages, answer, chunks, now, person=person)
     return show(
         request,
         "agent" if view.is_trial else "conversations",
@@ -103,15 +132,45 @@ async def show_conversation(
     )
 
 
-async def _conversations(request: GatewayRequest, wanted: Asked) -> pb.ListConversationsResponse:
+async def _conversations(
+    request: GatewayRequest, wanted: Asked, now: datetime
+) -> pb.ListConversationsResponse:
+    start = wanted.start(now)
     return await call(
         parts_of(request).clients.conversations.ListConversations,
         pb.ListConversationsRequest(
             status=STATUSES.get(wanted.status, conversation_pb2.CONVERSATION_STATUS_UNSPECIFIED),
             outcome=OUTCOMES.get(wanted.outcome, conversation_pb2.OUTCOME_UNSPECIFIED),
+            text=wanted.text,
+            start_time=timestamp(start) if start else None,
+            # All who wait, so that who waits longest can stand first.
+            page_size=_MOST_WAITING if wanted.status == "waiting" else 0,
             page_token=wanted.page_token,
         ),
     )
+
+
+async def _with_person(
+    request: GatewayRequest, wanted: Asked
+) -> Sequence[conversation_pb2.Conversation]:
+    """Beside those who wait: the latest that people have taken over."""
+    if not wanted.only_waiting:
+        return ()
+    taken_over = pb.ListConversationsRequest(status=conversation_pb2.CONVERSATION_STATUS_TAKEN_OVER)
+    listed = parts_of(request).clients.conversations.ListConversations
+    return (await call(listed, taken_over)).conversations
+
+
+async def people(
+    request: GatewayRequest, listed: Sequence[conversation_pb2.Conversation]
+) -> dict[str, str]:
+    """What those are called who have taken conversations over, by id; of those that are left."""
+    ids = {item.taken_over_by for item in listed if item.taken_over_by}
+    if not ids:
+        return {}
+    tenant_id = request.user.tenant_id
+    async with parts_of(request).db.tenant(tenant_id) as conn:
+        return await actor_names(conn, tenant_id, sorted(ids))
 
 
 async def _costs(request: GatewayRequest, conversation_ids: Sequence[str]) -> dict[str, int]:
