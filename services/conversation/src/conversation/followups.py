@@ -67,9 +67,10 @@ def points_nowhere(text: str, earlier: Sequence[str] = ()) -> bool:
 
     `earlier` is newest first. With two words that name something, it is a question of its own.
     """
+    if not _is_vague(text, earlier, most_content=1):
+        return False
     said = [each for each in earlier if small_talk(each) is None]
-    told = any(not leans(each, said[index + 1 :]) for index, each in enumerate(said))
-    return not told and _is_vague(text, earlier, most_content=1)
+    return all(leans(each, said[index + 1 :]) for index, each in enumerate(said))
 
 
 def names_nothing(text: str, earlier: Sequence[str] = ()) -> bool:

@@ -1,5 +1,6 @@
 """What other thresholds would have made of the questions that were asked."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,12 +84,14 @@ async def try_thresholds(
     published = rules_of(AgentConfig.from_json(agent.published), settings)
     answer = answer_millis / 1000
     handoff = handoff_millis / 1000 or published.handoff_threshold
-    return compare(rows, published, Rules(answer, min(handoff, answer)))
+    # Whether a question points nowhere takes a look at many words.
+    return await asyncio.to_thread(compare, rows, published, Rules(answer, min(handoff, answer)))
 
 
 def compare(rows: Sequence[DecidedRow], now: Rules, then: Rules) -> Trial:
     """The outcomes of the questions by both rules."""
-    both = [Changed(row, _outcome(row, now), _outcome(row, then)) for row in rows]
+    seen = [(row, _evidence(row)) for row in rows]
+    both = [Changed(row, _outcome(found, now), _outcome(found, then)) for row, found in seen]
     changed = [each for each in both if each.now != each.then]
     return Trial(
         now=Counter(each.now for each in both),
@@ -98,16 +101,18 @@ def compare(rows: Sequence[DecidedRow], now: Rules, then: Rules) -> Trial:
     )
 
 
-def _outcome(row: DecidedRow, rules: Rules) -> str:
-    topics = topics_of((each["document_id"], each["title"], each["score"]) for each in row.passages)
-    evidence = Evidence(
+def _evidence(row: DecidedRow) -> Evidence:
+    return Evidence(
         row.relevance,
-        topics,
+        topics_of((each["document_id"], each["title"], each["score"]) for each in row.passages),
         entitled=True,
         asked_back=row.asked_back,
         points_nowhere=points_nowhere(row.question, row.earlier),
         one_word=is_one_word(row.question),
     )
+
+
+def _outcome(evidence: Evidence, rules: Rules) -> str:
     match decide_from_evidence(evidence, rules):
         case Answer():
             return "answered"

@@ -8,15 +8,15 @@ from uuid import UUID
 from fleetkit.postgres import FleetConnection
 from psycopg.rows import class_row
 
-_MOST_EARLIER = 20
+_MOST_EARLIER = 5
 
 
 @dataclass(frozen=True, slots=True)
 class DecidedRow:
     """A question with what was found for it.
 
-    `asked_back`: whether the agent had just done so; `earlier`: the visitor's texts before, newest
-    first.
+    `asked_back`: whether the agent had just done so; `earlier`: the visitor's last texts before,
+    newest first.
     """
 
     conversation_id: UUID
