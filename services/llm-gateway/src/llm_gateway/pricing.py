@@ -290,7 +290,7 @@ class _BookEntry(_Entry):
     models: list[_ModelEntry]
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class _UniqueKeys(yaml.CSafeLoader):
     """Refuses a mapping that names a key twice, which YAML itself would let pass."""
 
     def construct_mapping(

@@ -41,7 +41,7 @@ class Weights:
 def load_weights() -> Weights:
     """The weights that ship with the service."""
     text = resources.files("llm_gateway.extractive").joinpath("weights.yaml").read_text("utf-8")
-    fields = yaml.safe_load(text)
+    fields = yaml.load(text, yaml.CSafeLoader)
     return Weights(fields["version"], fields["ranking"], fields["support"], fields["least_support"])
 
 

@@ -31,6 +31,7 @@ from llm_gateway.providers.attempts import (
 from llm_gateway.providers.grounding import Grounding, quoted_span, same_words
 from llm_gateway.providers.refusals import refused
 from llm_gateway.providers.sse import Event, EventReader, Pace, joined
+from llm_gateway.providers.trust import trusted
 from llm_gateway.question import Finished, FinishReason, Piece, Question
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -47,7 +48,7 @@ def client_of(api_key: str, base_url: str) -> AsyncAnthropic:
         # Retried here, where each attempt is accounted for.
         max_retries=0,
         timeout=anthropic.Timeout(_SILENCE_S, connect=_CONNECT_TIMEOUT_S),
-        http_client=DefaultAioHttpClient(),
+        http_client=DefaultAioHttpClient(verify=trusted()),
     )
 
 

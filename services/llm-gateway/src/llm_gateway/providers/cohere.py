@@ -16,6 +16,7 @@ from fleetkit import context
 from llm_gateway.entries import Meter
 from llm_gateway.pricing import Unit
 from llm_gateway.providers.statuses import late, malformed, of_status, unreachable
+from llm_gateway.providers.trust import trusted
 from llm_gateway.reranking import Document
 
 _MAX_TOKENS_PER_DOCUMENT = 4096
@@ -36,7 +37,7 @@ class Cohere:
         self, api_key: str, base_url: str, connections: httpx.AsyncClient | None = None
     ) -> None:
         self._base_url = base_url
-        self._http = connections or DefaultAioHttpClient(timeout=_NO_DEADLINE_S)
+        self._http = connections or DefaultAioHttpClient(timeout=_NO_DEADLINE_S, verify=trusted())
         # Retrying is the caller's: a person waits for the order, and the fused one is at hand.
         self._client = AsyncClientV2(
             api_key=api_key, base_url=base_url, max_retries=0, httpx_client=self._http

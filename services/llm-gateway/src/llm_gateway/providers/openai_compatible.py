@@ -31,6 +31,7 @@ from llm_gateway.providers.openai_request import build_request, count_request, m
 from llm_gateway.providers.quoting import Quoted
 from llm_gateway.providers.refusals import refused
 from llm_gateway.providers.sse import Event, EventReader, Pace, joined
+from llm_gateway.providers.trust import trusted
 from llm_gateway.question import Finished, FinishReason, Passage, Piece, Question
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -47,7 +48,7 @@ def client_of(endpoint: OpenAiEndpoint) -> AsyncOpenAI:
         # Retried here, where each attempt is accounted for.
         max_retries=0,
         timeout=openai.Timeout(_SILENCE_S, connect=_CONNECT_TIMEOUT_S),
-        http_client=DefaultAioHttpClient(),
+        http_client=DefaultAioHttpClient(verify=trusted()),
     )
 
 
