@@ -15,6 +15,9 @@ LOCKED := uv.lock pyproject.toml $(wildcard services/*/pyproject.toml libs/*/pyp
 BUF := .venv/bin/buf
 RELEASED := protos/released.binpb
 
+# Where Python is told to keep no bytecode, every process and every test worker would compile anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .NOTPARALLEL:
@@ -120,9 +123,14 @@ test: .venv/.development protos assets checks browser ## Run every check there i
 	TMPDIR=$(TEST_TMP) $(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: checks
-checks: .venv/.development protos ## Lint and check types, side by side
-	@$(MAKE) --no-print-directory lint & linted=$$!; \
+checks: .venv/.development protos assets ## Lint, check types, and see that every test can be collected
+	@{ $(MAKE) --no-print-directory lint && $(MAKE) --no-print-directory collect; } & linted=$$!; \
 		$(MAKE) --no-print-directory type; typed=$$?; wait $$linted && exit $$typed
+
+# Compiles the tests once, which each of the workers would do for itself.
+.PHONY: collect
+collect: .venv/.development protos assets
+	$(PY) -m pytest --collect-only --quiet --quiet --quiet
 
 .PHONY: lint
 lint: .venv/.development protos ## Check format, lint, import rules and protos

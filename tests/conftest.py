@@ -3,8 +3,9 @@
 See README.md beside this file.
 """
 
+import gc
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import nats
 import pytest
 from fleetdesk_local.nats_server import NatsServer
 from fleetdesk_local.roster import SERVICES
-from fleetkit import context
+from fleetkit import context, logging
 from fleetkit.context import Attribution, CallContext, Identity, Kind
 from fleetkit.rpc.identity import acting_as
 from fleetkit.rpc.keys import KeyRing, generate_keys
@@ -48,6 +49,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> distribution
     return distribution.Files(config, log)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collects garbage only of what comes after: what collecting makes stays until the end.
+
+    A third of a collection's time was the garbage collector's, in each worker.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=distribution.place)
 
@@ -58,6 +73,12 @@ def _refuse_the_outside(event: str, arguments: tuple[Any, ...]) -> None:
         host = str(arguments[1][0])
         if not host.startswith(_LOOPBACK):
             raise PermissionError(f"a test wanted to connect to {host}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_log() -> None:
+    """As a service logs, errors only: a pretty traceback takes a second each."""
+    logging.configure("tests", "error")
 
 
 @pytest.fixture(scope="session")
