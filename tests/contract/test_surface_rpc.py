@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 import grpc
 import pytest
 from fleetdesk_local.roster import SERVICES
-from fleetkit import logging
 from fleetkit.context import Identity
 from fleetkit.rpc.access import Access, access_of_service
 from fleetkit.rpc.identity import mint_caller, mint_identity
@@ -38,11 +37,6 @@ _OURS = {
 # Waits for what happens next in a conversation, and so ends only when its listener leaves.
 _LISTENS = {"fleetdesk.conversation.v1.ConversationService.WatchConversation"}
 _FIRST, _LAST = ("Create", "Begin", "Upload"), ("Delete", "Erase")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quiet_log() -> None:
-    logging.configure("surface", "error")
 
 
 def _methods(running: Running) -> list[MethodDescriptor]:

@@ -10,17 +10,10 @@ from fleetdesk.conversation.v1 import agent_service_pb2 as agent_service
 from fleetdesk.conversation.v1 import conversation_service_pb2 as service
 from fleetdesk.conversation.v1.agent_service_pb2_grpc import AgentServiceStub
 from fleetdesk.conversation.v1.conversation_service_pb2_grpc import ConversationServiceStub
-from fleetkit import logging
 from harness.conversing import Visitor, config
 from harness.services import Running
 
 RESET = "Hold the reset button for ten seconds. The light turns amber. Then let go of it."
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quiet_log() -> None:
-    """As a service logs, errors only: a pretty traceback takes a second each."""
-    logging.configure("conversation", "error")
 
 
 @pytest.fixture

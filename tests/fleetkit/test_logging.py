@@ -24,14 +24,14 @@ def logs() -> Iterator[Any]:
     """Gives the lines that a configured process has written so far."""
     file = StringIO()
     root = stdlib_logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, configured = root.handlers[:], root.level, structlog.get_config()
     logging.configure("memory", "info", file)
 
     def lines() -> list[dict[str, Any]]:
         return [json.loads(line) for line in file.getvalue().splitlines()]
 
     yield lines
-    structlog.reset_defaults()
+    structlog.configure(**configured)
     root.handlers[:] = handlers
     root.setLevel(level)
 

@@ -8,18 +8,11 @@ import pytest
 import pytest_asyncio
 from fakes.neighbours import FakeNeighbours
 from fleetdesk_local.nats_server import NatsServer
-from fleetkit import logging
 from harness.browser import chromium
 from harness.databases import Databases
 from harness.desk import Desk, bare_gateway, scripted_fleet, whole_fleet
 from harness.services import FleetServices, TestBus
 from playwright.async_api import Browser
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quiet_log() -> None:
-    """As a service logs, errors only: a pretty traceback takes a second each."""
-    logging.configure("gateway", "error")
 
 
 @pytest.fixture(scope="session")

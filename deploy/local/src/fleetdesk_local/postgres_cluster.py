@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,8 @@ from fleetdesk_local.errors import LocalError
 from fleetdesk_local.postgres_wheel import STATE_HOME
 
 SUPERUSER = "postgres"
+# Hashing a password thousands of times, as every connection does, is for passwords that are kept.
+_SCRATCH = ("--no-sync", "--set=scram_iterations=1")
 # SIGINT disconnects the clients; on SIGTERM the server would wait for them.
 _STOP = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))
 
@@ -33,14 +36,15 @@ def ensure_cluster(
 
     It is `<data_dir>/postgres`, or what that links to: a folder under `state_home` when `account`
     can't pass the folders above `data_dir`. The superuser's password is in
-    `<data_dir>/postgres.password`. Without `durable`, a new one is not written through to the disk.
+    `<data_dir>/postgres.password`. Without `durable`, a new one is not written through to the disk,
+    and its passwords are hashed once.
     Raises LocalError when the data belongs to another user.
     """
     link = data_dir / "postgres"
     cluster = link.resolve()
     if not cluster.exists():
-        sync = "--sync-method=fsync" if durable else "--no-sync"
-        _make(data_dir, state_home, binaries / "initdb", account, sync)
+        options = ("--sync-method=fsync",) if durable else _SCRATCH
+        _make(data_dir, state_home, binaries / "initdb", account, options)
         cluster = link.resolve()
     if cluster.stat().st_uid != account.uid:
         raise LocalError(
@@ -78,7 +82,9 @@ def end_orphan(cluster: Path) -> None:
         children.end(process, _STOP)
 
 
-def _make(data_dir: Path, state_home: Path, initdb: Path, account: Account, sync: str) -> None:
+def _make(
+    data_dir: Path, state_home: Path, initdb: Path, account: Account, options: Sequence[str]
+) -> None:
     """Make a cluster beside its final place and move it there, so that half of one never counts."""
     scratch = Path(tempfile.mkdtemp(dir=data_dir, prefix="postgres-"))
     account.own(scratch)
@@ -89,7 +95,7 @@ def _make(data_dir: Path, state_home: Path, initdb: Path, account: Account, sync
         account.own(scratch)
     password = secrets.token_urlsafe(24)
     try:
-        _initdb(initdb, scratch, password, account, sync)
+        _initdb(initdb, scratch, password, account, options)
     except LocalError:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
@@ -126,7 +132,9 @@ def _adopt_outside(scratch: Path, link: Path, state_home: Path) -> Path:
     return home
 
 
-def _initdb(executable: Path, cluster: Path, password: str, account: Account, sync: str) -> None:
+def _initdb(
+    executable: Path, cluster: Path, password: str, account: Account, options: Sequence[str]
+) -> None:
     with tempfile.NamedTemporaryFile("w", prefix="fleetdesk-") as handed_over:
         handed_over.write(password)
         handed_over.flush()
@@ -142,7 +150,7 @@ def _initdb(executable: Path, cluster: Path, password: str, account: Account, sy
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",
                 "--locale=C",
-                sync,
+                *options,
             ],
             **account.run_as,
             cwd="/",
