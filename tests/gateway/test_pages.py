@@ -38,6 +38,15 @@ async () => {
   return wider();
 }
 """
+# Colours change at once, not from parent to child, a frame each.
+AT_ONCE = """
+() => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync("* { transition-property: none !important }");
+  document.adoptedStyleSheets.push(sheet);
+}
+"""
+PAPER = "getComputedStyle(document.body).backgroundColor"
 QUESTION = "How long does the warranty of a kettle last?"
 
 
@@ -241,10 +250,20 @@ class Structure(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-class TestEveryPage:
-    def paths(self) -> list[str]:
-        return SIGNED_IN
+Served = dict[str, httpx.Response]
 
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def served(office: Office) -> Served:
+    """Every page as it comes, by its route."""
+    found: Served = {}
+    for path in (*SIGNED_IN, *OPEN):
+        headers = {} if path in OPEN and path != "/widget-preview" else None
+        found[path] = await office.get(office.url(path), headers)
+    return found
+
+
+class TestEveryPage:
     async def test_is_found_by_its_route(self) -> None:
         assert {"/", "/knowledge", "/knowledge/search", "/conversations", "/costs"} <= set(FRAMED)
         assert set(OPEN) == {
@@ -256,9 +275,8 @@ class TestEveryPage:
         }
 
     @pytest.mark.parametrize("path", [*SIGNED_IN, *OPEN])
-    async def test_has_one_heading_one_main_and_a_title(self, office: Office, path: str) -> None:
-        headers = {} if path in OPEN and path != "/widget-preview" else None
-        answer = await office.get(office.url(path), headers)
+    async def test_has_one_heading_one_main_and_a_title(self, served: Served, path: str) -> None:
+        answer = served[path]
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"].startswith("text/html")
         found = Structure(answer.text)
@@ -268,8 +286,8 @@ class TestEveryPage:
         assert len(found.all("title")) == 1
 
     @pytest.mark.parametrize("path", FRAMED)
-    async def test_stands_in_the_frame(self, office: Office, path: str) -> None:
-        found = Structure((await office.get(office.url(path))).text)
+    async def test_stands_in_the_frame(self, served: Served, path: str) -> None:
+        found = Structure(served[path].text)
         landmarks = {attributes.get("aria-label") for attributes in found.all("nav")}
         assert {"Main", "Pages"} <= landmarks
         assert found.all("a")[0]["href"] == "#main"
@@ -277,10 +295,9 @@ class TestEveryPage:
 
     @pytest.mark.parametrize("path", [*SIGNED_IN, *OPEN])
     async def test_runs_under_a_policy_without_inline_script_or_style(
-        self, office: Office, path: str
+        self, served: Served, path: str
     ) -> None:
-        headers = {} if path in OPEN and path != "/widget-preview" else None
-        answer = await office.get(office.url(path), headers)
+        answer = served[path]
         policy = answer.headers["content-security-policy"]
         assert "script-src 'self'" in policy
         assert "unsafe" not in policy
@@ -291,23 +308,24 @@ class TestEveryPage:
             assert tag != "script" or attributes.get("src")
 
     @pytest.mark.parametrize("path", FRAMED)
-    async def test_labels_its_fields(self, office: Office, path: str) -> None:
-        found = Structure((await office.get(office.url(path))).text)
+    async def test_labels_its_fields(self, served: Served, path: str) -> None:
+        found = Structure(served[path].text)
         labelled = {label["for"] for label in found.all("label") if label.get("for")}
         for tag in ("input", "textarea", "select"):
             for field in found.all(tag):
                 named = field.get("aria-label") or field.get("type") in ("hidden", "checkbox")
                 assert named or field.get("id") in labelled, field
 
-    async def test_links_to_nothing_that_is_not_there(self, office: Office) -> None:
-        seen: set[str] = set()
+    async def test_links_to_nothing_that_is_not_there(self, office: Office, served: Served) -> None:
+        seen = {office.url(path) for path in FRAMED}
+        links: set[str] = set()
         for path in FRAMED:
-            found = Structure((await office.get(office.url(path))).text)
+            found = Structure(served[path].text)
             for attributes in (*found.all("a"), *found.all("link"), *found.all("script")):
                 link = str(attributes.get("href") or attributes.get("src") or "")
                 if link.startswith("/"):
-                    seen.add(link.partition("#")[0])
-        for link in sorted(seen):
+                    links.add(link.partition("#")[0])
+        for link in sorted(links - seen):
             assert (await office.get(link)).status_code in (200, 303), link
 
     @pytest.mark.parametrize(
@@ -325,22 +343,9 @@ def _read(path: Path) -> str:
 
 
 class TestAxe:
-    @pytest.mark.parametrize(
-        ("scheme", "widths", "rules"),
-        [("light", (1280, 360), ()), ("dark", (360,), COLOURS)],
-    )
-    async def test_objects_to_nothing(
-        self,
-        office: Office,
-        module_browser: Browser,
-        scheme: Any,
-        widths: tuple[int, ...],
-        rules: tuple[str, ...],
-    ) -> None:
-        """Every page, as wide as a desk's screen and as narrow as a phone's."""
-        context = await _context(
-            office, module_browser, reduced_motion="reduce", color_scheme=scheme
-        )
+    async def test_objects_to_nothing(self, office: Office, module_browser: Browser) -> None:
+        """Every page, as wide as a desk's screen and as narrow as a phone's, light and dark."""
+        context = await _context(office, module_browser, reduced_motion="reduce")
         page = await context.new_page()
         addresses = [office.url(path) for path in FRAMED]
         addresses += [
@@ -352,32 +357,32 @@ class TestAxe:
             "/knowledge?filter=zzz",
             office.url("/knowledge/evaluations/{evaluation_id:uuid}?show=all&arm=dense"),
         ]
-        found = [
-            fault for address in addresses for fault in await _faults(page, address, widths, rules)
-        ]
+        found = [fault for address in addresses for fault in await _faults(page, address)]
         await context.clear_cookies()
         for path in OPEN:
-            if path == "/widget-preview":
-                continue
-            found += await _faults(page, path, widths, rules)
+            if path != "/widget-preview":
+                found += await _faults(page, office.url(path))
         await context.close()
         assert found == []
 
 
-async def _faults(
-    page: Page, address: str, widths: tuple[int, ...], rules: tuple[str, ...]
-) -> list[str]:
-    """What is wrong with a page at any of the widths; it is loaded at the first."""
+async def _faults(page: Page, address: str) -> list[str]:
+    """What is wrong with a page, loaded once: at both widths, and in dark by its colours alone."""
     found: list[str] = []
-    for width in widths:
+    await page.emulate_media(color_scheme="light")
+    for width in (1280, 360):
         await page.set_viewport_size({"width": width, "height": 800})
-        if width == widths[0]:
+        if width == 1280:
             await page.goto(address)
         wide = await page.evaluate(WIDER)
         if wide:
             found.append(f"{address} is {wide} px wider than {width} px")
-        violations = await axe_violations(page, only=rules)
-        found += [f"{address} at {width} px: {violation}" for violation in violations]
+        found += [f"{address} at {width} px: {fault}" for fault in await axe_violations(page)]
+    light = await page.evaluate(PAPER)
+    await page.evaluate(AT_ONCE)
+    await page.emulate_media(color_scheme="dark")
+    found += [f"{address} in dark: {fault}" for fault in await axe_violations(page, only=COLOURS)]
+    assert await page.evaluate(PAPER) != light, f"{address} is not dark in dark"
     return found
 
 
