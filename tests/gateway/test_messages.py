@@ -4,6 +4,7 @@ import asyncio
 from contextlib import ExitStack
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 import pytest_asyncio
 from fakes.neighbours import FakeNeighbours
@@ -406,3 +407,43 @@ async def _being_answered(talk: Desk, conversation: str, company: Company) -> No
         return any(each["status"] == "answering" for each in found.json()["messages"])
 
     await eventually(check)
+
+
+class TestTrial:
+    async def test_is_shown_while_it_is_written_and_asked_one_at_a_time(
+        self, talk, acme, neighbours
+    ):
+        headers = await talk.sign_in(acme)
+        token = headers["X-CSRF-Token"]
+        htmx = {"Cookie": headers["Cookie"], "HX-Request": "true"}
+        rest = asyncio.Event()
+        reset_script(neighbours, "Hold the reset ", rest, "button for ten seconds.")
+
+        async def ask(text: str, **more: str) -> httpx.Response:
+            form = {"csrf_token": token, "agent_id": str(acme.agent_id), "text": text, **more}
+            form["request_id"] = str(uuid4())
+            return await talk.client.post("/agent/trial", headers=htmx, data=form)
+
+        begun = await ask(QUESTION)
+        where = begun.headers["HX-Replace-Url"]
+        assert ("Being written" in begun.text, "every 500ms" in begun.text) == (True, True)
+
+        async def shown() -> str:
+            return (await talk.client.get(where, headers=htmx)).text
+
+        async def has_begun() -> bool:
+            return "Hold the reset" in await shown()
+
+        await eventually(has_begun)
+        trial_id = where.rpartition("=")[2]
+        second = await ask("And the lamp?", trial=trial_id)
+        assert "is still being answered" in second.text
+        assert 'value="And the lamp?"' in second.text
+        rest.set()
+
+        async def is_whole() -> bool:
+            return "Answered" in await shown()
+
+        await eventually(is_whole)
+        page = await shown()
+        assert ("button for ten seconds" in page, "every 500ms" in page) == (True, False)
