@@ -307,8 +307,8 @@ class TestListConversations:
             assert await found(agent_id=visitor.agent_id) == [visitor.conversation_id]
             assert await found(agent_id=str(uuid4())) == []
             assert await found() == [other.conversation_id, visitor.conversation_id]
-            assert await found(text="ROUTER") == [visitor.conversation_id]
-            assert await found(text="rout%", outcome=pb.OUTCOME_ANSWERED) == []
+            assert await found(filter="ROUTER") == [visitor.conversation_id]
+            assert await found(filter="rout%", outcome=pb.OUTCOME_ANSWERED) == []
             now = (await visitor.read()).conversation.update_time
             assert await found(start_time=now) == [
                 other.conversation_id,
@@ -327,10 +327,10 @@ class TestListConversations:
                 )
                 await conversations.CreateConversation(request)
         with visitor.person("viewer"):
-            first = await self._page(conversations, text="Maria")
+            first = await self._page(conversations, filter="Maria")
             assert (list(first.conversations), first.next_page_token != "") == ([], True)
             token = first.next_page_token
-            second = await self._page(conversations, text="Maria", page_token=token)
+            second = await self._page(conversations, filter="Maria", page_token=token)
             assert second.next_page_token == ""
         assert [each.visitor_external_id for each in second.conversations] == ["maria@example.com"]
 
@@ -348,9 +348,9 @@ class TestListConversations:
                 ({"page_size": 201}, "page_size"),
                 ({"page_size": -1}, "page_size"),
                 ({"status": 77}, "status"),
-                ({"page_token": token, "text": "x"}, "page_token"),
-                ({"text": "x" * 201}, "text"),
-                ({"text": "a\0"}, "text"),
+                ({"page_token": token, "filter": "x"}, "page_token"),
+                ({"filter": "x" * 201}, "filter"),
+                ({"filter": "a\0"}, "filter"),
                 ({"agent_id": "x"}, "agent_id"),
             ):
                 with pytest.raises(InvalidArgument) as caught:

@@ -147,12 +147,16 @@ class TestReading:
         assert await listed("status=waiting") == [bad]
         assert await listed(f"agent_id={company.agent_id}") == [bad, good]
         assert await listed(f"agent_id={uuid4()}") == []
+        assert await listed("filter=ROUTER&outcome=answered") == [good]
+        assert await listed("filter=lamp") == []
+        assert await listed("from=2020-01-01T00:00:00Z") == [bad, good]
+        assert await listed("from=9000-01-01T00:00:00Z") == []
         page = await talk.client.get("/v1/conversations?page_size=1", headers=company.bearer)
         token = page.json()["next_page_token"]
         assert await listed(f"page_size=1&page_token={token}") == [good]
 
     async def test_a_filter_that_is_none_is_refused(self, talk, acme):
-        for query in ("status=asleep", "outcome=win", "agent_id=x", "page_size=0"):
+        for query in ("status=asleep", "outcome=win", "agent_id=x", "page_size=0", "from=x"):
             answer = await talk.client.get(f"/v1/conversations?{query}", headers=acme.bearer)
             assert answer.status_code == 400
             assert answer.json()["errors"][0]["field"] == query.partition("=")[0]

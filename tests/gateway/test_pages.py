@@ -645,7 +645,7 @@ class TestConversations:
         await page.goto("/conversations?outcome=handoff")
         typed = page.get_by_label("Filter by first question")
         await typed.fill("WARRANTY of")
-        await expect(page).to_have_url(re.compile(r"outcome=handoff&q=WARRANTY"))
+        await expect(page).to_have_url(re.compile(r"outcome=handoff&filter=WARRANTY"))
         await expect(page.get_by_role("link", name=QUESTION)).to_be_visible()
         await expect(typed).to_be_focused()
         await page.get_by_label("Last activity").select_option("today")

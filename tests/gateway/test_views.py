@@ -720,10 +720,10 @@ class TestConversationList:
 
     def test_of_the_agents_says_since_when_of_none(self) -> None:
         found = self.listed(5, status=conv.CONVERSATION_STATUS_OPEN, visitor_external_id="c-17")
-        asked = conversations.Asked(text="5", period="7d")
+        asked = conversations.Asked(filter="5", period="7d")
         view = conversations.conversation_list([found], "more", {}, asked, NOW)
         assert (view.rows[0].since, view.rows[0].detail) == (None, "c-17 · Agent version 0")
-        assert view.next_href == "/conversations?q=5&period=7d&page_token=more"
+        assert view.next_href == "/conversations?filter=5&period=7d&page_token=more"
         assert asked.start(NOW) == datetime(2026, 11, 16, tzinfo=UTC)
         nothing = conversations.conversation_list([], "more", {}, asked, NOW)
         assert nothing.headline == "None of those looked at match; there are older ones."

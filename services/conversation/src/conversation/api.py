@@ -188,7 +188,7 @@ class ConversationApi(ConversationServiceServicer):
             outcome=wire.outcome_name(request.outcome, "outcome"),
             agent_id=agent_id,
             visitor_id=to_optional_uuid(request.visitor_id, "visitor_id"),
-            text=request.text.strip(),
+            filter=request.filter.strip(),
             start_time=to_optional_time(request, "start_time"),
             end_time=to_optional_time(request, "end_time"),
         )

@@ -27,7 +27,7 @@ MAX_MESSAGES = 500
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
 MAX_FILTER_CHARS = 200
-# Conversations that one page looks for a text in: some 40 ms.
+# Conversations that one page looks for a filter in: some 40 ms.
 MOST_LOOKED_AT = 10_000
 
 
@@ -118,9 +118,10 @@ async def list_page(
             f"page_size is {page_size}: give 1–{MAX_PAGE}, or 0 for {DEFAULT_PAGE}",
             field="page_size",
         )
-    if len(wanted.text) > MAX_FILTER_CHARS or "\0" in wanted.text:
+    if len(wanted.filter) > MAX_FILTER_CHARS or "\0" in wanted.filter:
         raise InvalidArgument(
-            f"text may have at most {MAX_FILTER_CHARS} characters, none of them NUL", field="text"
+            f"filter may have at most {MAX_FILTER_CHARS} characters, none of them NUL",
+            field="filter",
         )
     limit = page_size or DEFAULT_PAGE
     scope = f"{tenant_id} {wanted}".encode()
@@ -133,7 +134,7 @@ async def list_page(
         if len(rows) > limit:
             rows = rows[:limit]
             last = rows[-1].update_time, rows[-1].conversation_id
-        elif wanted.text:
+        elif wanted.filter:
             last = await store.last_among(conn, tenant_id, wanted, after, MOST_LOOKED_AT)
         names = await store.external_ids(conn, tenant_id, [row.visitor_id for row in rows])
     return ConversationPage(rows, names, page_token(*last, scope) if last else "")

@@ -70,7 +70,7 @@ class ConversationRow:
 class ConversationFilter:
     """Which conversations to list; "" and None for all.
 
-    `text` stands in the title or in the tenant's id of the visitor; the times are of the last
+    `filter` stands in the title or in the tenant's id of the visitor; the times are of the last
     change, the end not included.
     """
 
@@ -78,7 +78,7 @@ class ConversationFilter:
     outcome: str = ""
     agent_id: UUID | None = None
     visitor_id: UUID | None = None
-    text: str = ""
+    filter: str = ""
     start_time: datetime | None = None
     end_time: datetime | None = None
 
@@ -193,7 +193,7 @@ async def save_conversation(
         conn.signal(TOPIC)
 
 
-# Index-ordered, and of these alone the text is looked for: titles are behind row-level security,
+# Index-ordered, and of these alone the filter is looked for: titles are behind row-level security,
 # which keeps any index of words from being used.
 _WANTED: LiteralString = (
     "select conversation_id, agent_id, agent_version, visitor_id, status, handoff_reason,"
@@ -210,12 +210,12 @@ _WANTED: LiteralString = (
     "    or (update_time, conversation_id) < (%(after_time)s, %(after_id)s::uuid))"
     " order by update_time desc, conversation_id desc"
 )
-_WITH_TEXT: LiteralString = (
+_FILTERED: LiteralString = (
     f"select wanted.* from ({_WANTED} limit %(among)s) wanted"  # noqa: S608 - made of literals only
     " left join visitor on visitor.tenant_id = %(tenant_id)s"
     "  and visitor.visitor_id = wanted.visitor_id"
-    " where strpos(lower(title), lower(%(text)s)) > 0"
-    "  or strpos(lower(external_id), lower(%(text)s)) > 0"
+    " where strpos(lower(title), lower(%(filter)s)) > 0"
+    "  or strpos(lower(external_id), lower(%(filter)s)) > 0"
     " order by wanted.update_time desc, wanted.conversation_id desc limit %(limit)s"
 )
 
@@ -230,10 +230,10 @@ async def list_conversations(
 ) -> list[ConversationRow]:
     """Conversations but for trials, last changed first, those after `after`.
 
-    A text is looked for in the first `among` of those that are otherwise wanted.
+    A filter is looked for in the first `among` of those that are otherwise wanted.
     """
     parameters = _parameters(tenant_id, wanted, after) | {"limit": limit, "among": among}
-    statement = _WITH_TEXT if wanted.text else _WANTED + " limit %(limit)s"
+    statement = _FILTERED if wanted.filter else _WANTED + " limit %(limit)s"
     async with conn.cursor(row_factory=class_row(ConversationRow)) as cursor:
         await cursor.execute(statement, parameters)
         return await cursor.fetchall()
@@ -246,7 +246,7 @@ async def last_among(
     after: Position | None,
     among: int,
 ) -> Position | None:
-    """Where the first `among` of those wanted but for their text end; None when all are looked at.
+    """Where the first `among` of those wanted but for the filter end; None when all are looked at.
 
     The same order and filter as the list's.
     """

@@ -1,5 +1,6 @@
 """Conversations: begun, listed, read, and led by people."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from gateway.origins import is_own_page
 from gateway.parts import GatewayRequest, Parts, parts_of
 from gateway.requests import Head
 from gateway.routes.reading import request_id
-from gateway.shapes.common import IdempotencyKey, PageSize, PageToken, value_of
+from gateway.shapes.common import IdempotencyKey, PageSize, PageToken, stamp_of, value_of
 from gateway.shapes.conversations import (
     MAX_TEXT_BYTES,
     Conversation,
@@ -31,7 +32,7 @@ from gateway.shapes.conversations import (
     TextRequest,
     message_of,
 )
-from gateway.text import checked_text
+from gateway.text import NO_CONTROLS_PATTERN, checked_text
 
 _TAGS = ["Conversations"]
 _SCOPE_READ, _SCOPE_WRITE = "conversations:read", "conversations:write"
@@ -86,10 +87,27 @@ async def get_conversations(
     agent_id: Annotated[
         UUID | None, QueryParameter(name="agent_id", description="Only this agent's.")
     ] = None,
+    containing: Annotated[
+        str,
+        QueryParameter(
+            name="filter",
+            max_length=200,
+            description="Part of the title or of your own id of the visitor.",
+            schema_extra={"pattern": NO_CONTROLS_PATTERN},
+        ),
+    ] = "",
+    start: Annotated[
+        datetime | None,
+        QueryParameter(name="from", description="Changed last at this time or later."),
+    ] = None,
     page_size: PageSize = 50,
     page_token: PageToken = "",
 ) -> ConversationList:
-    """Conversations, last changed first."""
+    """Conversations, last changed first.
+
+    With a `filter` a page may have fewer than asked for, or none, and `next_page_token` lead to
+    more: it looks among so many at once.
+    """
     statuses, outcomes = conversation_pb2.ConversationStatus, conversation_pb2.Outcome
     found = await call(
         parts_of(request).clients.conversations.ListConversations,
@@ -97,6 +115,8 @@ async def get_conversations(
             status=value_of(statuses, status, "CONVERSATION_STATUS_", "status"),
             outcome=value_of(outcomes, outcome, "OUTCOME_", "outcome"),
             agent_id=str(agent_id) if agent_id else "",
+            filter=containing,
+            start_time=stamp_of(start, "from"),
             page_size=min(page_size, _MAX_PAGE),
             page_token=page_token,
         ),

@@ -108,7 +108,7 @@ class Asked:
 
     outcome: str = ""
     status: str = ""
-    text: str = ""
+    filter: str = ""
     period: str = ""
     page_token: str = ""
     sort: str = ""
@@ -117,7 +117,7 @@ class Asked:
     @property
     def is_filtered(self) -> bool:
         """Whether some are left out."""
-        return bool(self.outcome or self.status or self.text or self.period)
+        return bool(self.outcome or self.status or self.filter or self.period)
 
     @property
     def only_waiting(self) -> bool:
@@ -136,7 +136,7 @@ class Asked:
         state = {
             "outcome": self.outcome,
             "status": self.status,
-            "q": self.text,
+            "filter": self.filter,
             "period": self.period,
             "page_token": self.page_token,
             "sort": self.sort,

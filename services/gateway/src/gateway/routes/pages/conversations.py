@@ -42,7 +42,7 @@ _MAX_CHUNKS = 100
 _ASIDE_S = 2.0
 _MAX_WAITING = 99
 _MOST_WAITING = 200
-_MAX_TEXT_CHARS = 200
+_MAX_FILTER_CHARS = 200
 
 
 @page("GET", "/conversations")
@@ -51,7 +51,7 @@ async def get_conversations(request: GatewayRequest) -> Response:
     wanted = Asked(
         outcome=asked_of(request, "outcome", OUTCOMES),
         status=asked_of(request, "status", STATUSES),
-        text=asked(request, "q")[:_MAX_TEXT_CHARS],
+        filter=asked(request, "filter")[:_MAX_FILTER_CHARS],
         period=asked_of(request, "period", PERIODS),
         page_token=asked(request, "page_token"),
         sort=asked(request, "sort"),
@@ -141,7 +141,7 @@ async def _conversations(
         pb.ListConversationsRequest(
             status=STATUSES.get(wanted.status, conversation_pb2.CONVERSATION_STATUS_UNSPECIFIED),
             outcome=OUTCOMES.get(wanted.outcome, conversation_pb2.OUTCOME_UNSPECIFIED),
-            text=wanted.text,
+            filter=wanted.filter,
             start_time=timestamp(start) if start else None,
             # All who wait, so that who waits longest can stand first.
             page_size=_MOST_WAITING if wanted.status == "waiting" else 0,
