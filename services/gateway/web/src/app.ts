@@ -52,6 +52,13 @@ function sliders(): void {
   });
 }
 
+/** Marks a form once something was typed into it or chosen in it, until it is sent. */
+function changes(): void {
+  document.addEventListener("input", (event) => {
+    (event.target as HTMLInputElement).form?.classList.add("is-changed");
+  });
+}
+
 /** What is brought up to date every few seconds rests while nobody looks at the page. */
 function polling(): void {
   document.addEventListener("every", (event) => {
@@ -63,6 +70,7 @@ function polling(): void {
   });
 }
 
+changes();
 menus();
 polling();
 sliders();

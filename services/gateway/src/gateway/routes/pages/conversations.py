@@ -156,7 +156,9 @@ async def _with_person(
     """Beside those who wait: the latest that people have taken over."""
     if not wanted.only_waiting:
         return ()
-    taken_over = pb.ListConversationsRequest(status=conversation_pb2.CONVERSATION_STATUS_TAKEN_OVER)
+    taken_over = pb.ListConversationsRequest(
+        status=conversation_pb2.CONVERSATION_STATUS_TAKEN_OVER, page_size=_MOST_WAITING
+    )
     listed = parts_of(request).clients.conversations.ListConversations
     return (await call(listed, taken_over)).conversations
 
