@@ -120,7 +120,7 @@ TEST_TMP = $(shell df --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 
 
 .PHONY: test
 test: .venv/.development protos assets checks browser ## Run every check there is, as CI does
-	TMPDIR=$(TEST_TMP) $(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	TMPDIR=$(TEST_TMP) $(PY) -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: checks
 checks: .venv/.development protos assets ## Lint, check types, and see that every test can be collected
@@ -129,7 +129,7 @@ checks: .venv/.development protos assets ## Lint, check types, and see that ever
 
 # Compiles the tests once, which each of the workers would do for itself.
 .PHONY: collect
-collect: .venv/.development protos assets
+collect: .venv/.development protos assets ## See that every test can be collected
 	$(PY) -m pytest --collect-only --quiet --quiet --quiet
 
 .PHONY: lint

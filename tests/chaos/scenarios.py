@@ -84,9 +84,18 @@ async def consumer_killed_in_a_batch(rig: Rig, events: int) -> Row:
     rig.start(PRODUCER)
     rig.start(CONSUMERS[0])
     await rig.recovered()
-    before = await rig.noted()
-    rig.arm(CONSUMERS[0], after=events - 1)
+    await acknowledged(rig)
+    rig.kill(CONSUMERS[0])
+    before, waiting = await rig.noted(), await stream_messages(rig)
     await rig.write(events)
+
+    async def all_wait() -> bool:
+        return await stream_messages(rig) == waiting + events
+
+    # So that they come to it together.
+    await eventually(all_wait, timeout_s=_PATIENCE_S)
+    rig.arm(CONSUMERS[0], after=events - 1)
+    rig.start(CONSUMERS[0])
     await rig.died(CONSUMERS[0])
     # What had been noted beside the last one in its transaction is gone with it.
     assert await rig.noted() - before < events - 2

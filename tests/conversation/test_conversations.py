@@ -351,6 +351,7 @@ class TestListConversations:
                 ({"page_token": token, "filter": "x"}, "page_token"),
                 ({"filter": "x" * 201}, "filter"),
                 ({"filter": "a\0"}, "filter"),
+                ({"filter": "a\x1f"}, "filter"),
                 ({"agent_id": "x"}, "agent_id"),
             ):
                 with pytest.raises(InvalidArgument) as caught:

@@ -343,6 +343,7 @@ def _read(path: Path) -> str:
 
 
 class TestAxe:
+    @pytest.mark.timeout(300)
     async def test_objects_to_nothing(self, office: Office, module_browser: Browser) -> None:
         """Every page, as wide as a desk's screen and as narrow as a phone's, light and dark."""
         context = await _context(office, module_browser, reduced_motion="reduce")

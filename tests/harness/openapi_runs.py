@@ -50,6 +50,10 @@ MORE_THAN_SCHEMA = {
     "PUT /v1/costs/prices": "a tier prices each kind of unit that the price book prices",
     "PUT /v1/costs/time-zone": "the list of time zones grows: it is IANA's",
 }
+# What may break the description and is taken all the same: what was wrong stands in the answer.
+ANSWERED_WITHIN = {
+    "POST /v1/knowledge/sources:batch": "each source is taken or refused by itself",
+}
 # 412: the revision is not the last one. 422: the Idempotency-Key came with another body before.
 _TAKEN = ["2xx", "3xx", "401", "403", "404", "409", "412", "413", "422", "429"]
 _REFUSED = [str(status) for status in (400, 401, 403, 404, 405, 409, 412, 413, 414, 415, 422, 431)]
@@ -144,5 +148,10 @@ async def _config(desk: Desk, company: Company) -> str:
         f'[[operations]]\ninclude-name = "{name}"\n'
         f"checks.positive_data_acceptance.expected-statuses = {json.dumps([*_TAKEN, '400'])}"
         for name in MORE_THAN_SCHEMA
+    ]
+    lines += [
+        f'[[operations]]\ninclude-name = "{name}"\n'
+        f"checks.negative_data_rejection.expected-statuses = {json.dumps([*_REFUSED, '200'])}"
+        for name in ANSWERED_WITHIN
     ]
     return "\n".join(lines)

@@ -75,7 +75,7 @@ class TestParsingPool:
         assert await reason(pool, LARGE) == "PARSE_TIMEOUT"
 
     async def test_refuses_what_needs_too_much_memory(self, make_pool):
-        pool = make_pool(workers=1, memory_bytes=400_000_000)
+        pool = make_pool(workers=1, memory_bytes=400_000_000, stall_s=90, total_s=90)
         found = await reason(pool, b"<html><body>" + b"<p>word</p>" * 4_000_000)
         assert found in ("PARSE_OUT_OF_MEMORY", "PARSE_CRASHED", "TOO_MUCH_TEXT")
         assert (await pool.prepare(GOOD, PrepareOptions())).title == "Lamp"

@@ -188,7 +188,7 @@ class ConversationApi(ConversationServiceServicer):
             outcome=wire.outcome_name(request.outcome, "outcome"),
             agent_id=agent_id,
             visitor_id=to_optional_uuid(request.visitor_id, "visitor_id"),
-            filter=request.filter.strip(),
+            filter=request.filter,
             start_time=to_optional_time(request, "start_time"),
             end_time=to_optional_time(request, "end_time"),
         )

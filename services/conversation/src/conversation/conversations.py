@@ -1,5 +1,6 @@
 """Conversations: beginning, reading and listing them; ratings."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -29,6 +30,7 @@ DEFAULT_PAGE = 50
 MAX_FILTER_CHARS = 200
 # Conversations that one page looks for a filter in: some 40 ms.
 MOST_LOOKED_AT = 10_000
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,12 @@ async def list_page(
             f"page_size is {page_size}: give 1–{MAX_PAGE}, or 0 for {DEFAULT_PAGE}",
             field="page_size",
         )
-    if len(wanted.filter) > MAX_FILTER_CHARS or "\0" in wanted.filter:
+    if len(wanted.filter) > MAX_FILTER_CHARS or _CONTROLS.search(wanted.filter):
         raise InvalidArgument(
-            f"filter may have at most {MAX_FILTER_CHARS} characters, none of them NUL",
+            f"filter may have at most {MAX_FILTER_CHARS} characters, and no control characters",
             field="filter",
         )
+    wanted = replace(wanted, filter=wanted.filter.strip())
     limit = page_size or DEFAULT_PAGE
     scope = f"{tenant_id} {wanted}".encode()
     after = read_page_token(token, scope)

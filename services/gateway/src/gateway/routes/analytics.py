@@ -1,6 +1,5 @@
 """What happened, how fast, and what it cost."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
 from gateway.routes.reading import as_asked
-from gateway.shapes.common import stamp_of, value_of
+from gateway.shapes.common import TIME_SCHEMA, stamp_of, value_of
 from gateway.shapes.kpis import Kpis
 from gateway.shapes.money import Costs
 
@@ -38,10 +37,14 @@ async def get_costs(
         GroupBy | None, QueryParameter(name="split_by", description="A second key.")
     ] = None,
     start: Annotated[
-        datetime | None, QueryParameter(name="from", description="From this time, inclusive.")
+        str | None,
+        QueryParameter(
+            name="from", description="From this time, inclusive.", schema_extra=TIME_SCHEMA
+        ),
     ] = None,
     end: Annotated[
-        datetime | None, QueryParameter(name="to", description="Before this time.")
+        str | None,
+        QueryParameter(name="to", description="Before this time.", schema_extra=TIME_SCHEMA),
     ] = None,
     agent_id: AgentId = None,
     conversation_id: Annotated[
@@ -72,11 +75,15 @@ async def get_costs(
 )
 async def get_kpis(
     request: GatewayRequest,
-    start: Annotated[datetime, QueryParameter(name="from", description="First moment.")],
+    start: Annotated[
+        str, QueryParameter(name="from", description="First moment.", schema_extra=TIME_SCHEMA)
+    ],
     end: Annotated[
-        datetime,
+        str,
         QueryParameter(
-            name="to", description="End, exclusive: at most 366 days later, 31 by hour."
+            name="to",
+            description="End, exclusive: at most 366 days later, 31 by hour.",
+            schema_extra=TIME_SCHEMA,
         ),
     ],
     agent_id: AgentId = None,

@@ -1,11 +1,8 @@
 """API keys and the audit log."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
-from fleetkit.errors import InvalidArgument
 from fleetkit.postgres import FleetConnection
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
@@ -16,7 +13,14 @@ from gateway.auth.principal import Role
 from gateway.parts import GatewayRequest, parts_of
 from gateway.requests import client_ip_of
 from gateway.shapes.audit import AuditEntry, AuditLog
-from gateway.shapes.common import IdPageToken, PageSize, id_of_token
+from gateway.shapes.common import (
+    TIME_SCHEMA,
+    IdPageToken,
+    PageSize,
+    aware,
+    id_of_token,
+    time_asked,
+)
 from gateway.shapes.identity import ApiKey, ApiKeyList, CreateApiKeyRequest, CreatedApiKey
 from gateway.store import api_keys as store
 from gateway.store.audit import AuditFilter, AuditRow, audit_log
@@ -24,7 +28,6 @@ from gateway.text import checked_name
 
 _TAGS = ["API keys"]
 _LAST = UUID(int=(1 << 128) - 1)
-_TIME = {"format": "date-time"}
 
 
 @endpoint(
@@ -63,7 +66,7 @@ async def post_api_key(
         role=Role.of(data.role),
         scopes=data.scopes,
         creator=request.user.subject,
-        expire_time=_aware(data.expire_time),
+        expire_time=aware(data.expire_time),
     )
     made = await create_key(parts_of(request).db, request.user, wanted, client_ip_of(request.scope))
     return CreatedApiKey(made.api_key, _key(made.row))
@@ -108,18 +111,20 @@ async def get_audit_log(
     ] = "",
     start: Annotated[
         str | None,
-        QueryParameter(name="from", description="From this time, inclusive.", schema_extra=_TIME),
+        QueryParameter(
+            name="from", description="From this time, inclusive.", schema_extra=TIME_SCHEMA
+        ),
     ] = None,
     end: Annotated[
         str | None,
-        QueryParameter(name="to", description="Before this time.", schema_extra=_TIME),
+        QueryParameter(name="to", description="Before this time.", schema_extra=TIME_SCHEMA),
     ] = None,
     page_size: PageSize = 50,
     page_token: IdPageToken = "",
 ) -> AuditLog:
     """Who did what, newest first. Times without a zone are UTC."""
     tenant_id = request.user.tenant_id
-    begins, ends = _time_asked(start, "from"), _time_asked(end, "to")
+    begins, ends = time_asked(start, "from"), time_asked(end, "to")
     wanted = AuditFilter(str(actor or ""), action, begins, ends)
     async with parts_of(request).db.tenant(tenant_id) as conn:
         rows, next_token = await audit_page(conn, tenant_id, page_size, page_token, wanted)
@@ -138,21 +143,6 @@ async def audit_page(
     rows = await audit_log(conn, tenant_id, size + 1, before, wanted)
     shown = rows[:size]
     return shown, str(shown[-1].audit_id) if len(rows) > size else ""
-
-
-def _time_asked(text: str | None, field: str) -> datetime | None:
-    """A time of the address; a number, which Litestar would take for seconds, is none."""
-    try:
-        return _aware(msgspec.convert(text, datetime | None))
-    except msgspec.ValidationError as error:
-        raise InvalidArgument(
-            f"{field} is no time: write one such as 2026-01-31T00:00:00Z", field=field
-        ) from error
-
-
-def _aware(time: datetime | None) -> datetime | None:
-    """A time without a zone is UTC."""
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 def _key(row: store.ApiKeyRow) -> ApiKey:

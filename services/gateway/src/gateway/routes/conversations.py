@@ -1,6 +1,5 @@
 """Conversations: begun, listed, read, and led by people."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -19,7 +18,14 @@ from gateway.origins import is_own_page
 from gateway.parts import GatewayRequest, Parts, parts_of
 from gateway.requests import Head
 from gateway.routes.reading import request_id
-from gateway.shapes.common import IdempotencyKey, PageSize, PageToken, stamp_of, value_of
+from gateway.shapes.common import (
+    TIME_SCHEMA,
+    IdempotencyKey,
+    PageSize,
+    PageToken,
+    stamp_of,
+    value_of,
+)
 from gateway.shapes.conversations import (
     MAX_TEXT_BYTES,
     Conversation,
@@ -97,8 +103,10 @@ async def get_conversations(
         ),
     ] = "",
     start: Annotated[
-        datetime | None,
-        QueryParameter(name="from", description="Changed last at this time or later."),
+        str | None,
+        QueryParameter(
+            name="from", description="Changed last at this time or later.", schema_extra=TIME_SCHEMA
+        ),
     ] = None,
     page_size: PageSize = 50,
     page_token: PageToken = "",

@@ -15,7 +15,7 @@ from gateway.access import Access, endpoint
 from gateway.auth.principal import Role
 from gateway.parts import GatewayRequest, parts_of
 from gateway.routes.reading import as_asked
-from gateway.shapes.common import stamp_of, value_of
+from gateway.shapes.common import TIME_SCHEMA, stamp_of, time_asked, value_of
 
 # A reader that takes longer is cut off: nothing of a file is kept for it.
 _TIMEOUT_S = 300.0
@@ -44,15 +44,19 @@ async def get_export(
         ),
     ] = "csv",
     start: Annotated[
-        datetime | None,
+        str | None,
         QueryParameter(
-            name="from", description="From this time; the first of this month, UTC, if unset."
+            name="from",
+            description="From this time; the first of this month, UTC, if unset.",
+            schema_extra=TIME_SCHEMA,
         ),
     ] = None,
     end: Annotated[
-        datetime | None,
+        str | None,
         QueryParameter(
-            name="to", description="Before this time, at most 366 days later; now if unset."
+            name="to",
+            description="Before this time, at most 366 days later; now if unset.",
+            schema_extra=TIME_SCHEMA,
         ),
     ] = None,
 ) -> Stream:
@@ -70,7 +74,9 @@ async def get_export(
     with as_asked():
         # Before the answer begins: what is refused is a problem, not half a file.
         first = await anext(pieces)
-    name = "-".join(["fleetdesk-costs", file_format, *_days(start, end)])
+    name = "-".join(
+        ["fleetdesk-costs", file_format, *_days(time_asked(start, "from"), time_asked(end, "to"))]
+    )
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
     return Stream(_joined(first, pieces), media_type=_MEDIA_TYPE, headers=headers)
 

@@ -1,6 +1,5 @@
 """Plans, the subscription, and what of it is used."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fleetdesk.billing.v1.billing_service_pb2 import (
@@ -15,7 +14,7 @@ from gateway.access import Access, endpoint
 from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
-from gateway.shapes.common import stamp_of
+from gateway.shapes.common import TIME_SCHEMA, stamp_of
 from gateway.shapes.money import Plan, PlanList, Subscription, Usage
 
 
@@ -55,9 +54,11 @@ async def get_subscription(request: GatewayRequest) -> Subscription:
 async def get_usage(
     request: GatewayRequest,
     time: Annotated[
-        datetime | None,
+        str | None,
         QueryParameter(
-            name="time", description="A moment of the period; the current one if unset."
+            name="time",
+            description="A moment of the period; the current one if unset.",
+            schema_extra=TIME_SCHEMA,
         ),
     ] = None,
 ) -> Usage:

@@ -14,14 +14,19 @@ from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
 from gateway.routes.reading import as_asked
-from gateway.shapes.common import stamp_of
+from gateway.shapes.common import TIME_SCHEMA, stamp_of
 from gateway.shapes.savings import Caching, Savings
 
 _TAGS = ["Analytics"]
 _READ = Access(role=Role.VIEWER, scope="analytics:read")
-Start = Annotated[datetime, QueryParameter(name="from", description="First moment.")]
+Start = Annotated[
+    str, QueryParameter(name="from", description="First moment.", schema_extra=TIME_SCHEMA)
+]
 End = Annotated[
-    datetime, QueryParameter(name="to", description="End, exclusive: at most 366 days later.")
+    str,
+    QueryParameter(
+        name="to", description="End, exclusive: at most 366 days later.", schema_extra=TIME_SCHEMA
+    ),
 ]
 
 
@@ -45,7 +50,7 @@ async def get_caching(request: GatewayRequest, start: Start, end: End) -> Cachin
 
 
 async def read_savings(
-    request: GatewayRequest, start: datetime, end: datetime
+    request: GatewayRequest, start: datetime | str, end: datetime | str
 ) -> tuple[pb.GetSavingsResponse, str]:
     """The comparison, and the model compared with; also for the page."""
     clients = parts_of(request).clients
@@ -58,7 +63,7 @@ async def read_savings(
 
 
 async def read_caching(
-    request: GatewayRequest, start: datetime, end: datetime
+    request: GatewayRequest, start: datetime | str, end: datetime | str
 ) -> pb.GetCachingResponse:
     """The figures; also for the page."""
     wanted = pb.GetCachingRequest(start_time=stamp_of(start, "from"), end_time=stamp_of(end, "to"))

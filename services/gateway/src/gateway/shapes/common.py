@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from fleetkit.errors import InvalidArgument
 from google.protobuf.timestamp_pb2 import Timestamp
 from litestar.params import HeaderParameter, QueryParameter
@@ -73,6 +74,10 @@ MODEL_PATTERN = "[a-z0-9][a-z0-9_-]{0,39}/[A-Za-z0-9][A-Za-z0-9._:/@-]{0,119}"
 ModelOrNone = Annotated[str, described(pattern=f"^({MODEL_PATTERN})?$"), Meta(max_length=200)]
 
 
+# Of a time in an address. It is read as text: Litestar would take a number for seconds.
+TIME_SCHEMA = {"format": "date-time"}
+
+
 def time_of(stamp: Timestamp) -> datetime:
     """A proto time, aware, UTC."""
     return stamp.ToDatetime(tzinfo=UTC)
@@ -83,11 +88,29 @@ def optional_time(message: Any, field: str) -> datetime | None:
     return time_of(getattr(message, field)) if message.HasField(field) else None
 
 
-def stamp_of(time: datetime | None, field: str) -> Timestamp | None:
-    """A time as a proto; without a zone it is UTC; None stays unset.
+def time_asked(text: str | None, field: str) -> datetime | None:
+    """A time of an address, aware; without a zone it is UTC. InvalidArgument for what is none."""
+    try:
+        time = msgspec.convert(text, datetime | None)
+    except msgspec.ValidationError as error:
+        raise InvalidArgument(
+            f"{field} is no time: write one such as 2026-01-31T00:00:00Z", field=field
+        ) from error
+    return aware(time)
 
-    InvalidArgument naming the field when it is, in UTC, not in the years 1 to 9999.
+
+def aware(time: datetime | None) -> datetime | None:
+    """A time without a zone is UTC."""
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def stamp_of(time: datetime | str | None, field: str) -> Timestamp | None:
+    """A time, or one of an address, as a proto; without a zone it is UTC; None stays unset.
+
+    InvalidArgument naming the field when it is no time, or, in UTC, not in the years 1 to 9999.
     """
+    if isinstance(time, str):
+        time = time_asked(time, field)
     if time is None:
         return None
     stamp = Timestamp()

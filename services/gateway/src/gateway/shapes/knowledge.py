@@ -184,14 +184,10 @@ class ScheduleRequest(Struct, frozen=True, forbid_unknown_fields=True):
     sync_every_s: Annotated[int, Meta(ge=0, le=2_678_400), none_of(1, 3_599)]
 
 
-class BatchedSource(SourceRequest, frozen=True, forbid_unknown_fields=True):
-    """A source among others: one whose fields do not fit each other is refused in its own item."""
-
-
 class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """1–100 sources."""
 
-    sources: Annotated[list[BatchedSource], Meta(min_length=1, max_length=MAX_BATCH)]
+    sources: Annotated[list[SourceRequest], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
 class BatchItem(Struct, frozen=True, omit_defaults=True):
