@@ -90,7 +90,7 @@ class TestVagueQuestions:
     PLACES = ("Router › Reset", "Camera")
     NEAREST = AskBack(PLACES, vague=True)
 
-    @pytest.mark.parametrize("relevance", [0.0, 0.49, 0.5, 0.89])
+    @pytest.mark.parametrize("relevance", [0.3, 0.49, 0.5, 0.89])
     def test_what_points_nowhere_is_asked_back_with_the_nearest_places(self, relevance):
         found = Evidence(relevance, (ROUTER,), True, points_nowhere=True, places=self.PLACES)
         assert decide(QUESTION, found, RULES) == self.NEAREST
@@ -111,8 +111,9 @@ class TestVagueQuestions:
         above = replace(below, relevance=0.5)
         assert [decide("reset", each, RULES) for each in (below, above)] == [self.NEAREST, Answer()]
 
-    def test_where_nothing_is_found_it_is_asked_all_the_same(self):
-        found = Evidence(0.0, (), True, points_nowhere=True)
+    @pytest.mark.parametrize("places", [(), PLACES])
+    def test_where_next_to_nothing_is_found_it_is_asked_all_the_same(self, places):
+        found = Evidence(0.29, (ROUTER,), True, points_nowhere=True, places=places)
         assert decide(QUESTION, found, RULES) == AskBack((), vague=True)
 
     def test_the_second_one_is_handed_over(self):

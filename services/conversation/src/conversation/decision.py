@@ -153,7 +153,9 @@ def decide_from_evidence(evidence: Evidence, rules: Rules) -> Decision:
         # Nobody likes to be asked back twice.
         return HandOver("missing_knowledge")
     if evidence.points_nowhere or evidence.one_word:
-        return AskBack(evidence.places, vague=True)
+        # What names nothing and has found next to nothing is near no place.
+        near = evidence.one_word or evidence.relevance >= rules.handoff_threshold
+        return AskBack(evidence.places if near else (), vague=True)
     candidates = candidate_topics(evidence.topics)
     if len(candidates) < 2 or not evidence.relevance >= rules.handoff_threshold:
         # One topic leaves nothing to choose between; a relevance that is no number is none.
