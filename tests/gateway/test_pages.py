@@ -1250,6 +1250,9 @@ class TestTeam:
         assert answer.status_code == 409
         assert "This person is in the team already" in answer.text
         assert f'value="{office.company.email}"' in answer.text
+        answer = await office.post(path, email="nobody@acme.example", role="god")
+        assert answer.status_code == 404
+        assert "nobody@acme.example" not in (await office.get("/settings/team")).text
         path = f"/settings/team/{office.user_id}/remove"
         answer = await office.post(path, confirm="somebody else")
         assert (answer.status_code, "nobody was removed" in answer.text) == (400, True)

@@ -28,7 +28,6 @@ _MEMBER = f"{_PAGE}/{{user_id:uuid}}"
 _INVITATION = f"{_PAGE}/invitations/{{invitation_id:uuid}}"
 _EVERYBODY = Access(role=Role.VIEWER, body="form", local=True)
 _ADMINS = Access(role=Role.ADMIN, body="form", local=True)
-_FIRST = UUID(int=0)
 _ROLES = {role.label: role for role in Role}
 
 
@@ -42,7 +41,7 @@ async def get_team(request: GatewayRequest) -> Response:
 async def post_invitation(request: GatewayRequest) -> Response:
     """Invites somebody."""
     typed = await form_of(request, "email", "role")
-    role = _ROLES.get(typed["role"], Role.VIEWER)
+    role = _role_of(typed["role"])
     try:
         sent = await invite(
             parts_of(request),
@@ -83,9 +82,7 @@ async def post_withdraw(request: GatewayRequest, invitation_id: FromPath[UUID]) 
 async def post_role(request: GatewayRequest, user_id: FromPath[UUID]) -> Response:
     """Gives somebody another role."""
     typed = await form_of(request, "role")
-    if typed["role"] not in _ROLES:
-        raise NotFound("there is no such role", field="role")
-    role, client_ip = _ROLES[typed["role"]], client_ip_of(request.scope)
+    role, client_ip = _role_of(typed["role"]), client_ip_of(request.scope)
     row = await change_role(parts_of(request), request.user, user_id, role, client_ip)
     return go(_PAGE, f"{row.email} is {row.role} from now on.")
 
@@ -114,16 +111,23 @@ async def _sent(request: GatewayRequest, sent: Sent) -> Response:
     return await _show(request, Form({"role": "agent"}), sent)
 
 
+def _role_of(typed: str) -> Role:
+    """NotFound for what is no role: the page offers only those that are."""
+    if typed not in _ROLES:
+        raise NotFound("there is no such role", field="role")
+    return _ROLES[typed]
+
+
 async def _show(
     request: GatewayRequest, form: Form, sent: Sent | None = None, status_code: int = 200
 ) -> Response:
     parts, tenant_id = parts_of(request), request.user.tenant_id
     role = request.user.role or Role.VIEWER
     async with parts.db.tenant(tenant_id) as conn:
-        people = await members.members(conn, tenant_id, MAX_PEOPLE, _FIRST)
+        people = await members.members(conn, tenant_id, MAX_PEOPLE)
         invited = []
         if role >= Role.ADMIN:
-            invited = await invitations.invitations(conn, tenant_id, MAX_PEOPLE, _FIRST)
+            invited = await invitations.invitations(conn, tenant_id, MAX_PEOPLE)
         inviters = await actor_names(conn, tenant_id, [row.inviter for row in invited])
     me, now = UUID(request.user.subject), parts.clock.now()
     view = team_page(people, invited, inviters, me, role, now, sent)
