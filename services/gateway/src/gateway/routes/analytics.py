@@ -14,7 +14,7 @@ from gateway.auth.principal import Role
 from gateway.clients import call
 from gateway.parts import GatewayRequest, parts_of
 from gateway.routes.reading import as_asked
-from gateway.shapes.common import TIME_SCHEMA, stamp_of, value_of
+from gateway.shapes.common import TIME_SCHEMA, FromTime, ToTime, stamp_of, value_of
 from gateway.shapes.kpis import Kpis
 from gateway.shapes.money import Costs
 
@@ -36,16 +36,8 @@ async def get_costs(
     split_by: Annotated[
         GroupBy | None, QueryParameter(name="split_by", description="A second key.")
     ] = None,
-    start: Annotated[
-        str | None,
-        QueryParameter(
-            name="from", description="From this time, inclusive.", schema_extra=TIME_SCHEMA
-        ),
-    ] = None,
-    end: Annotated[
-        str | None,
-        QueryParameter(name="to", description="Before this time.", schema_extra=TIME_SCHEMA),
-    ] = None,
+    start: FromTime = None,
+    end: ToTime = None,
     agent_id: AgentId = None,
     conversation_id: Annotated[
         UUID | None,

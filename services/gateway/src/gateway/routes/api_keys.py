@@ -14,9 +14,10 @@ from gateway.parts import GatewayRequest, parts_of
 from gateway.requests import client_ip_of
 from gateway.shapes.audit import AuditEntry, AuditLog
 from gateway.shapes.common import (
-    TIME_SCHEMA,
+    FromTime,
     IdPageToken,
     PageSize,
+    ToTime,
     aware,
     id_of_token,
     time_asked,
@@ -109,16 +110,8 @@ async def get_audit_log(
             required=False,
         ),
     ] = "",
-    start: Annotated[
-        str | None,
-        QueryParameter(
-            name="from", description="From this time, inclusive.", schema_extra=TIME_SCHEMA
-        ),
-    ] = None,
-    end: Annotated[
-        str | None,
-        QueryParameter(name="to", description="Before this time.", schema_extra=TIME_SCHEMA),
-    ] = None,
+    start: FromTime = None,
+    end: ToTime = None,
     page_size: PageSize = 50,
     page_token: IdPageToken = "",
 ) -> AuditLog:

@@ -29,7 +29,6 @@ _TEAM = "/v1/team"
 _MEMBER = f"{_TEAM}/{{user_id:uuid}}"
 _INVITATIONS = f"{_TEAM}/invitations"
 _INVITATION = f"{_INVITATIONS}/{{invitation_id:uuid}}"
-_FIRST = UUID(int=0)
 _WRITE = Access(role=Role.ADMIN, scope="team:write", local=True)
 _END = Access(role=Role.ADMIN, scope="team:write", body="none", local=True)
 
@@ -45,7 +44,7 @@ async def get_team(
     request: GatewayRequest, page_size: PageSize = 50, page_token: IdPageToken = ""
 ) -> MemberList:
     """Everybody who can sign in, with their roles."""
-    tenant_id, after = request.user.tenant_id, id_of_token(page_token) or _FIRST
+    tenant_id, after = request.user.tenant_id, id_of_token(page_token)
     async with parts_of(request).db.tenant(tenant_id) as conn:
         rows = await members.members(conn, tenant_id, page_size + 1, after)
     items = [Member.of(row) for row in rows[:page_size]]
@@ -78,7 +77,7 @@ async def get_invitations(
     request: GatewayRequest, page_size: PageSize = 50, page_token: IdPageToken = ""
 ) -> InvitationList:
     """Who was invited and has not accepted."""
-    tenant_id, after = request.user.tenant_id, id_of_token(page_token) or _FIRST
+    tenant_id, after = request.user.tenant_id, id_of_token(page_token)
     async with parts_of(request).db.tenant(tenant_id) as conn:
         rows = await invitations.invitations(conn, tenant_id, page_size + 1, after)
     items = [Invitation.of(row) for row in rows[:page_size]]

@@ -76,6 +76,14 @@ ModelOrNone = Annotated[str, described(pattern=f"^({MODEL_PATTERN})?$"), Meta(ma
 
 # Of a time in an address. It is read as text: Litestar would take a number for seconds.
 TIME_SCHEMA = {"format": "date-time"}
+FromTime = Annotated[
+    str | None,
+    QueryParameter(name="from", description="From this time, inclusive.", schema_extra=TIME_SCHEMA),
+]
+ToTime = Annotated[
+    str | None,
+    QueryParameter(name="to", description="Before this time.", schema_extra=TIME_SCHEMA),
+]
 
 
 def time_of(stamp: Timestamp) -> datetime:

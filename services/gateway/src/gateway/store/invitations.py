@@ -44,7 +44,7 @@ async def insert_invitation(conn: FleetConnection, tenant_id: UUID, row: Invitat
 
 
 async def invitations(
-    conn: FleetConnection, tenant_id: UUID, limit: int, after: UUID
+    conn: FleetConnection, tenant_id: UUID, limit: int, after: UUID | None = None
 ) -> list[InvitationRow]:
     """Invitations, oldest first, those after `after`; expired ones too."""
     async with conn.cursor(row_factory=class_row(InvitationRow)) as cursor:
@@ -52,7 +52,7 @@ async def invitations(
             "select invitation_id, email, role, inviter, mailed, create_time, expire_time,"
             " token_sha256 from invitation where tenant_id = %s and invitation_id > %s"
             " order by invitation_id limit %s",
-            [tenant_id, after, limit],
+            [tenant_id, after or UUID(int=0), limit],
         )
         return await cursor.fetchall()
 

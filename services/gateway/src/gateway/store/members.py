@@ -25,14 +25,14 @@ async def lock_team(conn: FleetConnection, tenant_id: UUID) -> None:
 
 
 async def members(
-    conn: FleetConnection, tenant_id: UUID, limit: int, after: UUID
+    conn: FleetConnection, tenant_id: UUID, limit: int, after: UUID | None = None
 ) -> list[MemberRow]:
     """People of the tenant, those who joined first first, those after `after`."""
     async with conn.cursor(row_factory=class_row(MemberRow)) as cursor:
         await cursor.execute(
             "select user_id, email, role, create_time, last_seen_time from user_account"
             " where tenant_id = %s and user_id > %s order by user_id limit %s",
-            [tenant_id, after, limit],
+            [tenant_id, after or UUID(int=0), limit],
         )
         return await cursor.fetchall()
 

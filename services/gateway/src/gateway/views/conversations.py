@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from fleetdesk.conversation.v1 import conversation_pb2 as conv
 
-from gateway.views.format import Money, When, count, money, when_of
+from gateway.views.format import Money, When, count, midnight, money, when_of
 from gateway.views.frame import Badge, Tab, link
 from gateway.views.tables import Column, columns
 
@@ -128,7 +128,7 @@ class Asked:
         """The first moment of the period, None for any time."""
         if not self.period:
             return None
-        today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        today = midnight(now)
         return today - timedelta(days=PERIODS[self.period] - 1)
 
     def href(self, **changes: str) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from fleetdesk.analytics.v1.cost_pb2 import CostGroup
 
-from gateway.views.format import Money, count, money
+from gateway.views.format import Money, count, midnight, money
 from gateway.views.frame import Tab, link
 from gateway.views.models import provider_name
 from gateway.views.tables import Column, columns
@@ -131,7 +131,7 @@ def day_asked(text: str, now: datetime) -> date | None:
 
 def start_of(asked_range: str, now: datetime) -> datetime:
     """The first moment of a range, UTC; by day, so that bars are whole days."""
-    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = midnight(now)
     if asked_range == "today":
         return today
     if asked_range == "7d":

@@ -31,6 +31,11 @@ class Money:
     exact: str
 
 
+def midnight(now: datetime) -> datetime:
+    """The first moment of the day, UTC."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def money(nanos: int) -> Money:
     """An amount of nano-dollars for people."""
     return Money(nanos, _to_the_cent(nanos), money_exact(nanos))

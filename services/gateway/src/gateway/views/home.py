@@ -8,7 +8,7 @@ from fleetdesk.analytics.v1.analytics_service_pb2 import GetKpisResponse
 from fleetdesk.analytics.v1.kpi_pb2 import ConversationCounts, KpiPoint, Kpis, KpiTargets
 from fleetdesk.conversation.v1 import conversation_pb2 as conv
 
-from gateway.views.format import count, money, percent
+from gateway.views.format import count, midnight, money, percent
 from gateway.views.frame import Tab, Tone, link
 
 RANGES = {"7d": 7, "30d": 30}
@@ -97,7 +97,7 @@ class HomePage:
 
 def period_of(asked: str, now: datetime) -> tuple[datetime, datetime]:
     """The range up to now, from the midnight (UTC) that begins its first day."""
-    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = midnight(now)
     return today - timedelta(days=RANGES[asked] - 1), now
 
 

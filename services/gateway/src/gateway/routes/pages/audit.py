@@ -1,7 +1,6 @@
 """Settings → Audit: the log of what people and keys have changed."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from uuid import UUID
 
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
@@ -21,7 +20,6 @@ from gateway.views.audit import DID, PATH, Asked, audit_view
 
 _LINES = 50
 _OWN_ROWS = Access(role=Role.ADMIN, body="form", local=True)
-_FIRST = UUID(int=0)
 _DAY = timedelta(days=1)
 
 
@@ -38,7 +36,7 @@ async def get_audit(request: GatewayRequest) -> Response:
     token = asked(request, "page_token")
     async with parts.db.tenant(tenant_id) as conn:
         rows, next_token = await audit_page(conn, tenant_id, _LINES, token, _filter(wanted))
-        people = await members(conn, tenant_id, MAX_PEOPLE, _FIRST)
+        people = await members(conn, tenant_id, MAX_PEOPLE)
         keys = await api_keys(conn, tenant_id, MAX_KEYS, None)
         actors = {str(row.user_id): row.email for row in people}
         actors |= {str(row.key_id): row.name for row in keys}
